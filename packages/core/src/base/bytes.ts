@@ -1,0 +1,54 @@
+/** Small helpers over `Uint8Array`, so that pure code needs no Buffer. All integers are in network byte order. */
+
+/** Reads the unsigned 16-bit integer at `offset`. The caller has checked the bounds. */
+export function readUint16(bytes: Uint8Array, offset: number): number {
+  return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0);
+}
+
+/** Reads the unsigned 32-bit integer at `offset`. The caller has checked the bounds. */
+export function readUint32(bytes: Uint8Array, offset: number): number {
+  return readUint16(bytes, offset) * 0x10000 + readUint16(bytes, offset + 2);
+}
+
+/** Writes `value` as an unsigned 16-bit integer at `offset`. */
+export function writeUint16(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value >>> 8;
+  bytes[offset + 1] = value;
+}
+
+/** Writes `value` as an unsigned 32-bit integer at `offset`. */
+export function writeUint32(bytes: Uint8Array, offset: number, value: number): void {
+  writeUint16(bytes, offset, value >>> 16);
+  writeUint16(bytes, offset + 2, value & 0xffff);
+}
+
+/** The concatenation of `parts` in a new array. */
+export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    joined.set(part, offset);
+    offset += part.length;
+  }
+  return joined;
+}
+
+/** Whether both arrays hold the same bytes. Not constant-time: never use it on secrets. */
+export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && left.every((byte, index) => byte === right[index]);
+}
+
+/** Lower-case hexadecimal, two digits a byte, for logs and tests. */
+export function toHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The bytes of a hexadecimal string; white space between them is ignored. */
+export function fromHex(text: string): Uint8Array {
+  const digits = text.replace(/\s+/g, "");
+  const bytes = new Uint8Array(digits.length / 2);
+  for (let index = 0; index < bytes.length; index++) {
+    bytes[index] = Number.parseInt(digits.slice(2 * index, 2 * index + 2), 16);
+  }
+  return bytes;
+}

@@ -1,0 +1,15 @@
+/** How many descriptors this process may hold open (RLIMIT_NOFILE). */
+import { check, resultOf } from "./errno.ts";
+import { libc } from "./libc.ts";
+
+const RLIMIT_NOFILE = 7;
+
+/** Raises the soft limit to the hard one and returns it. */
+export function raiseDescriptorLimit(): number {
+  const limit = new BigUint64Array(2);
+  check(resultOf(libc.getrlimit(RLIMIT_NOFILE, limit)), "getrlimit");
+  limit[0] = limit[1] ?? 0n;
+  check(resultOf(libc.setrlimit(RLIMIT_NOFILE, limit)), "setrlimit");
+  const soft = limit[0];
+  return soft > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(soft);
+}

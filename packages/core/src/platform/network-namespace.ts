@@ -1,0 +1,14 @@
+/** Network namespaces. Entering one moves the calling thread only: what it opens from then on belongs there. */
+import { check, resultOf } from "./errno.ts";
+import { libc } from "./libc.ts";
+
+const O_RDONLY_CLOEXEC = 0o2000000;
+const CLONE_NEWNET = 0x40000000;
+
+/** Moves this thread into the namespace at `path` (/run/netns/NAME, /proc/PID/ns/net). Needs CAP_SYS_ADMIN. */
+export function enterNetworkNamespace(path: string): void {
+  const fd = check(resultOf(libc.open(path, O_RDONLY_CLOEXEC)), `open ${path}`);
+  const result = resultOf(libc.setns(fd, CLONE_NEWNET));
+  libc.close(fd);
+  check(result, `setns ${path}`);
+}

@@ -1,0 +1,211 @@
+/**
+ * Sockets. Functions on the data path return a number that is not negative, or minus errno: they never throw and never
+ * allocate. Functions that set things up throw a SystemError.
+ */
+import type { Endpoint } from "../base/ip-address.ts";
+import { check, resultOf } from "./errno.ts";
+import { libc } from "./libc.ts";
+import {
+  AF_INET,
+  addressFamily,
+  decodeSocketAddress,
+  encodeSocketAddress,
+  SOCKADDR_IN6_BYTES,
+} from "./socket-address.ts";
+
+const SOCK_STREAM = 1;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+
+export const IPPROTO_TCP = 6;
+export const IPPROTO_MPTCP = 262;
+
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_FASTOPEN = 0x20000000;
+
+/** setsockopt(2) options as [level, name]; the values are Linux's. */
+export const OPTION = {
+  reuseAddress: [1, 2],
+  error: [1, 4],
+  sendBuffer: [1, 7],
+  receiveBuffer: [1, 8],
+  linger: [1, 13],
+  reusePort: [1, 15],
+  mark: [1, 36],
+  protocol: [1, 38],
+  receiveBufferForce: [1, 33],
+  sendBufferForce: [1, 32],
+  ipTransparent: [0, 19],
+  ipBindAddressNoPort: [0, 24],
+  ipv6Only: [41, 26],
+  ipv6Transparent: [41, 75],
+  tcpNoDelay: [6, 1],
+  tcpInfo: [6, 11],
+  tcpFastOpen: [6, 23],
+  tcpFastOpenNoCookie: [6, 34],
+  tcpIsMptcp: [6, 43],
+  mptcpInfo: [284, 1],
+  mptcpTcpInfo: [284, 2],
+  mptcpFullInfo: [284, 4],
+} as const satisfies Record<string, readonly [number, number]>;
+
+export type SocketOption = (typeof OPTION)[keyof typeof OPTION];
+
+export type TransportProtocol = typeof IPPROTO_TCP | typeof IPPROTO_MPTCP;
+
+/** Opens a non-blocking stream socket, or returns minus errno. */
+export function openStreamSocket(family: number, protocol: TransportProtocol): number {
+  return resultOf(libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+}
+
+const optionValue = new Int32Array(2);
+const optionLength = new Uint32Array(1);
+
+/** Sets an option whose value is an int. Returns 0 or minus errno. */
+export function setOption(fd: number, [level, name]: SocketOption, value: number): number {
+  optionValue[0] = value;
+  return resultOf(libc.setsockopt(fd, level, name, optionValue, 4));
+}
+
+/** SO_LINGER. With 0 seconds, close sends RST (MP_FASTCLOSE on MPTCP); "off" restores the ordinary close. */
+export function setLinger(fd: number, seconds: number | "off"): number {
+  optionValue[0] = seconds === "off" ? 0 : 1;
+  optionValue[1] = seconds === "off" ? 0 : seconds;
+  return resultOf(libc.setsockopt(fd, OPTION.linger[0], OPTION.linger[1], optionValue, 8));
+}
+
+/** An option whose value is an int, or minus errno (so: only for options that are not negative). */
+export function getOption(fd: number, [level, name]: SocketOption): number {
+  optionLength[0] = 4;
+  const result = resultOf(libc.getsockopt(fd, level, name, optionValue, optionLength));
+  return result < 0 ? result : (optionValue[0] ?? 0);
+}
+
+/** Fills `value` and returns how many bytes the kernel wrote, or minus errno. */
+export function readOption(fd: number, [level, name]: SocketOption, value: Uint8Array): number {
+  optionLength[0] = value.length;
+  const result = resultOf(libc.getsockopt(fd, level, name, value, optionLength));
+  return result < 0 ? result : (optionLength[0] ?? 0);
+}
+
+/** The pending error of a socket (SO_ERROR) as a positive errno, 0 when there is none. Reading clears it. */
+export function takeError(fd: number): number {
+  return Math.abs(getOption(fd, OPTION.error));
+}
+
+export function bind(fd: number, endpoint: Endpoint): number {
+  const address = encodeSocketAddress(endpoint);
+  return resultOf(libc.bind(fd, address, address.length));
+}
+
+export function listen(fd: number, backlog: number): number {
+  return resultOf(libc.listen(fd, backlog));
+}
+
+/** Accepts one connection, non-blocking; returns its descriptor or minus errno. */
+export function accept(fd: number): number {
+  return resultOf(libc.accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+/** Begins to connect: 0, or minus errno, of which -EINPROGRESS is the ordinary one. */
+export function connect(fd: number, endpoint: Endpoint): number {
+  const address = encodeSocketAddress(endpoint);
+  return resultOf(libc.connect(fd, address, address.length));
+}
+
+/**
+ * Begins to connect with `firstBytes` in the SYN (RFC 7413). Returns how many bytes went into it; -EINPROGRESS means
+ * that the SYN left without them (no cookie yet), -EOPNOTSUPP that the host does not allow it and no SYN left.
+ */
+export function connectWithData(fd: number, endpoint: Endpoint, firstBytes: Uint8Array): number {
+  const address = encodeSocketAddress(endpoint);
+  return resultOf(libc.sendto(fd, firstBytes, firstBytes.length, MSG_FASTOPEN | MSG_NOSIGNAL, address, address.length));
+}
+
+/** Reads into the start of `into`: the number of bytes, 0 at the end of the stream, or minus errno. */
+export function receive(fd: number, into: Uint8Array, length: number): number {
+  return resultOf(libc.recv(fd, into, length, MSG_DONTWAIT));
+}
+
+/** Writes the first `length` bytes of `from`: the number taken, or minus errno. Raises no SIGPIPE. */
+export function send(fd: number, from: Uint8Array, length: number): number {
+  return resultOf(libc.send(fd, from, length, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+const SHUT_WR = 1;
+
+/** Ends the stream toward the peer (FIN, or DATA_FIN): half-close. */
+export function shutdownWrite(fd: number): number {
+  return resultOf(libc.shutdown(fd, SHUT_WR));
+}
+
+export function closeDescriptor(fd: number): number {
+  return resultOf(libc.close(fd));
+}
+
+const nameBuffer = new Uint8Array(SOCKADDR_IN6_BYTES);
+const nameLength = new Uint32Array(1);
+
+type NameCall = typeof libc.getsockname;
+
+function nameOf(call: NameCall, fd: number): Endpoint | undefined {
+  nameLength[0] = nameBuffer.length;
+  return call(fd, nameBuffer, nameLength) < 0 ? undefined : decodeSocketAddress(nameBuffer);
+}
+
+/** The socket's own end. For a connection that TPROXY handed over, this is the destination the client wanted. */
+export function localEndpoint(fd: number): Endpoint | undefined {
+  return nameOf(libc.getsockname, fd);
+}
+
+export function remoteEndpoint(fd: number): Endpoint | undefined {
+  return nameOf(libc.getpeername, fd);
+}
+
+/** How to set a listening socket up. */
+export interface ListenSocketOptions {
+  readonly endpoint: Endpoint;
+  readonly protocol: TransportProtocol;
+  /** Pending connections; the kernel caps it at net.core.somaxconn. */
+  readonly backlog: number;
+  /** Several sockets share the port, and the kernel spreads connections over them. */
+  readonly reusePort: boolean;
+  /** Takes connections to any destination that TPROXY hands over (needs CAP_NET_ADMIN). */
+  readonly transparent?: boolean;
+  /** Accepts data in the SYN without a cookie (RFC 7413; the host's tcp_fastopen must have bit 2). */
+  readonly fastOpen?: boolean;
+}
+
+/**
+ * Opens a listening socket. Accepted sockets inherit "reset on close" (SO_LINGER 0): a process that dies must never
+ * look to its peers as if the stream had ended well. Throws a SystemError.
+ */
+export function openListenSocket(options: ListenSocketOptions): number {
+  const family = addressFamily(options.endpoint.address);
+  const fd = check(openStreamSocket(family, options.protocol), "socket");
+  try {
+    check(setOption(fd, OPTION.reuseAddress, 1), "SO_REUSEADDR");
+    if (options.reusePort) check(setOption(fd, OPTION.reusePort, 1), "SO_REUSEPORT");
+    if (options.transparent) check(setOption(fd, transparentOption(family), 1), "IP_TRANSPARENT");
+    check(setOption(fd, OPTION.tcpNoDelay, 1), "TCP_NODELAY");
+    check(setLinger(fd, 0), "SO_LINGER");
+    check(bind(fd, options.endpoint), "bind");
+    if (options.fastOpen) enableFastOpen(fd, options.backlog);
+    check(listen(fd, options.backlog), "listen");
+    return fd;
+  } catch (error) {
+    closeDescriptor(fd);
+    throw error;
+  }
+}
+
+/** Fast Open is an optimisation: a host without it still serves. */
+function enableFastOpen(fd: number, backlog: number): void {
+  if (setOption(fd, OPTION.tcpFastOpen, backlog) === 0) setOption(fd, OPTION.tcpFastOpenNoCookie, 1);
+}
+
+/** IP_TRANSPARENT or IPV6_TRANSPARENT, whichever this family of socket knows. */
+export function transparentOption(family: number): SocketOption {
+  return family === AF_INET ? OPTION.ipTransparent : OPTION.ipv6Transparent;
+}

@@ -1,0 +1,37 @@
+/** TUN devices: a network interface whose packets this process reads and writes (one packet a call, no link header). */
+import { check, resultOf } from "./errno.ts";
+import { libc } from "./libc.ts";
+
+const O_RDWR_NONBLOCK_CLOEXEC = 0o2 | 0o4000 | 0o2000000;
+const TUNSETIFF = 0x400454ca;
+const TUNSETCARRIER = 0x400454e2;
+const IFF_TUN_NO_PI = 0x0001 | 0x1000;
+const IFREQ_BYTES = 40;
+const IFNAMSIZ = 16;
+
+/** Creates the interface `name` in the calling thread's network namespace; it lives as long as the descriptor. */
+export function openTun(name: string): number {
+  const fd = check(resultOf(libc.open("/dev/net/tun", O_RDWR_NONBLOCK_CLOEXEC)), "open /dev/net/tun");
+  const request = new Uint8Array(IFREQ_BYTES);
+  request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
+  new DataView(request.buffer).setUint16(IFNAMSIZ, IFF_TUN_NO_PI, true);
+  const result = resultOf(libc.ioctl(fd, TUNSETIFF, request));
+  if (result < 0) libc.close(fd);
+  check(result, `TUNSETIFF ${name}`);
+  return fd;
+}
+
+/** What a cable does: without carrier the kernel sees the interface as NO-CARRIER. */
+export function setTunCarrier(fd: number, present: boolean): void {
+  check(resultOf(libc.ioctl(fd, TUNSETCARRIER, Int32Array.of(present ? 1 : 0))), "TUNSETCARRIER");
+}
+
+/** Reads one packet: its length, or minus errno. */
+export function readPacket(fd: number, into: Uint8Array): number {
+  return resultOf(libc.read(fd, into, into.length));
+}
+
+/** Hands one packet to the kernel: its length, or minus errno. */
+export function writePacket(fd: number, packet: Uint8Array): number {
+  return resultOf(libc.write(fd, packet, packet.length));
+}
