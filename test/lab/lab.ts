@@ -191,7 +191,8 @@ async function runCommand(
   { input, ...options }: ExecFileOptions & { input?: string },
 ): Promise<string> {
   const running = execFileAsync(file, args, { maxBuffer: 64 * 1024 * 1024, ...options, encoding: "utf8" });
-  running.child.stdin?.end(input ?? "");
+  if (input === undefined) running.child.stdin?.destroy();
+  else running.child.stdin?.end(input);
   return (await running).stdout;
 }
 

@@ -1,0 +1,72 @@
+/** What every data-plane worker's thread does around its daemon's front: engine, relay, messages, loop. */
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import type { Engine, Leg } from "../engine/engine.ts";
+import { KernelEngine } from "../engine/kernel/kernel-engine.ts";
+import { Epoll } from "../platform/epoll.ts";
+import { Counters } from "./counters.ts";
+import { Relay } from "./relay.ts";
+import { type Front, runWorkerLoop } from "./worker-loop.ts";
+import type { WorkerEnvironment, WorkerReport } from "./worker-pool.ts";
+
+const EVENTS_PER_WAIT = 512;
+
+/** Bounds and timeouts of a worker's relay; part of both daemons' worker setup. */
+export interface RelaySetup {
+  readonly maxConnections: number;
+  readonly bufferBytes: number;
+  readonly pendingLimitBytes: number;
+  readonly idleMs: number;
+  readonly halfClosedMs: number;
+}
+
+/** What a front is built from. */
+export interface WorkerContext {
+  readonly engine: Engine;
+  readonly relay: Relay;
+  readonly counters: Counters;
+  readonly index: number;
+  readonly report: (report: WorkerReport) => void;
+}
+
+/** A front, with what only the worker around it calls. */
+export interface WorkerFront extends Front {
+  onTimer(slot: number): void;
+  onClosed(slot: number): void;
+}
+
+/**
+ * Runs the calling thread as a worker until it is told to stop. `build` makes the front; `listen` then opens the
+ * listeners, so that nothing is accepted before the front is there.
+ */
+export function runWorker<Setup extends { readonly relay: RelaySetup }>(
+  build: (context: WorkerContext, setup: Setup) => WorkerFront,
+  listen: (engine: Engine, setup: Setup) => readonly Leg[],
+): void {
+  const { environment, setup } = workerData as { environment: WorkerEnvironment; setup: Setup };
+  const { maxConnections, ...bounds } = setup.relay;
+  const epoll = new Epoll(EVENTS_PER_WAIT);
+  const engine = new KernelEngine(epoll);
+  const counters = new Counters(environment.counterMemory, environment.index);
+  const relay: Relay = new Relay({
+    ...bounds,
+    engines: [engine, engine],
+    capacity: maxConnections,
+    counters,
+    onClosed: (slot) => front.onClosed(slot),
+    onTimer: (slot) => front.onTimer(slot),
+  });
+  const report = (message: WorkerReport) => parentPort?.postMessage(message);
+  const front = build({ engine, relay, counters, index: environment.index, report }, setup);
+  const listeners = listen(engine, setup);
+  report({ type: "listening" });
+  runWorkerLoop({
+    epoll,
+    relay,
+    front,
+    engine,
+    listeners,
+    wakeDescriptor: environment.wakeDescriptor,
+    receive: () => receiveMessageOnPort(environment.inbox)?.message,
+    onAccepted: () => counters.add("connectionsAccepted"),
+  });
+}

@@ -1,0 +1,120 @@
+/**
+ * The seam: what the data plane and the daemons ask of a Multipath TCP implementation. Kernel, userspace and simulated
+ * engines stand behind it and pass one conformance suite.
+ *
+ * A leg (one end of a byte stream) is a small integer, not an object: the data plane keeps its state in typed arrays
+ * and an idle connection costs bytes, not kilobytes (docs/adr/0003). Functions on the data path never throw: they return
+ * a count, or minus errno, with {@link WOULD_BLOCK} for "not now".
+ */
+import type { Endpoint } from "../base/ip-address.ts";
+import type { PathCommand, PathEvent } from "../policy/path-manager/path-manager.ts";
+
+export { WOULD_BLOCK } from "../platform/errno.ts";
+
+/** One end of a byte stream: a Multipath TCP connection or a plain TCP socket. */
+export type Leg = number;
+
+/** What this engine can do on this host; where it cannot, the reason, for people. */
+export type Capability = { readonly available: true } | { readonly available: false; readonly reason: string };
+
+export interface Capabilities {
+  /** Connections with several subflows. */
+  readonly multipathTcp: Capability;
+  /** First bytes in the SYN of a connection that this host opens. */
+  readonly fastOpenConnect: Capability;
+  /** First bytes in the SYN of a connection that this host accepts. */
+  readonly fastOpenListen: Capability;
+  /** Taking connections to, and opening them from, addresses that are not this host's. */
+  readonly transparent: Capability;
+  /** Deciding about subflows from user space. */
+  readonly pathControl: Capability;
+}
+
+export interface ListenOptions {
+  readonly endpoint: Endpoint;
+  /** "mptcp" accepts peers without it too, as plain TCP. */
+  readonly protocol: "mptcp" | "tcp";
+  readonly transparent?: boolean;
+}
+
+export interface ConnectOptions {
+  readonly peer: Endpoint;
+  readonly protocol: "mptcp" | "tcp";
+  /** The address to leave from; the host chooses when it is left out. */
+  readonly source?: Endpoint;
+  /** `source` is not an address of this host. */
+  readonly transparent?: boolean;
+  /** May travel in the SYN. */
+  readonly firstBytes?: Uint8Array;
+}
+
+/** `leg` is minus errno when the attempt failed at once; `taken` is how many of the first bytes are on their way. */
+export interface ConnectResult {
+  readonly leg: Leg;
+  readonly taken: number;
+}
+
+/** Why a connection is plain TCP though Multipath TCP was wanted. */
+export type FallbackReason = "peer-without-mptcp" | "syn-dropped" | "unknown";
+
+export interface SubflowInfo {
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly rttMs: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly retransmittedSegments: number;
+}
+
+export interface ConnectionInfo {
+  readonly multipath: boolean;
+  /** Set when `multipath` is false though it was wanted. */
+  readonly fallback?: FallbackReason;
+  /** The local token (RFC 8684), 32 bits. */
+  readonly token?: number;
+  readonly subflows: readonly SubflowInfo[];
+}
+
+/** Readiness, as the bits of epoll(7); edge-triggered: each is said once until it has been used up. */
+export const READY = { read: 0x1, write: 0x4, error: 0x8, hangUp: 0x10, peerClosed: 0x2000 } as const;
+
+export interface Engine {
+  readonly name: "kernel" | "userspace" | "simulated";
+  readonly capabilities: Capabilities;
+  /** Opens a listener, whose readiness says that {@link accept} has something. Throws an AccessError. */
+  listen(options: ListenOptions): Leg;
+  accept(listener: Leg): Leg;
+  connect(options: ConnectOptions): ConnectResult;
+  /** From now on the readiness of `leg` is reported with `tag`. 0 or minus errno. */
+  watch(leg: Leg, tag: number): number;
+  /** Bytes read into the start of `into`, 0 at the end of the stream, or minus errno. */
+  read(leg: Leg, into: Uint8Array, length: number): number;
+  /** Bytes taken from the start of `from`, or minus errno. */
+  write(leg: Leg, from: Uint8Array, length: number): number;
+  shutdownWrite(leg: Leg): number;
+  /** Ends the leg so that the peer sees an abort: RST, or MP_FASTCLOSE. */
+  reset(leg: Leg): void;
+  /** Ends the leg in order: what was written still arrives. */
+  close(leg: Leg): void;
+  /** The pending error as a positive errno, 0 for none; how an attempt to connect ended. */
+  takeError(leg: Leg): number;
+  /**
+   * Whether the peer has proven that it receives what we send. A leg accepted with data in its SYN has not; what is
+   * written to it before may stay unsent.
+   */
+  isEstablished(leg: Leg): boolean;
+  /** Whether the peer speaks Multipath TCP on this leg. */
+  isMultipath(leg: Leg): boolean;
+  localEndpoint(leg: Leg): Endpoint | undefined;
+  remoteEndpoint(leg: Leg): Endpoint | undefined;
+  info(leg: Leg): ConnectionInfo;
+}
+
+/** Subflow control, apart from the legs: with the kernel engine it lives on the control plane's thread. */
+export interface PathControl {
+  /** Carries a command out. Returns false when the kernel refused: the connection may be gone already. */
+  execute(command: PathCommand): boolean;
+  /** Calls back for every event until {@link close}. */
+  onEvent(listener: (event: PathEvent) => void): void;
+  close(): void;
+}

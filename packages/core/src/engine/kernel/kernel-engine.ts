@@ -1,0 +1,168 @@
+/** The kernel engine: Linux's own TCP and Multipath TCP (v1) sockets. A leg is a file descriptor. */
+import type { Endpoint } from "../../base/ip-address.ts";
+import { EPOLL, type Epoll } from "../../platform/epoll.ts";
+import { ERRNO } from "../../platform/errno.ts";
+import * as socket from "../../platform/socket.ts";
+import { addressFamily } from "../../platform/socket-address.ts";
+import type {
+  Capabilities,
+  ConnectionInfo,
+  ConnectOptions,
+  ConnectResult,
+  Engine,
+  FallbackReason,
+  Leg,
+  ListenOptions,
+} from "../engine.ts";
+import { firstSubflowState, readSubflows, readTcpInfo, readToken } from "./mptcp-info.ts";
+import { probeCapabilities } from "./probe.ts";
+
+const LISTEN_BACKLOG = 4096;
+const WATCHED = EPOLL.in | EPOLL.out | EPOLL.peerClosed | EPOLL.edgeTriggered;
+const TCP_ESTABLISHED = 1;
+
+export class KernelEngine implements Engine {
+  readonly name = "kernel";
+  readonly capabilities: Capabilities = probeCapabilities();
+  readonly #epoll: Epoll;
+
+  /** Readiness of the legs is reported by `epoll`. */
+  constructor(epoll: Epoll) {
+    this.#epoll = epoll;
+  }
+
+  listen({ endpoint, protocol, transparent = false }: ListenOptions): Leg {
+    return socket.openListenSocket({
+      endpoint,
+      protocol: protocolNumber(protocol, this.capabilities),
+      backlog: LISTEN_BACKLOG,
+      reusePort: true,
+      transparent,
+      fastOpen: protocol === "mptcp",
+    });
+  }
+
+  accept(listener: Leg): Leg {
+    return socket.accept(listener);
+  }
+
+  connect(options: ConnectOptions): ConnectResult {
+    const family = addressFamily(options.peer.address);
+    const fd = socket.openStreamSocket(family, protocolNumber(options.protocol, this.capabilities));
+    if (fd < 0) return { leg: fd, taken: 0 };
+    const failure = prepare(fd, family, options);
+    if (failure < 0) return abandon(fd, failure);
+    if (options.firstBytes !== undefined) {
+      const taken = socket.connectWithData(fd, options.peer, options.firstBytes);
+      if (taken >= 0) return { leg: fd, taken };
+      if (taken !== -ERRNO.EOPNOTSUPP) return begun(fd, taken);
+    }
+    return begun(fd, socket.connect(fd, options.peer));
+  }
+
+  watch(leg: Leg, tag: number): number {
+    return this.#epoll.add(leg, WATCHED, tag);
+  }
+
+  read(leg: Leg, into: Uint8Array, length: number): number {
+    return socket.receive(leg, into, length);
+  }
+
+  write(leg: Leg, from: Uint8Array, length: number): number {
+    return socket.send(leg, from, length);
+  }
+
+  shutdownWrite(leg: Leg): number {
+    return socket.shutdownWrite(leg);
+  }
+
+  /** Every socket has SO_LINGER 0 from its birth, so closing is resetting. */
+  reset(leg: Leg): void {
+    socket.closeDescriptor(leg);
+  }
+
+  close(leg: Leg): void {
+    socket.setLinger(leg, "off");
+    socket.closeDescriptor(leg);
+  }
+
+  takeError(leg: Leg): number {
+    return socket.takeError(leg);
+  }
+
+  isEstablished(leg: Leg): boolean {
+    const state = firstSubflowState(leg);
+    return state === undefined || state === TCP_ESTABLISHED;
+  }
+
+  isMultipath(leg: Leg): boolean {
+    const answer = socket.getOption(leg, socket.OPTION.tcpIsMptcp);
+    // Kernels before 6.10 have no TCP_IS_MPTCP; there only Multipath TCP sockets know MPTCP_INFO.
+    return answer < 0 ? readToken(leg) !== undefined : answer === 1;
+  }
+
+  localEndpoint(leg: Leg): Endpoint | undefined {
+    return socket.localEndpoint(leg);
+  }
+
+  remoteEndpoint(leg: Leg): Endpoint | undefined {
+    return socket.remoteEndpoint(leg);
+  }
+
+  info(leg: Leg): ConnectionInfo {
+    const subflows = readSubflows(leg);
+    const token = readToken(leg);
+    if (subflows !== undefined && token !== undefined) return { multipath: true, token, subflows };
+    return plainInfo(leg);
+  }
+}
+
+function protocolNumber(protocol: "mptcp" | "tcp", { multipathTcp }: Capabilities): socket.TransportProtocol {
+  return protocol === "mptcp" && multipathTcp.available ? socket.IPPROTO_MPTCP : socket.IPPROTO_TCP;
+}
+
+/** Options and source address of a socket that is about to connect. 0 or minus errno. */
+function prepare(fd: number, family: number, { source, transparent, firstBytes }: ConnectOptions): number {
+  socket.setOption(fd, socket.OPTION.tcpNoDelay, 1);
+  socket.setLinger(fd, 0);
+  if (firstBytes !== undefined) socket.setOption(fd, socket.OPTION.tcpFastOpenNoCookie, 1);
+  if (source === undefined) return 0;
+  if (transparent) {
+    const result = socket.setOption(fd, socket.transparentOption(family), 1);
+    if (result < 0) return result;
+  }
+  // The port is chosen at connect, when the whole 4-tuple is known: one source address reaches many destinations.
+  if (source.port === 0) socket.setOption(fd, socket.OPTION.ipBindAddressNoPort, 1);
+  return socket.bind(fd, source);
+}
+
+function begun(fd: number, result: number): ConnectResult {
+  return result < 0 && result !== -ERRNO.EINPROGRESS ? abandon(fd, result) : { leg: fd, taken: 0 };
+}
+
+function abandon(fd: number, failure: number): ConnectResult {
+  socket.closeDescriptor(fd);
+  return { leg: failure, taken: 0 };
+}
+
+/** A socket that is not Multipath TCP: asked for and refused, or plain TCP from the start. */
+function plainInfo(fd: number): ConnectionInfo {
+  const local = socket.localEndpoint(fd);
+  const remote = socket.remoteEndpoint(fd);
+  const tcp = readTcpInfo(fd);
+  if (local === undefined || remote === undefined || tcp === undefined) return { multipath: false, subflows: [] };
+  const { rttMs, bytesSent, bytesReceived, totalRetransmissions } = tcp;
+  const subflow = { local, remote, rttMs, bytesSent, bytesReceived, retransmittedSegments: totalRetransmissions };
+  const wanted = socket.getOption(fd, socket.OPTION.protocol) === socket.IPPROTO_MPTCP;
+  return wanted
+    ? { multipath: false, fallback: fallbackReason(totalRetransmissions), subflows: [subflow] }
+    : { multipath: false, subflows: [subflow] };
+}
+
+/**
+ * Linux drops MP_CAPABLE after two lost SYNs (net.mptcp.syn_retrans_before_tcp_fallback), so retransmissions at the
+ * start speak for a path that drops it, none for a peer (or a middlebox that strips the option) without MPTCP.
+ */
+function fallbackReason(totalRetransmissions: number): FallbackReason {
+  return totalRetransmissions >= 2 ? "syn-dropped" : "peer-without-mptcp";
+}

@@ -1,0 +1,210 @@
+/**
+ * Linux's userspace path manager: the generic netlink family "mptcp_pm" (Documentation/netlink/specs/mptcp_pm.yaml).
+ * Names and numbers are the kernel's.
+ */
+
+import { readUint16 } from "../../base/bytes.ts";
+import { type Endpoint, type IpAddress, ipAddressFromBytes, isIpv4, networkBytes } from "../../base/ip-address.ts";
+import { SystemError } from "../../platform/errno.ts";
+import { GenericFamily, type GenericMessage } from "../../platform/netlink/generic.ts";
+import { attribute, integer, nested, value } from "../../platform/netlink/message.ts";
+import { AF_INET, AF_INET6 } from "../../platform/socket-address.ts";
+import type { PathCommand, PathEvent, SubflowPath } from "../../policy/path-manager/path-manager.ts";
+import type { PathControl } from "../engine.ts";
+
+const EVENT = {
+  created: 1,
+  established: 2,
+  closed: 3,
+  announced: 6,
+  removed: 7,
+  subflowEstablished: 10,
+  subflowClosed: 11,
+  subflowPriority: 13,
+  listenerCreated: 15,
+  listenerClosed: 16,
+} as const;
+
+const EVENT_ATTRIBUTE = {
+  token: 1,
+  localId: 3,
+  remoteId: 4,
+  sourceAddress4: 5,
+  sourceAddress6: 6,
+  destinationAddress4: 7,
+  destinationAddress6: 8,
+  sourcePort: 9,
+  destinationPort: 10,
+  backup: 11,
+  error: 12,
+  flags: 13,
+  resetReason: 16,
+  serverSide: 18,
+} as const;
+
+const FLAG_DENY_JOIN_INITIAL = 1;
+const FLAG_SERVER_SIDE = 2;
+
+const COMMAND = { setFlags: 7, announce: 8, remove: 9, subflowCreate: 10, subflowDestroy: 11 } as const;
+const COMMAND_ATTRIBUTE = { address: 1, token: 4, localId: 5, remoteAddress: 6 } as const;
+const ADDRESS = { family: 1, id: 2, address4: 3, address6: 4, port: 5, flags: 6, interfaceIndex: 7 } as const;
+const ADDRESS_FLAG = { signal: 1, backup: 4 } as const;
+
+export class KernelPathControl implements PathControl {
+  readonly #family = new GenericFamily("mptcp_pm");
+  #watch: { close(): void } | undefined;
+  /** Notifications of a kind this code does not know; they are skipped. */
+  unknownEvents = 0;
+
+  onEvent(listener: (event: PathEvent) => void): void {
+    this.#watch = this.#family.watch("mptcp_pm_events", (message) => {
+      const event = decodeEvent(message);
+      if (event !== undefined) listener(event);
+      else if (message.command !== EVENT.listenerCreated && message.command !== EVENT.listenerClosed) {
+        this.unknownEvents += 1;
+      }
+    });
+  }
+
+  execute(command: PathCommand): boolean {
+    try {
+      const [number, ...attributes] = encodeCommand(command);
+      this.#family.execute(number, attributes, command.type);
+      return true;
+    } catch (error) {
+      if (error instanceof SystemError) return false;
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#watch?.close();
+    this.#family.close();
+  }
+}
+
+/** The event in a notification; undefined for kinds that are not about a connection, or not known. */
+export function decodeEvent({ command, attributes }: GenericMessage): PathEvent | undefined {
+  const token = integer(attributes.get(EVENT_ATTRIBUTE.token));
+  if (token === undefined) return undefined;
+  const number = (type: number) => integer(attributes.get(type)) ?? 0;
+  const path = decodePath(attributes);
+  const remoteId = number(EVENT_ATTRIBUTE.remoteId);
+  switch (command) {
+    case EVENT.closed:
+      return { type: "connectionClosed", token };
+    case EVENT.removed:
+      return { type: "addressRemoved", token, remoteId };
+    case EVENT.announced: {
+      const remote = endpoint(attributes, "destination");
+      return remote && { type: "addressAnnounced", token, remoteId, remote };
+    }
+    default:
+      return path && decodePathEvent(command, token, path, number);
+  }
+}
+
+function decodePathEvent(
+  command: number,
+  token: number,
+  path: SubflowPath,
+  number: (type: number) => number,
+): PathEvent | undefined {
+  const backup = number(EVENT_ATTRIBUTE.backup) !== 0;
+  const flags = number(EVENT_ATTRIBUTE.flags);
+  switch (command) {
+    case EVENT.created:
+    case EVENT.established:
+      return {
+        type: command === EVENT.created ? "connectionCreated" : "connectionEstablished",
+        token,
+        ...path,
+        // Kernels before the flag say it by an attribute, which clients' events lack.
+        serverSide: number(EVENT_ATTRIBUTE.serverSide) !== 0 || (flags & FLAG_SERVER_SIDE) !== 0,
+        denyJoinInitial: (flags & FLAG_DENY_JOIN_INITIAL) !== 0,
+      };
+    case EVENT.subflowEstablished:
+      return { type: "subflowEstablished", token, ...path, backup };
+    case EVENT.subflowClosed: {
+      const resetReason = number(EVENT_ATTRIBUTE.resetReason) || undefined;
+      return { type: "subflowClosed", token, ...path, error: number(EVENT_ATTRIBUTE.error), resetReason };
+    }
+    case EVENT.subflowPriority:
+      return { type: "subflowPriority", token, ...path, backup };
+    default:
+      return undefined;
+  }
+}
+
+function decodePath(attributes: Map<number, Uint8Array>): SubflowPath | undefined {
+  const local = endpoint(attributes, "source");
+  const remote = endpoint(attributes, "destination");
+  if (local === undefined || remote === undefined) return undefined;
+  const localId = integer(attributes.get(EVENT_ATTRIBUTE.localId)) ?? 0;
+  const remoteId = integer(attributes.get(EVENT_ATTRIBUTE.remoteId)) ?? 0;
+  return { localId, remoteId, local, remote };
+}
+
+/** Ports of events are in network byte order, unlike those of commands. */
+function endpoint(attributes: Map<number, Uint8Array>, end: "source" | "destination"): Endpoint | undefined {
+  const bytes = attributes.get(EVENT_ATTRIBUTE[`${end}Address4`]) ?? attributes.get(EVENT_ATTRIBUTE[`${end}Address6`]);
+  const address = bytes && ipAddressFromBytes(bytes);
+  const port = attributes.get(EVENT_ATTRIBUTE[`${end}Port`]);
+  return address && { address, port: port === undefined ? 0 : readUint16(port, 0) };
+}
+
+interface AddressDescription {
+  readonly address: IpAddress;
+  readonly port?: number;
+  readonly id?: number;
+  readonly flags?: number;
+  readonly interfaceIndex?: number;
+}
+
+function encodeAddress(type: number, { address, port, id, flags, interfaceIndex }: AddressDescription): Uint8Array {
+  const ipv4 = isIpv4(address);
+  return nested(type, [
+    attribute(ADDRESS.family, value.uint16(ipv4 ? AF_INET : AF_INET6)),
+    ...(id === undefined ? [] : [attribute(ADDRESS.id, value.uint8(id))]),
+    attribute(ipv4 ? ADDRESS.address4 : ADDRESS.address6, networkBytes(address)),
+    ...(port === undefined ? [] : [attribute(ADDRESS.port, value.uint16(port))]),
+    ...(flags === undefined ? [] : [attribute(ADDRESS.flags, value.uint32(flags))]),
+    ...(interfaceIndex === undefined ? [] : [attribute(ADDRESS.interfaceIndex, value.uint32(interfaceIndex))]),
+  ]);
+}
+
+/** The command's number, then its attributes. */
+function encodeCommand(command: PathCommand): [number, ...Uint8Array[]] {
+  const token = attribute(COMMAND_ATTRIBUTE.token, value.uint32(command.token));
+  const { address, remoteAddress } = COMMAND_ATTRIBUTE;
+  switch (command.type) {
+    case "createSubflow": {
+      const local = { address: command.local, id: command.localId, interfaceIndex: command.interfaceIndex };
+      return [
+        COMMAND.subflowCreate,
+        token,
+        encodeAddress(address, local),
+        encodeAddress(remoteAddress, command.remote),
+      ];
+    }
+    case "destroySubflow": {
+      const local = { ...command.local, id: command.localId };
+      return [
+        COMMAND.subflowDestroy,
+        token,
+        encodeAddress(address, local),
+        encodeAddress(remoteAddress, command.remote),
+      ];
+    }
+    case "setPriority": {
+      const local = { ...command.local, id: command.localId, flags: command.backup ? ADDRESS_FLAG.backup : 0 };
+      return [COMMAND.setFlags, token, encodeAddress(address, local), encodeAddress(remoteAddress, command.remote)];
+    }
+    case "announce": {
+      const local = { ...command.local, id: command.localId, flags: ADDRESS_FLAG.signal };
+      return [COMMAND.announce, token, encodeAddress(address, local)];
+    }
+    case "remove":
+      return [COMMAND.remove, token, attribute(COMMAND_ATTRIBUTE.localId, value.uint8(command.localId))];
+  }
+}

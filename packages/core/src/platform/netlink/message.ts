@@ -1,0 +1,101 @@
+/**
+ * Netlink messages (netlink(7)): a 16-byte header, a fixed body that depends on the family, then attributes of type and
+ * length, all aligned to 4 bytes and in host byte order (little-endian on every host this project supports).
+ */
+import { concatBytes } from "../../base/bytes.ts";
+
+const HEADER_BYTES = 16;
+const ATTRIBUTE_HEADER_BYTES = 4;
+const NESTED = 0x8000;
+const TYPE_MASK = 0x3fff;
+
+function aligned(length: number): number {
+  return (length + 3) & ~3;
+}
+
+/** A parsed message; `body` begins behind the netlink header. */
+export interface NetlinkMessage {
+  readonly type: number;
+  readonly sequence: number;
+  readonly body: Uint8Array;
+}
+
+/** One message with header, ready to be sent. */
+export function encodeMessage(type: number, flags: number, sequence: number, body: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(HEADER_BYTES + body.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, bytes.length, true);
+  view.setUint16(4, type, true);
+  view.setUint16(6, flags, true);
+  view.setUint32(8, sequence, true);
+  bytes.set(body, HEADER_BYTES);
+  return bytes;
+}
+
+/** The messages of one datagram; what is cut off or shorter than its header ends the list. Bodies are copies. */
+export function decodeMessages(datagram: Uint8Array): NetlinkMessage[] {
+  const messages: NetlinkMessage[] = [];
+  const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength);
+  for (let offset = 0; offset + HEADER_BYTES <= datagram.length; ) {
+    const length = view.getUint32(offset, true);
+    if (length < HEADER_BYTES || offset + length > datagram.length) break;
+    messages.push({
+      type: view.getUint16(offset + 4, true),
+      sequence: view.getUint32(offset + 8, true),
+      body: datagram.slice(offset + HEADER_BYTES, offset + length),
+    });
+    offset += aligned(length);
+  }
+  return messages;
+}
+
+/** One attribute, padded. */
+export function attribute(type: number, value: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(aligned(ATTRIBUTE_HEADER_BYTES + value.length));
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, ATTRIBUTE_HEADER_BYTES + value.length, true);
+  view.setUint16(2, type, true);
+  bytes.set(value, ATTRIBUTE_HEADER_BYTES);
+  return bytes;
+}
+
+/** An attribute that holds attributes. */
+export function nested(type: number, attributes: readonly Uint8Array[]): Uint8Array {
+  return attribute(type | NESTED, concatBytes(attributes));
+}
+
+/** Integers in host byte order, and zero-terminated text, as attribute values. */
+export const value = {
+  uint8: (number: number) => Uint8Array.of(number),
+  uint16: (number: number) => new Uint8Array(Uint16Array.of(number).buffer),
+  uint32: (number: number) => new Uint8Array(Uint32Array.of(number).buffer),
+  text: (text: string) => new TextEncoder().encode(`${text}\0`),
+};
+
+/** Attributes by type; of a repeated one the last. Values are views into `bytes`. */
+export function decodeAttributes(bytes: Uint8Array): Map<number, Uint8Array> {
+  const attributes = new Map<number, Uint8Array>();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let offset = 0; offset + ATTRIBUTE_HEADER_BYTES <= bytes.length; ) {
+    const length = view.getUint16(offset, true);
+    if (length < ATTRIBUTE_HEADER_BYTES || offset + length > bytes.length) break;
+    attributes.set(view.getUint16(offset + 2, true) & TYPE_MASK, bytes.subarray(offset + 4, offset + length));
+    offset += aligned(length);
+  }
+  return attributes;
+}
+
+/** The integer of an attribute of 1, 2, 4 or 8 bytes; undefined when it is missing or of another length. */
+export function integer(bytes: Uint8Array | undefined): number | undefined {
+  if (bytes === undefined) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length === 1) return view.getUint8(0);
+  if (bytes.length === 2) return view.getUint16(0, true);
+  if (bytes.length === 4) return view.getUint32(0, true);
+  return bytes.length === 8 ? Number(view.getBigUint64(0, true)) : undefined;
+}
+
+/** The text of an attribute, without its terminating zero. */
+export function text(bytes: Uint8Array | undefined): string | undefined {
+  return bytes && new TextDecoder().decode(bytes).replace(/\0.*$/s, "");
+}

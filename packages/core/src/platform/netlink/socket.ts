@@ -1,0 +1,106 @@
+/** Netlink sockets: requests that wait for the kernel's answer (microseconds: it answers at once), and notifications. */
+import { check, ERRNO, resultOf, SystemError } from "../errno.ts";
+import { libc, watchReadable } from "../libc.ts";
+import { decodeMessages, encodeMessage, type NetlinkMessage } from "./message.ts";
+
+const AF_NETLINK = 16;
+const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
+const SOL_NETLINK = 270;
+const ADD_MEMBERSHIP = 1;
+const SO_RCVBUF = [1, 8] as const;
+const MSG_DONTWAIT = 0x40;
+
+export const NETLINK_ROUTE = 0;
+export const NETLINK_GENERIC = 16;
+
+/** Header flags. */
+export const FLAG = {
+  request: 0x1,
+  acknowledge: 0x4,
+  dump: 0x300,
+  replace: 0x100,
+  exclusive: 0x200,
+  create: 0x400,
+} as const;
+
+const ERROR = 2;
+const DONE = 3;
+
+const RECEIVE_BYTES = 256 * 1024;
+
+function openNetlink(protocol: number): number {
+  const fd = check(resultOf(libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol)), "netlink socket");
+  const address = new Uint8Array(12);
+  address[0] = AF_NETLINK;
+  check(resultOf(libc.bind(fd, address, address.length)), "netlink bind");
+  return fd;
+}
+
+/** Asks the kernel. One request at a time: every call returns with its answer. */
+export class NetlinkClient {
+  readonly #fd: number;
+  readonly #buffer = new Uint8Array(RECEIVE_BYTES);
+  #sequence = 0;
+
+  constructor(protocol: number) {
+    this.#fd = openNetlink(protocol);
+  }
+
+  /** Sends a request and returns what the kernel answered before its acknowledgement. Throws a SystemError. */
+  request(type: number, flags: number, body: Uint8Array, action: string): NetlinkMessage[] {
+    const sequence = ++this.#sequence;
+    const dump = (flags & FLAG.dump) === FLAG.dump;
+    const message = encodeMessage(type, flags | FLAG.request | (dump ? 0 : FLAG.acknowledge), sequence, body);
+    check(resultOf(libc.send(this.#fd, message, message.length, 0)), action);
+    const answers: NetlinkMessage[] = [];
+    for (;;) {
+      const length = check(resultOf(libc.recv(this.#fd, this.#buffer, this.#buffer.length, 0)), action);
+      for (const answer of decodeMessages(this.#buffer.subarray(0, length))) {
+        if (answer.sequence !== sequence) continue;
+        if (answer.type === DONE) return answers;
+        if (answer.type !== ERROR) {
+          answers.push(answer);
+          continue;
+        }
+        const errno = -new DataView(answer.body.buffer).getInt32(0, true);
+        if (errno !== 0) throw new SystemError(errno, action);
+        return answers;
+      }
+    }
+  }
+
+  close(): void {
+    libc.close(this.#fd);
+  }
+}
+
+/**
+ * Calls `onMessages` from Node's event loop with what the kernel says to these multicast groups. `undefined` means that
+ * notifications were lost (ENOBUFS): ask for the whole state again.
+ */
+export function watchNetlink(
+  protocol: number,
+  groups: readonly number[],
+  onMessages: (messages: NetlinkMessage[] | undefined) => void,
+): { close(): void } {
+  const fd = openNetlink(protocol);
+  libc.setsockopt(fd, SO_RCVBUF[0], SO_RCVBUF[1], Uint32Array.of(1 << 20), 4);
+  for (const group of groups) {
+    check(resultOf(libc.setsockopt(fd, SOL_NETLINK, ADD_MEMBERSHIP, Uint32Array.of(group), 4)), "netlink membership");
+  }
+  const buffer = new Uint8Array(RECEIVE_BYTES);
+  const watch = watchReadable(fd, () => {
+    for (;;) {
+      const length = resultOf(libc.recv(fd, buffer, buffer.length, MSG_DONTWAIT));
+      if (length > 0) onMessages(decodeMessages(buffer.subarray(0, length)));
+      else if (length === -ERRNO.ENOBUFS) onMessages(undefined);
+      else return;
+    }
+  });
+  return {
+    close() {
+      watch.stop();
+      libc.close(fd);
+    },
+  };
+}

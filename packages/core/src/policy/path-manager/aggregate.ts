@@ -1,0 +1,147 @@
+/**
+ * All uplinks at once: every connection that this host opened has one subflow over each usable uplink address of the
+ * peer's family. Lost subflows are opened again with exponential back-off while their uplink is usable (RFC 8041
+ * section 3.4 names what happens to managers that do not).
+ */
+import { equalBytes } from "../../base/bytes.ts";
+import { type Endpoint, equalEndpoints, familyOf, type IpAddress } from "../../base/ip-address.ts";
+import type { PathCommand, PathEvent, PathManager, SubflowPath, UplinkAddress } from "./path-manager.ts";
+
+const FIRST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 30_000;
+
+interface Retry {
+  readonly dueMs: number;
+  readonly delayMs: number;
+}
+
+interface Connection {
+  readonly token: number;
+  /** The peer's end of the initial subflow: where the others go too (RFC 8041 section 3.5). */
+  readonly remote: Endpoint;
+  readonly subflows: SubflowPath[];
+  /** By local address identifier: attempts that were asked for and not yet answered, and waits between them. */
+  readonly opening: Set<number>;
+  readonly retries: Map<number, Retry>;
+}
+
+export class AggregatePathManager implements PathManager {
+  readonly #connections = new Map<number, Connection>();
+  #addresses: readonly UplinkAddress[] = [];
+
+  onEvent(event: PathEvent, nowMs: number): PathCommand[] {
+    const connection = this.#connections.get(event.token);
+    switch (event.type) {
+      case "connectionEstablished":
+        return event.serverSide ? [] : this.#adopt(event);
+      case "connectionClosed":
+        this.#connections.delete(event.token);
+        return [];
+      case "subflowEstablished":
+        if (connection !== undefined) noteEstablished(connection, event, this.#addresses);
+        return [];
+      case "subflowClosed":
+        if (connection !== undefined) this.#noteClosed(connection, event, nowMs);
+        return [];
+      default:
+        return [];
+    }
+  }
+
+  #adopt(event: SubflowPath & { token: number }): PathCommand[] {
+    const { token, localId, remoteId, local, remote } = event;
+    const initial = { localId, remoteId, local, remote };
+    const connection = { token, remote, subflows: [initial], opening: new Set<number>(), retries: new Map() };
+    this.#connections.set(token, connection);
+    return this.#complete(connection);
+  }
+
+  /** Opens what is missing and not being waited for. */
+  #complete(connection: Connection): PathCommand[] {
+    const missing = this.#addresses.filter(
+      ({ address, localId }) =>
+        familyOf(address) === familyOf(connection.remote.address) &&
+        !connection.opening.has(localId) &&
+        !connection.retries.has(localId) &&
+        !connection.subflows.some(({ local }) => equalBytes(local.address, address)),
+    );
+    return missing.map(({ address, localId, interfaceIndex }) => {
+      connection.opening.add(localId);
+      const { token, remote } = connection;
+      return { type: "createSubflow", token, localId, local: address, interfaceIndex, remote };
+    });
+  }
+
+  #noteClosed(connection: Connection, closed: SubflowPath, nowMs: number): void {
+    const index = connection.subflows.findIndex(
+      ({ local, remote }) => equalEndpoints(local, closed.local) && equalEndpoints(remote, closed.remote),
+    );
+    if (index !== -1) connection.subflows.splice(index, 1);
+    const address = this.#find(closed.local.address);
+    if (address === undefined) return;
+    connection.opening.delete(address.localId);
+    const previous = connection.retries.get(address.localId)?.delayMs;
+    const delayMs = previous === undefined ? FIRST_RETRY_MS : Math.min(2 * previous, LONGEST_RETRY_MS);
+    connection.retries.set(address.localId, { dueMs: nowMs + delayMs, delayMs });
+  }
+
+  #find(address: IpAddress): UplinkAddress | undefined {
+    return this.#addresses.find((candidate) => equalBytes(candidate.address, address));
+  }
+
+  onUplinks(addresses: readonly UplinkAddress[]): PathCommand[] {
+    this.#addresses = addresses;
+    return Array.from(this.#connections.values()).flatMap((connection) => {
+      const gone = connection.subflows.filter(({ local }) => this.#find(local.address) === undefined);
+      const usable = new Set(addresses.map(({ localId }) => localId));
+      for (const localId of connection.opening) if (!usable.has(localId)) connection.opening.delete(localId);
+      // An uplink that came back is tried at once, whatever its earlier failures.
+      connection.retries.clear();
+      const commands: PathCommand[] = gone.map(({ localId, local, remote }) => ({
+        type: "destroySubflow",
+        token: connection.token,
+        localId,
+        local,
+        remote,
+      }));
+      return [...this.#complete(connection), ...commands];
+    });
+  }
+
+  onTimer(nowMs: number): PathCommand[] {
+    return Array.from(this.#connections.values()).flatMap((connection) => {
+      const due = Array.from(connection.retries).filter(([, { dueMs }]) => dueMs <= nowMs);
+      for (const [localId, { delayMs }] of due) {
+        // The delay is remembered for the next failure, but no longer waited for.
+        connection.retries.set(localId, { dueMs: Number.POSITIVE_INFINITY, delayMs });
+      }
+      return due.flatMap(([localId]) => this.#retry(connection, localId));
+    });
+  }
+
+  #retry(connection: Connection, wanted: number): PathCommand[] {
+    const found = this.#addresses.find(({ localId }) => localId === wanted);
+    if (found === undefined) return [];
+    connection.opening.add(wanted);
+    const { token, remote } = connection;
+    const { localId, address: local, interfaceIndex } = found;
+    return [{ type: "createSubflow", token, localId, local, interfaceIndex, remote }];
+  }
+
+  get nextTimerMs(): number | undefined {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { retries } of this.#connections.values()) {
+      for (const { dueMs } of retries.values()) next = Math.min(next, dueMs);
+    }
+    return next === Number.POSITIVE_INFINITY ? undefined : next;
+  }
+}
+
+function noteEstablished(connection: Connection, event: SubflowPath, addresses: readonly UplinkAddress[]): void {
+  const { localId, remoteId, local, remote } = event;
+  connection.subflows.push({ localId, remoteId, local, remote });
+  const address = addresses.find((candidate) => equalBytes(candidate.address, local.address));
+  if (address === undefined) return;
+  connection.opening.delete(address.localId);
+  connection.retries.delete(address.localId);
+}

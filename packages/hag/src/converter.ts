@@ -1,0 +1,364 @@
+/**
+ * The converter (RFC 8803 section 4): from an accepted connection to a relayed one. Reads the Convert message, decides
+ * whether this client may reach that destination, connects, answers, and hands both legs to the relay.
+ *
+ * Order matters: nothing leaves toward a destination before client, cookie, limits and destination were judged.
+ */
+import { type IpAddress, isIpv4 } from "@hybrid-access/core/base/ip-address";
+import { findPrefix, type Prefix } from "@hybrid-access/core/base/prefix";
+import type { Counters } from "@hybrid-access/core/dataplane/counters";
+import { FAR, NEAR, type Relay } from "@hybrid-access/core/dataplane/relay";
+import type { RelaySetup, WorkerContext, WorkerFront } from "@hybrid-access/core/dataplane/worker";
+import { type Engine, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
+import { readTcpInfo } from "@hybrid-access/core/engine/kernel/mptcp-info";
+import { ERRNO } from "@hybrid-access/core/platform/errno";
+import { ERROR_CODE, type ErrorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
+import {
+  type ConvertMessage,
+  echoError,
+  emitConvertMessage,
+  findTlv,
+  padError,
+  parseConvertMessage,
+} from "@hybrid-access/core/wire/convert/message";
+import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
+import { TCP_OPTION, type TcpOption } from "@hybrid-access/core/wire/tcp-options";
+import { type ClientLimits, ClientTable } from "./client-table.ts";
+import { isCookieValid, makeCookie } from "./cookie.ts";
+import { type DestinationRules, judgeDestination } from "./destination-policy.ts";
+
+/** What the control plane gives a worker; plain data that crosses threads. */
+export interface ConverterSetup {
+  readonly relay: RelaySetup;
+  readonly listen: readonly { readonly address: IpAddress; readonly port: number }[];
+  readonly rules: ConverterRules;
+  readonly clientTable: SharedArrayBuffer;
+}
+
+/** What may change while the worker runs. */
+export interface ConverterRules {
+  readonly clients: readonly Prefix[];
+  readonly destinations: DestinationRules;
+  readonly ownAddresses: readonly IpAddress[];
+  /** Servers see the gateway's address, or the client's own. */
+  readonly egress: "shared" | "client";
+  /** Not empty: a cookie under one of these keys is required. */
+  readonly cookieKeys: readonly Uint8Array[];
+  readonly limits: ClientLimits;
+  /** For the Convert message to arrive. */
+  readonly headerMs: number;
+  /** For the server to answer. */
+  readonly connectMs: number;
+}
+
+type Stage =
+  /** Waiting for the Convert message. */
+  | "header"
+  /** Waiting for the server. */
+  | "connecting"
+  /** The answer waits until the client has proven that it receives (see Engine.isEstablished). */
+  | "establishing"
+  /** The answer was an error and has been sent; waiting for the client to close. */
+  | "refusing";
+
+interface Opening {
+  stage: Stage;
+  readonly client: IpAddress;
+  readonly header: Uint8Array;
+  headerLength: number;
+  /** In stage "establishing": what to send, and whether the relay is to start then. */
+  answer: Uint8Array | undefined;
+  relayAfterwards: boolean;
+  /** Extensions were asked for beside a connection. */
+  wantsInfo: boolean;
+}
+
+/** Option kinds the converter understands: it translates Multipath TCP, and the kernel sends the others by itself. */
+const SUPPORTED_OPTIONS = [
+  TCP_OPTION.windowScale,
+  TCP_OPTION.sackPermitted,
+  TCP_OPTION.timestamps,
+  TCP_OPTION.multipathTcp,
+];
+
+/** How long a refused client may take to close. */
+const REFUSAL_MS = 3000;
+
+const NO_CLIENT = -1;
+
+/** RFC 8803 section 6.2.8: which error tells the client of a failed attempt to connect, by errno. */
+const CONNECT_ERRORS: Readonly<Record<number, readonly [ErrorName, number]>> = {
+  [ERRNO.ECONNREFUSED]: ["connectionReset", 0],
+  [ERRNO.ECONNRESET]: ["connectionReset", 0],
+  [ERRNO.ENETUNREACH]: ["destinationUnreachable", 0],
+  [ERRNO.EHOSTUNREACH]: ["destinationUnreachable", 1],
+  [ERRNO.EADDRNOTAVAIL]: ["resourceExceeded", 0],
+  [ERRNO.EMFILE]: ["resourceExceeded", 0],
+  [ERRNO.ENFILE]: ["resourceExceeded", 0],
+  [ERRNO.ENOBUFS]: ["resourceExceeded", 0],
+};
+
+export class Converter implements WorkerFront {
+  readonly #engine: Engine;
+  readonly #relay: Relay;
+  readonly #counters: Counters;
+  readonly #openings = new Map<number, Opening>();
+  /** Slots that no longer count as pending for their client. */
+  readonly #settled: Uint8Array;
+  readonly #clientOf: Int32Array;
+  readonly #clientMemory: SharedArrayBuffer;
+  readonly #scratch = new Uint8Array(MAX_MESSAGE_BYTES);
+  #clients: ClientTable;
+  #rules: ConverterRules;
+
+  constructor({ engine, relay, counters }: WorkerContext, setup: ConverterSetup) {
+    this.#engine = engine;
+    this.#relay = relay;
+    this.#counters = counters;
+    this.#clientOf = new Int32Array(setup.relay.maxConnections).fill(NO_CLIENT);
+    this.#settled = new Uint8Array(setup.relay.maxConnections);
+    this.#clientMemory = setup.clientTable;
+    this.#rules = setup.rules;
+    this.#clients = new ClientTable(this.#clientMemory, setup.rules.limits);
+  }
+
+  onMessage(message: unknown): void {
+    this.#rules = message as ConverterRules;
+    this.#clients = new ClientTable(this.#clientMemory, this.#rules.limits);
+  }
+
+  onAccept(slot: number): void {
+    const near = this.#relay.leg(slot, NEAR);
+    const client = this.#engine.remoteEndpoint(near)?.address;
+    if (client === undefined) return this.#relay.abort(slot);
+    this.#counters.add(this.#engine.isMultipath(near) ? "connectionsMultipath" : "connectionsPlain");
+    const opening = newOpening(client);
+    this.#openings.set(slot, opening);
+    if (findPrefix(this.#rules.clients, client) === undefined) {
+      this.#counters.add("clientsRefused");
+      return this.#refuse(slot, opening, error("notAuthorized"));
+    }
+    const admitted = this.#clients.admit(client, Date.now());
+    if (typeof admitted === "string") {
+      this.#counters.add("clientLimitRefused");
+      return this.#refuse(slot, opening, error("resourceExceeded"));
+    }
+    this.#clientOf[slot] = admitted;
+    this.#relay.setTimer(slot, this.#rules.headerMs);
+    // Data that came in the SYN is there already.
+    this.#readHeader(slot, opening);
+  }
+
+  onReady(slot: number, side: 0 | 1, bits: number): void {
+    const opening = this.#openings.get(slot);
+    if (opening === undefined) return;
+    if (side === NEAR) this.#onNearReady(slot, opening, bits);
+    else if (opening.stage === "connecting") this.#onConnected(slot, opening);
+    else if ((bits & READY.error) !== 0) this.#relay.abort(slot);
+  }
+
+  #onNearReady(slot: number, opening: Opening, bits: number): void {
+    if ((bits & READY.error) !== 0) return this.#relay.abort(slot);
+    if (opening.stage === "header") this.#readHeader(slot, opening);
+    else if (opening.stage === "establishing") this.#sendAnswer(slot, opening);
+    else if (opening.stage === "refusing") this.#discard(slot);
+  }
+
+  #readHeader(slot: number, opening: Opening): void {
+    const near = this.#relay.leg(slot, NEAR);
+    const length = this.#engine.read(near, this.#scratch, MAX_MESSAGE_BYTES - opening.headerLength);
+    if (length === WOULD_BLOCK) return;
+    if (length <= 0) return this.#relay.abort(slot);
+    opening.header.set(this.#scratch.subarray(0, length), opening.headerLength);
+    opening.headerLength += length;
+    const received = opening.header.subarray(0, opening.headerLength);
+    const result = parseConvertMessage(received);
+    switch (result.outcome) {
+      case "incomplete":
+        return;
+      case "foreign":
+        this.#counters.add("convertForeign");
+        return this.#relay.abort(slot);
+      case "invalid":
+        return this.#refuse(slot, opening, result.error);
+      case "message":
+        this.#relay.preload(slot, NEAR, received.slice(result.byteLength));
+        return this.#onRequest(slot, opening, result.message, received.subarray(0, result.byteLength));
+    }
+  }
+
+  #onRequest(slot: number, opening: Opening, message: ConvertMessage, received: Uint8Array): void {
+    const refusal = this.#judgeCookie(opening.client, findTlv(message, "cookie")?.cookie);
+    if (refusal !== undefined) return this.#refuse(slot, opening, refusal);
+    const connect = findTlv(message, "connect");
+    opening.wantsInfo = findTlv(message, "info") !== undefined;
+    if (connect !== undefined) return this.#onConnectRequest(slot, opening, connect, received);
+    // Answers of a converter make no sense as requests.
+    if (!opening.wantsInfo) return this.#refuse(slot, opening, echoError("unsupportedMessage", received));
+    this.#answer(slot, opening, [supportedExtensions()], false);
+  }
+
+  #judgeCookie(client: IpAddress, cookie: Uint8Array | undefined): ErrorTlv | undefined {
+    const [key] = this.#rules.cookieKeys;
+    if (key === undefined) return undefined;
+    if (cookie === undefined) return error("missingCookie", padError([0, ...makeCookie(key, client)]));
+    if (isCookieValid(this.#rules.cookieKeys, client, cookie)) return undefined;
+    this.#counters.add("cookiesRefused");
+    return error("notAuthorized");
+  }
+
+  #onConnectRequest(slot: number, opening: Opening, connect: Tlv & { type: "connect" }, received: Uint8Array): void {
+    const verdict = judgeDestination(connect.peer, this.#rules.destinations, this.#rules.ownAddresses);
+    if (!verdict.allowed) {
+      this.#counters.add("destinationsRefused");
+      return this.#refuse(
+        slot,
+        opening,
+        verdict.invalid ? echoError("malformedMessage", received) : error("notAuthorized"),
+      );
+    }
+    const unsupported = connect.options.filter((option) => !isSupported(option)).map(({ kind }) => kind);
+    if (unsupported.length > 0)
+      return this.#refuse(slot, opening, error("unsupportedTcpOption", padError(unsupported)));
+    const { leg } = this.#engine.connect({
+      peer: connect.peer,
+      protocol: "tcp",
+      ...(this.#rules.egress === "client" && sameFamily(connect.peer.address, opening.client)
+        ? { source: { address: opening.client, port: 0 }, transparent: true }
+        : {}),
+    });
+    if (leg < 0) return this.#onConnectFailure(slot, opening, -leg);
+    opening.stage = "connecting";
+    this.#relay.setFar(slot, leg);
+    this.#relay.setTimer(slot, this.#rules.connectMs);
+  }
+
+  #onConnected(slot: number, opening: Opening): void {
+    const far = this.#relay.leg(slot, FAR);
+    const errno = this.#engine.takeError(far);
+    if (errno !== 0) return this.#onConnectFailure(slot, opening, errno);
+    const header: Tlv = { type: "extendedTcpHeader", options: serverOptions(far) };
+    this.#answer(slot, opening, opening.wantsInfo ? [header, supportedExtensions()] : [header], true);
+  }
+
+  #onConnectFailure(slot: number, opening: Opening, errno: number): void {
+    this.#counters.add("connectFailures");
+    const [name, value] = CONNECT_ERRORS[errno] ?? ["networkFailure", 0];
+    this.#refuse(slot, opening, error(name, Uint8Array.of(value)));
+  }
+
+  /** Answers with an error and waits for the client to close: a reset would take the answer away from it. */
+  #refuse(slot: number, opening: Opening, tlv: ErrorTlv): void {
+    this.#counters.add("convertErrors");
+    this.#relay.dropFar(slot);
+    this.#answer(slot, opening, [tlv], false);
+  }
+
+  #answer(slot: number, opening: Opening, message: ConvertMessage, relayAfterwards: boolean): void {
+    opening.answer = emitConvertMessage(message);
+    opening.relayAfterwards = relayAfterwards;
+    opening.stage = "establishing";
+    this.#relay.setTimer(slot, relayAfterwards ? this.#rules.headerMs : REFUSAL_MS);
+    this.#sendAnswer(slot, opening);
+  }
+
+  /**
+   * Linux keeps back what is written to a leg that was accepted with data in its SYN before the handshake ended, even
+   * when it ends: so the answer waits for that; the leg's readiness says when.
+   */
+  #sendAnswer(slot: number, opening: Opening): void {
+    const near = this.#relay.leg(slot, NEAR);
+    if (opening.answer === undefined || !this.#engine.isEstablished(near)) return;
+    const written = this.#engine.write(near, opening.answer, opening.answer.length);
+    if (written !== opening.answer.length) return this.#relay.abort(slot);
+    if (opening.relayAfterwards) return this.#startRelay(slot);
+    opening.stage = "refusing";
+    this.#engine.shutdownWrite(near);
+    this.#discard(slot);
+  }
+
+  #startRelay(slot: number): void {
+    this.#openings.delete(slot);
+    this.#clients.settle(this.#clientOf[slot] as number);
+    this.#settled[slot] = 1;
+    this.#relay.start(slot);
+  }
+
+  /** Reads away what a refused client still sends. */
+  #discard(slot: number): void {
+    const near = this.#relay.leg(slot, NEAR);
+    for (;;) {
+      const length = this.#engine.read(near, this.#scratch, this.#scratch.length);
+      if (length === WOULD_BLOCK) return;
+      if (length <= 0) return length === 0 ? this.#relay.finish(slot) : this.#relay.abort(slot);
+    }
+  }
+
+  onTimer(slot: number): void {
+    const opening = this.#openings.get(slot);
+    if (opening?.stage === "connecting") return this.#onConnectFailure(slot, opening, ERRNO.ETIMEDOUT);
+    this.#counters.add("connectionsTimedOut");
+    this.#relay.abort(slot);
+  }
+
+  onClosed(slot: number): void {
+    this.#openings.delete(slot);
+    const client = this.#clientOf[slot] as number;
+    if (client !== NO_CLIENT) this.#clients.leave(client, this.#settled[slot] === 1);
+    this.#clientOf[slot] = NO_CLIENT;
+    this.#settled[slot] = 0;
+  }
+}
+
+type ErrorTlv = Tlv & { type: "error" };
+
+function error(name: ErrorName, value: Uint8Array = Uint8Array.of(0)): ErrorTlv {
+  return { type: "error", code: ERROR_CODE[name], value };
+}
+
+function newOpening(client: IpAddress): Opening {
+  return {
+    stage: "header",
+    client,
+    header: new Uint8Array(MAX_MESSAGE_BYTES),
+    headerLength: 0,
+    answer: undefined,
+    relayAfterwards: false,
+    wantsInfo: false,
+  };
+}
+
+function supportedExtensions(): Tlv {
+  return { type: "supportedTcpExtensions", kinds: SUPPORTED_OPTIONS };
+}
+
+/**
+ * RFC 8803 section 6.2.5: an option without value asks for the converter's own, which the kernel sends anyway; a given
+ * value would have to be copied into the SYN, which a socket cannot.
+ */
+function isSupported({ kind, data }: TcpOption): boolean {
+  const own: readonly number[] = [TCP_OPTION.maximumSegmentSize, ...SUPPORTED_OPTIONS];
+  return own.includes(kind) && kind !== TCP_OPTION.multipathTcp && data.length === 0;
+}
+
+function sameFamily(left: IpAddress, right: IpAddress): boolean {
+  return isIpv4(left) === isIpv4(right);
+}
+
+const TCPI_OPT_SACK = 2;
+const TCPI_OPT_WINDOW_SCALE = 4;
+
+/**
+ * RFC 8803 section 6.2.6 wants the options of the server's SYN+ACK. A socket does not show that segment; these are the
+ * ones it negotiated, in the form they must have had. Timestamps are left out: their values are not known.
+ */
+function serverOptions(far: number): TcpOption[] {
+  const info = readTcpInfo(far);
+  if (info === undefined) return [];
+  const options: TcpOption[] = [];
+  if ((info.options & TCPI_OPT_SACK) !== 0) options.push({ kind: TCP_OPTION.sackPermitted, data: new Uint8Array() });
+  if ((info.options & TCPI_OPT_WINDOW_SCALE) !== 0) {
+    options.push({ kind: TCP_OPTION.windowScale, data: Uint8Array.of(info.sendWindowScale) });
+  }
+  return options;
+}
