@@ -14,8 +14,11 @@ export interface WorkerEnvironment {
   readonly counterMemory: SharedArrayBuffer;
 }
 
-/** What a worker says to the control plane. */
-export type WorkerReport = { readonly type: "listening" } | { readonly type: string };
+/** What a worker says to the control plane: "listening", or what its front reports. */
+export interface WorkerReport {
+  readonly type: string;
+  readonly [detail: string]: unknown;
+}
 
 interface Member {
   readonly worker: Worker;

@@ -2,7 +2,7 @@
  * Sockets. Functions on the data path return a number that is not negative, or minus errno: they never throw and never
  * allocate. Functions that set things up throw a SystemError.
  */
-import type { Endpoint } from "../base/ip-address.ts";
+import type { Endpoint, IpAddress } from "../base/ip-address.ts";
 import { check, resultOf } from "./errno.ts";
 import { libc } from "./libc.ts";
 import {
@@ -208,4 +208,35 @@ function enableFastOpen(fd: number, backlog: number): void {
 /** IP_TRANSPARENT or IPV6_TRANSPARENT, whichever this family of socket knows. */
 export function transparentOption(family: number): SocketOption {
   return family === AF_INET ? OPTION.ipTransparent : OPTION.ipv6Transparent;
+}
+
+/** A port that is this process's on several addresses, so that each of its threads can listen there (SO_REUSEPORT). */
+export interface ReservedPort {
+  readonly port: number;
+  release(): void;
+}
+
+const RESERVE_ATTEMPTS = 16;
+
+/** Takes a free port on every one of `addresses`. Throws a SystemError. */
+export function reservePort(addresses: readonly IpAddress[]): ReservedPort {
+  for (let attempt = 1; ; attempt++) {
+    const fds: number[] = [];
+    const release = () => fds.splice(0).forEach(closeDescriptor);
+    try {
+      let port = 0;
+      for (const address of addresses) {
+        const fd = check(openStreamSocket(addressFamily(address), IPPROTO_TCP), "socket");
+        fds.push(fd);
+        check(setOption(fd, OPTION.reuseAddress, 1), "SO_REUSEADDR");
+        check(setOption(fd, OPTION.reusePort, 1), "SO_REUSEPORT");
+        check(bind(fd, { address, port }), "bind");
+        port = localEndpoint(fd)?.port ?? 0;
+      }
+      return { port, release };
+    } catch (error) {
+      release();
+      if (attempt === RESERVE_ATTEMPTS) throw error;
+    }
+  }
 }

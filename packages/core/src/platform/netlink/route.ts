@@ -66,6 +66,8 @@ export interface DefaultRoute {
   readonly gateway: IpAddress | undefined;
   readonly table: number;
   readonly metric: number;
+  /** Made by this project ({@link ROUTE_PROTOCOL}). */
+  readonly own: boolean;
 }
 
 export interface Rule {
@@ -104,26 +106,18 @@ export class RouteClient {
   }
 
   addresses(): AddressState[] {
-    return this.#dump(MESSAGE.getAddress, new Uint8Array(8), "list addresses").flatMap((message) => {
-      const address = decodeAddress(message);
-      return address === undefined ? [] : [address];
-    });
+    return this.#dump(MESSAGE.getAddress, new Uint8Array(8), "list addresses").flatMap(
+      (message) => decodeAddress(message) ?? [],
+    );
   }
 
-  /** Default routes of every table, both families; this project's own excepted. */
+  /** Default routes of every table, both families. */
   defaultRoutes(): DefaultRoute[] {
-    return FAMILIES.flatMap(([, number]) => this.#routes(number))
-      .filter(({ protocol }) => protocol !== ROUTE_PROTOCOL)
-      .flatMap(({ route }) => (route === undefined ? [] : [route]));
-  }
-
-  #routes(family: number) {
-    const body = new Uint8Array(12);
-    body[0] = family;
-    return this.#dump(MESSAGE.getRoute, body, "list routes").map((message) => ({
-      protocol: message.body[5],
-      route: decodeDefaultRoute(message),
-    }));
+    return FAMILIES.flatMap(([, number]) => {
+      const body = new Uint8Array(12);
+      body[0] = number;
+      return this.#dump(MESSAGE.getRoute, body, "list routes").flatMap((message) => decodeDefaultRoute(message) ?? []);
+    });
   }
 
   addRoute(route: OwnRoute): void {
@@ -240,6 +234,7 @@ function decodeDefaultRoute({ body }: NetlinkMessage): DefaultRoute | undefined 
     gateway: gateway && ipAddressFromBytes(gateway),
     table: integer(attributes.get(ROUTE.table)) ?? body[4] ?? RT_TABLE_UNSPEC,
     metric: integer(attributes.get(ROUTE.priority)) ?? 0,
+    own: body[5] === ROUTE_PROTOCOL,
   };
 }
 

@@ -1,0 +1,76 @@
+/** The command tree that hcpe and hag share: run, check, status, version. */
+import { Command, CommanderError } from "commander";
+import { describeError } from "../base/error.ts";
+import { askDaemon } from "../services/admin.ts";
+import { EXIT, exitCodeFor } from "./exit-code.ts";
+import { renderStatus } from "./status.ts";
+
+/** What a daemon's command has of its own. */
+export interface DaemonCommands {
+  readonly name: "hcpe" | "hag";
+  readonly description: string;
+  readonly version: string;
+  readonly defaultConfig: string;
+  /** Serves until told to end. */
+  run(config: ConfigOptions): Promise<void>;
+  /** Loads the configuration and tries what the host offers; gives what it found. Throws when something needed lacks. */
+  check(config: ConfigOptions): object;
+  adminSocket(config: ConfigOptions): string;
+}
+
+export interface ConfigOptions {
+  readonly config: string;
+  readonly set: readonly string[];
+}
+
+interface OutputOptions extends ConfigOptions {
+  readonly json?: boolean;
+}
+
+/** Parses `argv` (without node and script), runs the command, and gives the exit code. */
+export async function runProgram(commands: DaemonCommands, argv: readonly string[]): Promise<number> {
+  const program = new Command(commands.name).description(commands.description).exitOverride();
+  const command = (name: string, description: string) =>
+    program
+      .command(name)
+      .description(description)
+      .exitOverride()
+      .option("-c, --config <file>", "configuration file", commands.defaultConfig)
+      .option("--set <key=value>", "override a setting; may be repeated", collect, []);
+  command("run", "run in the foreground until SIGTERM; SIGHUP reloads").action((options: ConfigOptions) =>
+    commands.run(options),
+  );
+  command("check", "check the configuration and what this host offers")
+    .option("--json", "print JSON")
+    .action((options: OutputOptions) => print(commands.check(options), options));
+  command("status", "ask the running daemon how it is")
+    .option("--json", "print JSON")
+    .action(async (options: OutputOptions) => {
+      print((await askDaemon(commands.adminSocket(options), "/status")) as object, options);
+    });
+  program
+    .command("version")
+    .description("print the version")
+    .option("--json", "print JSON")
+    .option("-c, --config <file>", "accepted for uniformity", commands.defaultConfig)
+    .action(({ json }: { json?: boolean }) => {
+      const version = { name: commands.name, version: commands.version, node: process.versions.node };
+      process.stdout.write(`${json ? JSON.stringify(version) : `${commands.name} ${commands.version}`}\n`);
+    });
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return EXIT.ok;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    process.stderr.write(`${commands.name}: ${describeError(error)}\n`);
+    return exitCodeFor(error);
+  }
+}
+
+function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value];
+}
+
+function print(answer: object, { json = false }: OutputOptions): void {
+  process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer));
+}

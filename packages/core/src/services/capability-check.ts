@@ -1,0 +1,16 @@
+/** Says what this host lacks of what a daemon cannot do without. */
+import { AccessError } from "../base/error.ts";
+
+type Capability = { readonly available: true } | { readonly available: false; readonly reason: string };
+
+/** Throws an AccessError with every reason when one of `needed` is not available. */
+export function requireCapabilities<Name extends string>(
+  capabilities: Readonly<Record<Name, Capability>>,
+  needed: readonly Name[],
+): void {
+  const reasons = needed.flatMap((name) => {
+    const capability = capabilities[name];
+    return capability.available ? [] : [capability.reason];
+  });
+  if (reasons.length > 0) throw new AccessError("HOST_LACKS", "system", reasons.join("; "));
+}

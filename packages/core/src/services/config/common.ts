@@ -1,0 +1,31 @@
+/** Settings that both daemons have. */
+import { absolutePath, duration, oneOf, wholeNumber } from "./formats.ts";
+
+export function commonSettings(daemon: "hcpe" | "hag") {
+  return {
+    engine: {
+      doc: "The Multipath TCP implementation; `kernel` is Linux's own",
+      format: oneOf("kernel"),
+      default: "kernel",
+    },
+    workers: { doc: "Data-plane threads", format: wholeNumber(1, 64), default: 1 },
+    maxConnections: { doc: "Connections of one worker at once", format: wholeNumber(1, 1_000_000), default: 65_536 },
+    admin: {
+      socket: { doc: "Unix socket of the admin interface", format: absolutePath, default: `/run/${daemon}/admin.sock` },
+    },
+    log: {
+      level: {
+        doc: "The least severe level to log",
+        format: oneOf("trace", "debug", "info", "warn", "error"),
+        default: "info",
+      },
+    },
+    drain: { doc: "How long connections may go on after SIGTERM", format: duration, default: "10s" },
+  } as const;
+}
+
+/** How long a relayed connection may be silent. RFC 5382 section 5 asks a NAT for at least 2 hours 4 minutes. */
+export const RELAY_TIMEOUTS = {
+  idle: { doc: "A connection without a byte for this long is reset", format: duration, default: "124m" },
+  halfClosed: { doc: "The same, once one side has ended its stream", format: duration, default: "60m" },
+} as const;

@@ -1,0 +1,160 @@
+/** What configuration values may be: each format turns a value from YAML into what the daemon uses, or says what is wrong. */
+import { type IpAddress, parseIpAddress } from "../../base/ip-address.ts";
+import { type Prefix, parsePrefix } from "../../base/prefix.ts";
+import { nearest } from "./nearest.ts";
+
+/** Where a value stands: keys and list positions from the top. */
+export type Path = readonly (string | number)[];
+
+/** Takes what is wrong at a place; parsing goes on, so that every error is found at once. */
+export type Report = (path: Path, message: string) => void;
+
+/** Turns a raw value into a `Value`, or reports and returns undefined. */
+export interface Format<Value> {
+  /** For people: "a port (1 to 65535)". */
+  readonly expects: string;
+  parse(raw: unknown, path: Path, report: Report): Value | undefined;
+}
+
+/** A format of one plain value: `read` gives undefined for what does not fit. */
+function scalar<Value>(expects: string, read: (raw: unknown) => Value | undefined): Format<Value> {
+  return {
+    expects,
+    parse(raw, path, report) {
+      const value = read(raw);
+      if (value === undefined) report(path, `expected ${expects}, found ${describe(raw)}`);
+      return value;
+    },
+  };
+}
+
+function describe(raw: unknown): string {
+  if (Array.isArray(raw)) return "a list";
+  return raw !== null && typeof raw === "object" ? "a mapping" : JSON.stringify(raw ?? null);
+}
+
+export function wholeNumber(least: number, most: number): Format<number> {
+  return scalar(`a whole number from ${least} to ${most}`, (raw) =>
+    typeof raw === "number" && Number.isInteger(raw) && raw >= least && raw <= most ? raw : undefined,
+  );
+}
+
+export const port: Format<number> = { ...wholeNumber(1, 65_535), expects: "a port (1 to 65535)" };
+
+export const text: Format<string> = scalar("text", (raw) => (typeof raw === "string" && raw !== "" ? raw : undefined));
+
+/** IFNAMSIZ of linux/if.h allows 15 characters. */
+export const interfaceName: Format<string> = scalar("an interface name (1 to 15 characters)", (raw) =>
+  typeof raw === "string" && /^[^\s/"]{1,15}$/.test(raw) ? raw : undefined,
+);
+
+export const absolutePath: Format<string> = scalar("an absolute path", (raw) =>
+  typeof raw === "string" && raw.startsWith("/") ? raw : undefined,
+);
+
+export const address: Format<IpAddress> = scalar("an IP address", (raw) =>
+  typeof raw === "string" ? parseIpAddress(raw) : undefined,
+);
+
+export const addressPrefix: Format<Prefix> = scalar("an address or prefix, such as 10.0.0.0/8", (raw) =>
+  typeof raw === "string" ? parsePrefix(raw) : undefined,
+);
+
+/** Hexadecimal, at least `leastBytes` long. */
+export function secret(leastBytes: number): Format<Uint8Array> {
+  return scalar(`at least ${2 * leastBytes} hexadecimal digits`, (raw) =>
+    typeof raw === "string" && /^([0-9a-f]{2})+$/i.test(raw) && raw.length >= 2 * leastBytes
+      ? Uint8Array.from(Buffer.from(raw, "hex"))
+      : undefined,
+  );
+}
+
+const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** "900ms", "30s", "5m", "2h"; in milliseconds. */
+export const duration: Format<number> = scalar("a duration such as 900ms, 30s, 5m or 2h", (raw) => {
+  const [, number, unit = ""] = typeof raw === "string" ? (/^(\d+)(ms|s|m|h)$/.exec(raw) ?? []) : [];
+  const milliseconds = Number(number) * (MILLISECONDS[unit] ?? Number.NaN);
+  return milliseconds > 0 ? milliseconds : undefined;
+});
+
+/** One of these words. */
+export function oneOf<Word extends string>(...words: readonly Word[]): Format<Word> {
+  const expects = `one of ${words.join(", ")}`;
+  return {
+    expects,
+    parse(raw, path, report) {
+      const word = words.find((candidate) => candidate === raw);
+      if (word === undefined) {
+        const close = typeof raw === "string" ? nearest(raw, words) : undefined;
+        report(
+          path,
+          `expected ${expects}, found ${describe(raw)}${close === undefined ? "" : `; did you mean ${close}?`}`,
+        );
+      }
+      return word;
+    },
+  };
+}
+
+/** A list. With `leastItems` an emptier one is an error. */
+export function listOf<Item>(item: Format<Item>, leastItems = 0): Format<Item[]> {
+  return {
+    expects: `a list of: ${item.expects}`,
+    parse(raw, path, report) {
+      if (!Array.isArray(raw)) {
+        report(path, `expected a list, found ${describe(raw)}`);
+        return undefined;
+      }
+      if (raw.length < leastItems) report(path, `expected at least ${leastItems} of: ${item.expects}`);
+      const items = raw.map((element: unknown, index) => item.parse(element, [...path, index], report));
+      return items.filter((element) => element !== undefined);
+    },
+  };
+}
+
+/** A field of a {@link record}: required unless it has a default. */
+export interface Field<Value> {
+  readonly format: Format<Value>;
+  readonly default?: Value;
+}
+
+type FieldValues<Fields> = { [Name in keyof Fields]: Fields[Name] extends Field<infer Value> ? Value : never };
+
+/** A mapping with these fields and no others. */
+export function record<Fields extends Record<string, Field<unknown>>>(fields: Fields): Format<FieldValues<Fields>> {
+  const names = Object.keys(fields);
+  return {
+    expects: `a mapping of ${names.join(", ")}`,
+    parse(raw, path, report) {
+      if (raw === null || typeof raw !== "object" || Array.isArray(raw)) {
+        report(path, `expected a mapping of ${names.join(", ")}, found ${describe(raw)}`);
+        return undefined;
+      }
+      const given = raw as Record<string, unknown>;
+      for (const name of Object.keys(given)) if (!(name in fields)) report([...path, name], unknownKey(name, names));
+      const values = names.map((name) => [name, parseField(name, fields[name], given, path, report)] as const);
+      const complete = values.every(([, value]) => value !== undefined);
+      return complete ? (Object.fromEntries(values) as FieldValues<Fields>) : undefined;
+    },
+  };
+}
+
+function parseField(
+  name: string,
+  field: Field<unknown> | undefined,
+  given: Record<string, unknown>,
+  path: Path,
+  report: Report,
+): unknown {
+  if (field === undefined) return undefined;
+  if (given[name] !== undefined) return field.format.parse(given[name], [...path, name], report);
+  if (field.default === undefined) report(path, `${name} is missing: ${field.format.expects}`);
+  return field.default;
+}
+
+/** The message for a key that does not exist. */
+export function unknownKey(name: string, known: readonly string[]): string {
+  const close = nearest(name, known);
+  return `unknown key ${name}${close === undefined ? `; known are ${known.join(", ")}` : `; did you mean ${close}?`}`;
+}

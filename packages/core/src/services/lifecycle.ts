@@ -1,0 +1,92 @@
+/** A daemon's life: start, reload on SIGHUP, drain on SIGTERM or SIGINT, at once on a second signal. */
+import { describeError } from "../base/error.ts";
+import type { Logger } from "./log.ts";
+
+/** What the lifecycle drives. */
+export interface Daemon {
+  /** Serves when the promise resolves; when it rejects, {@link stop} is called. */
+  start(): Promise<void>;
+  /** Takes the configuration file again; a bad one throws and changes nothing. */
+  reload(): Promise<void>;
+  /** Takes nothing new; resolves when nothing is left. */
+  drain(): Promise<void>;
+  /** Ends, and removes what the daemon added to the host. */
+  stop(): Promise<void>;
+}
+
+/** Runs a daemon until it is told to end. Resolves to the exit code; rejects when the start failed. */
+export async function runDaemon(daemon: Daemon, log: Logger, drainMs: number): Promise<void> {
+  const signals = new SignalQueue();
+  try {
+    await daemon.start();
+    log.info("ready");
+    for (let signal = await signals.next(); signal === "SIGHUP"; signal = await signals.next()) {
+      await reload(daemon, log);
+    }
+    log.info({ drainMs }, "draining");
+    const timeout = new AbortController();
+    await Promise.race([daemon.drain(), sleep(drainMs, timeout.signal), signals.nextEnding()]);
+    timeout.abort();
+  } finally {
+    await daemon.stop();
+    signals.close();
+  }
+  log.info("stopped");
+}
+
+async function reload(daemon: Daemon, log: Logger): Promise<void> {
+  try {
+    await daemon.reload();
+    log.info("reloaded");
+  } catch (error) {
+    log.error({ error, detail: describeError(error) }, "reload refused, the running configuration stays");
+  }
+}
+
+function sleep(durationMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, durationMs);
+    signal.addEventListener("abort", () => clearTimeout(timer));
+  });
+}
+
+const HANDLED = ["SIGHUP", "SIGTERM", "SIGINT"] as const;
+type Handled = (typeof HANDLED)[number];
+
+/** Signals in the order of their arrival. */
+class SignalQueue {
+  readonly #arrived: Handled[] = [];
+  readonly #handlers = new Map<Handled, () => void>();
+  #wake: (() => void) | undefined;
+  /** Keeps the process alive: the data plane's threads and sockets alone do not. */
+  readonly #keepAlive = setInterval(() => {}, 2 ** 30);
+
+  constructor() {
+    for (const signal of HANDLED) {
+      const handler = () => {
+        this.#arrived.push(signal);
+        this.#wake?.();
+      };
+      this.#handlers.set(signal, handler);
+      process.on(signal, handler);
+    }
+  }
+
+  async next(): Promise<Handled> {
+    while (this.#arrived.length === 0) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#arrived.shift() as Handled;
+  }
+
+  async nextEnding(): Promise<void> {
+    while ((await this.next()) === "SIGHUP");
+  }
+
+  close(): void {
+    clearInterval(this.#keepAlive);
+    for (const [signal, handler] of this.#handlers) process.off(signal, handler);
+  }
+}

@@ -1,0 +1,74 @@
+/** The HAG's configuration file. */
+
+import type { ConfigOptions } from "@hybrid-access/core/cli/program";
+import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
+import {
+  address,
+  addressPrefix,
+  duration,
+  listOf,
+  oneOf,
+  port,
+  record,
+  secret,
+  wholeNumber,
+} from "@hybrid-access/core/services/config/formats";
+import { type Config, loadConfig } from "@hybrid-access/core/services/config/load";
+import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
+
+const schema = {
+  ...commonSettings("hag"),
+  listen: {
+    doc: "Where HCPEs connect to",
+    format: listOf(record({ address: { format: address }, port: { format: port, default: DEFAULT_CONVERT_PORT } }), 1),
+    default: [{ address: "::" }],
+  },
+  clients: { doc: "Prefixes whose hosts may use the gateway", format: listOf(addressPrefix) },
+  destinations: {
+    allow: { doc: "Destinations allowed although they are not public", format: listOf(addressPrefix), default: [] },
+    deny: {
+      doc: "Destinations denied although they are public or allowed",
+      format: listOf(addressPrefix),
+      default: [],
+    },
+  },
+  egress: {
+    source: {
+      doc: "Whose address servers see: the gateway's (`shared`), or the client's own (`client`)",
+      format: oneOf("shared", "client"),
+      default: "shared",
+    },
+  },
+  cookies: {
+    keys: {
+      doc: "With a key, clients must prove their address by a cookie (RFC 8803 section 6.2.7); the first key makes cookies, all accept them",
+      format: listOf(secret(16)),
+      default: [],
+    },
+  },
+  limits: {
+    pending: {
+      doc: "Connections of one client that are being set up",
+      format: wholeNumber(1, 1_000_000),
+      default: 256,
+    },
+    open: { doc: "Connections of one client", format: wholeNumber(1, 1_000_000), default: 16_384 },
+    newPerSecond: {
+      doc: "New connections of one client in a second",
+      format: wholeNumber(1, 1_000_000),
+      default: 2000,
+    },
+  },
+  timeouts: {
+    ...RELAY_TIMEOUTS,
+    header: { doc: "For the Convert message to arrive", format: duration, default: "5s" },
+    connect: { doc: "For the server to answer", format: duration, default: "20s" },
+  },
+} as const;
+
+export type HagConfig = Config<typeof schema>;
+
+/** Loads and checks the configuration. Throws a ConfigError. */
+export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
+  return loadConfig({ schema, file: config, environmentPrefix: "HAG", environment: process.env, overrides: set });
+}

@@ -1,0 +1,169 @@
+/** The HAG's control plane: owns the workers and what the daemon adds to the host. */
+import { networkInterfaces } from "node:os";
+import { dirname } from "node:path";
+import { type IpAddress, parseIpAddress } from "@hybrid-access/core/base/ip-address";
+import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
+import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
+import { RouteClient } from "@hybrid-access/core/platform/netlink/route";
+import { AdminServer } from "@hybrid-access/core/services/admin";
+import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
+import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
+import { removeTable, replaceTable } from "@hybrid-access/core/services/host/nftables";
+import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
+import { addTransparentRouting, MARK_TRANSPARENT } from "@hybrid-access/core/services/host/transparent-routing";
+import type { Daemon } from "@hybrid-access/core/services/lifecycle";
+import type { Logger } from "@hybrid-access/core/services/log";
+import { ClientTable } from "./client-table.ts";
+import type { HagConfig } from "./config.ts";
+import type { ConverterRules, ConverterSetup } from "./converter.ts";
+
+const NFT_TABLE = "hybrid_access_hag";
+const BUFFER_BYTES = 256 * 1024;
+const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
+const ADDRESS_CHECK_MS = 5000;
+const DRAIN_CHECK_MS = 100;
+
+export class Hag implements Daemon {
+  readonly #log: Logger;
+  readonly #loadConfig: () => HagConfig;
+  readonly #admin: AdminServer;
+  readonly #sysctls: OwnedSysctls;
+  readonly #startedAt = Date.now();
+  #config: HagConfig;
+  #pool: WorkerPool | undefined;
+  #ownAddresses: readonly IpAddress[] = [];
+  #addressTimer: NodeJS.Timeout | undefined;
+  #routes: RouteClient | undefined;
+  #ready = false;
+
+  constructor(config: HagConfig, loadConfig: () => HagConfig, log: Logger) {
+    this.#config = config;
+    this.#loadConfig = loadConfig;
+    this.#log = log;
+    this.#admin = new AdminServer(config.admin.socket, { "/status": () => this.status() });
+    this.#sysctls = new OwnedSysctls(`${dirname(config.admin.socket)}/hag-host-state.json`);
+  }
+
+  async start(): Promise<void> {
+    const { workers, maxConnections, listen, timeouts, egress } = this.#config;
+    requireCapabilities(
+      probeCapabilities(),
+      egress.source === "client" ? ["multipathTcp", "transparent"] : ["multipathTcp"],
+    );
+    await this.#admin.start();
+    this.#allowFastOpen();
+    if (egress.source === "client") this.#addEgress();
+    const capacity = connectionCapacity(workers, maxConnections);
+    this.#log.info({ ...capacity, workers }, "capacity");
+    this.#ownAddresses = readOwnAddresses();
+    const setup: ConverterSetup = {
+      relay: {
+        maxConnections: capacity.connectionsPerWorker,
+        bufferBytes: BUFFER_BYTES,
+        pendingLimitBytes: PENDING_LIMIT_BYTES,
+        idleMs: timeouts.idle,
+        halfClosedMs: timeouts.halfClosed,
+      },
+      listen,
+      rules: this.#rules(),
+      clientTable: ClientTable.createMemory(),
+    };
+    this.#pool = new WorkerPool({
+      entry: new URL("./worker.js", import.meta.url),
+      workers,
+      setup,
+      onReport: () => {},
+      onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
+    });
+    await this.#pool.start();
+    this.#addressTimer = setInterval(() => this.#followAddresses(), ADDRESS_CHECK_MS);
+    this.#addressTimer.unref();
+    this.#ready = true;
+  }
+
+  /** Fast Open is an optimisation: where it cannot be switched on, connections take a round trip more. */
+  #allowFastOpen(): void {
+    try {
+      this.#sysctls.set("net.ipv4.tcp_fastopen", (current) => String(Number(current) | 2));
+    } catch (error) {
+      this.#log.warn({ error }, "Fast Open stays off");
+    }
+  }
+
+  /** Servers' answers to clients' addresses come to this host's sockets. */
+  #addEgress(): void {
+    this.#routes = new RouteClient();
+    addTransparentRouting(this.#routes);
+    replaceTable(
+      NFT_TABLE,
+      `chain prerouting { type filter hook prerouting priority mangle; meta l4proto tcp ${MARK_TRANSPARENT}; }`,
+    );
+  }
+
+  #rules(): ConverterRules {
+    const { clients, destinations, egress, cookies, limits, timeouts } = this.#config;
+    return {
+      clients,
+      destinations,
+      ownAddresses: this.#ownAddresses,
+      egress: egress.source,
+      cookieKeys: cookies.keys,
+      limits,
+      headerMs: timeouts.header,
+      connectMs: timeouts.connect,
+    };
+  }
+
+  #followAddresses(): void {
+    const addresses = readOwnAddresses();
+    if (String(addresses) === String(this.#ownAddresses)) return;
+    this.#ownAddresses = addresses;
+    this.#pool?.broadcast(this.#rules());
+  }
+
+  async reload(): Promise<void> {
+    const config = this.#loadConfig();
+    const { listen, workers, maxConnections, egress } = this.#config;
+    // What sockets and threads were made from stays until the next start.
+    this.#config = { ...config, listen, workers, maxConnections, egress };
+    this.#pool?.broadcast(this.#rules());
+  }
+
+  async drain(): Promise<void> {
+    this.#ready = false;
+    this.#pool?.closeListeners();
+    while ((this.#pool?.counters().connectionsActive ?? 0) > 0) {
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#ready = false;
+    clearInterval(this.#addressTimer);
+    await this.#pool?.stop();
+    await this.#admin.stop();
+    if (this.#routes !== undefined) {
+      removeTable(NFT_TABLE);
+      this.#routes.removeOwn();
+      this.#routes.close();
+    }
+    this.#sysctls.restore();
+  }
+
+  status(): object {
+    return {
+      ready: this.#ready,
+      engine: this.#config.engine,
+      uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
+      workers: this.#config.workers,
+      capabilities: probeCapabilities(),
+      counters: this.#pool?.counters() ?? {},
+    };
+  }
+}
+
+function readOwnAddresses(): IpAddress[] {
+  return Object.values(networkInterfaces()).flatMap((addresses = []) =>
+    addresses.flatMap(({ address }) => parseIpAddress(address.replace(/%.*/, "")) ?? []),
+  );
+}

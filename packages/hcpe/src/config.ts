@@ -1,0 +1,61 @@
+/** The HCPE's configuration file. */
+import type { ConfigOptions } from "@hybrid-access/core/cli/program";
+import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
+import {
+  address,
+  addressPrefix,
+  duration,
+  interfaceName,
+  listOf,
+  oneOf,
+  port,
+  record,
+  text,
+  wholeNumber,
+} from "@hybrid-access/core/services/config/formats";
+import { type Config, loadConfig } from "@hybrid-access/core/services/config/load";
+import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
+
+const schema = {
+  ...commonSettings("hcpe"),
+  lan: {
+    interfaces: { doc: "Interfaces whose TCP is carried", format: listOf(interfaceName, 1) },
+  },
+  uplinks: {
+    doc: "Access networks; their addresses, gateways and routes come from the kernel",
+    format: listOf(
+      record({
+        name: { format: text },
+        interface: { format: interfaceName },
+        cost: { format: wholeNumber(0, 1_000_000), default: 0 },
+      }),
+      1,
+    ),
+  },
+  gateways: {
+    doc: "HAGs, the preferred one first",
+    format: listOf(record({ address: { format: address }, port: { format: port, default: DEFAULT_CONVERT_PORT } }), 1),
+  },
+  policy: {
+    doc: "Which subflows a connection has: `aggregate` has one over every uplink",
+    format: oneOf("aggregate"),
+    default: "aggregate",
+  },
+  bypass: {
+    destinations: { doc: "Destinations that are not carried", format: listOf(addressPrefix), default: [] },
+    ports: { doc: "Destination ports that are not carried", format: listOf(port), default: [] },
+    dscp: { doc: "Traffic classes (DSCP) that are not carried", format: listOf(wholeNumber(0, 63)), default: [] },
+  },
+  timeouts: {
+    ...RELAY_TIMEOUTS,
+    gateway: { doc: "For a gateway to accept a connection; then it goes direct", format: duration, default: "900ms" },
+    reply: { doc: "For a gateway to say that it has reached the server", format: duration, default: "60s" },
+  },
+} as const;
+
+export type HcpeConfig = Config<typeof schema>;
+
+/** Loads and checks the configuration. Throws a ConfigError. */
+export function loadHcpeConfig({ config, set }: ConfigOptions): HcpeConfig {
+  return loadConfig({ schema, file: config, environmentPrefix: "HCPE", environment: process.env, overrides: set });
+}

@@ -1,0 +1,244 @@
+/** The HCPE's control plane: uplinks, gateways, subflow policy, interception, workers. */
+import { dirname } from "node:path";
+import { AccessError } from "@hybrid-access/core/base/error";
+import {
+  type Endpoint,
+  familyOf,
+  formatIpAddress,
+  type IpAddress,
+  ipAddress,
+} from "@hybrid-access/core/base/ip-address";
+import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
+import { KernelPathControl } from "@hybrid-access/core/engine/kernel/path-control";
+import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
+import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
+import { reservePort } from "@hybrid-access/core/platform/socket";
+import { AggregatePathManager } from "@hybrid-access/core/policy/path-manager/aggregate";
+import { AdminServer } from "@hybrid-access/core/services/admin";
+import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
+import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
+import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
+import type { Daemon } from "@hybrid-access/core/services/lifecycle";
+import type { Logger } from "@hybrid-access/core/services/log";
+import type { CarrierMessage, CarrierSetup, GatewayReport } from "./carrier.ts";
+import type { HcpeConfig } from "./config.ts";
+import { GatewayHealth } from "./gateway-health.ts";
+import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
+import { PathDriver } from "./path-driver.ts";
+import {
+  AddressIds,
+  judgeUplinks,
+  readKernelState,
+  type Uplink,
+  UplinkRouting,
+  uplinkAddresses,
+  uplinkSources,
+} from "./uplinks.ts";
+
+const BUFFER_BYTES = 256 * 1024;
+const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
+const DRAIN_CHECK_MS = 100;
+/** Notifications come in bursts: what follows the first within this time is looked at together. */
+const UPLINK_SETTLE_MS = 20;
+
+export class Hcpe implements Daemon {
+  readonly #log: Logger;
+  readonly #loadConfig: () => HcpeConfig;
+  readonly #admin: AdminServer;
+  readonly #sysctls: OwnedSysctls;
+  readonly #routes = new RouteClient();
+  readonly #routing: UplinkRouting;
+  readonly #addressIds = new AddressIds();
+  readonly #knownGateways = new Map();
+  readonly #gatewayStates: SharedArrayBuffer;
+  readonly #health: GatewayHealth;
+  readonly #startedAt = Date.now();
+  #config: HcpeConfig;
+  #uplinks: readonly Uplink[] = [];
+  #paths: PathDriver | undefined;
+  #pool: WorkerPool | undefined;
+  #routeWatch: { close(): void } | undefined;
+  #settleTimer: NodeJS.Timeout | undefined;
+  #port: { readonly port: number; release(): void } | undefined;
+  #ready = false;
+
+  constructor(config: HcpeConfig, loadConfig: () => HcpeConfig, log: Logger) {
+    this.#config = config;
+    this.#loadConfig = loadConfig;
+    this.#log = log;
+    this.#admin = new AdminServer(config.admin.socket, { "/status": () => this.status() });
+    this.#sysctls = new OwnedSysctls(`${dirname(config.admin.socket)}/hcpe-host-state.json`);
+    this.#routing = new UplinkRouting(this.#routes, config.uplinks);
+    this.#gatewayStates = GatewayHealth.createMemory(config.gateways.length);
+    this.#health = new GatewayHealth(config.gateways, this.#gatewayStates, (peer) => this.#sourceFor(peer), log);
+  }
+
+  async start(): Promise<void> {
+    requireCapabilities(probeCapabilities(), ["multipathTcp", "transparent", "pathControl"]);
+    await this.#admin.start();
+    this.#removeLeftovers();
+    this.#setSysctls();
+    this.#refreshUplinks();
+    this.#routeWatch = watchRoutes(() => this.#onRouteChange());
+    this.#paths = new PathDriver(new AggregatePathManager(), new KernelPathControl(), this.#log);
+    this.#paths.setUplinks(uplinkAddresses(this.#uplinks, this.#addressIds));
+    this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
+    await this.#startWorkers(this.#port.port);
+    intercept(this.#interception(), this.#routes);
+    this.#ready = true;
+  }
+
+  /** A daemon that was killed could not remove what it had added. */
+  #removeLeftovers(): void {
+    removeInterception();
+    const removed = this.#routes.removeOwn();
+    if (removed > 0) this.#log.info({ removed }, "removed routes and rules of an earlier run");
+  }
+
+  #setSysctls(): void {
+    // The policy decides about subflows, not the kernel's own path manager.
+    this.#sysctls.set("net.mptcp.pm_type", () => "1");
+    // One lossy handshake must not turn the whole host to plain TCP for an hour: this daemon judges by gateway.
+    this.#sysctls.set("net.mptcp.blackhole_timeout", () => "0");
+    this.#sysctls.set("net.ipv4.tcp_fastopen", (current) => String(Number(current) | 1));
+  }
+
+  async #startWorkers(port: number): Promise<void> {
+    const { workers, maxConnections, timeouts, gateways } = this.#config;
+    const capacity = connectionCapacity(workers, maxConnections);
+    this.#log.info({ ...capacity, workers }, "capacity");
+    const setup: CarrierSetup = {
+      relay: {
+        maxConnections: capacity.connectionsPerWorker,
+        bufferBytes: BUFFER_BYTES,
+        pendingLimitBytes: PENDING_LIMIT_BYTES,
+        idleMs: timeouts.idle,
+        halfClosedMs: timeouts.halfClosed,
+      },
+      listen: [ipAddress("127.0.0.1"), ipAddress("::1")].map((address): Endpoint => ({ address, port })),
+      gateways,
+      gatewayStates: this.#gatewayStates,
+      uplinks: uplinkSources(this.#uplinks),
+      gatewayMs: timeouts.gateway,
+      replyMs: timeouts.reply,
+    };
+    this.#pool = new WorkerPool({
+      entry: new URL("./worker.js", import.meta.url),
+      workers,
+      setup,
+      onReport: (report) => this.#onReport(report as GatewayReport),
+      onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
+    });
+    await this.#pool.start();
+  }
+
+  #onReport({ type, gateway, reason }: GatewayReport): void {
+    if (type === "gatewayDown") this.#health.onDown(gateway, reason);
+    else this.#health.onRefused(gateway, reason);
+  }
+
+  #interception(): InterceptionOptions {
+    const { lan, uplinks, bypass } = this.#config;
+    if (this.#port === undefined) throw new AccessError("NOT_STARTED", "local", "no listener to intercept for");
+    return {
+      lanInterfaces: lan.interfaces,
+      uplinkInterfaces: uplinks.map((uplink) => uplink.interface),
+      port: this.#port.port,
+      bypass,
+    };
+  }
+
+  #onRouteChange(): void {
+    this.#settleTimer ??= setTimeout(() => {
+      this.#settleTimer = undefined;
+      this.#refreshUplinks();
+    }, UPLINK_SETTLE_MS);
+  }
+
+  /** Looks at the kernel, mends the daemon's own routing, and tells the policy and the workers what changed. */
+  #refreshUplinks(): void {
+    const kernel = readKernelState(this.#routes);
+    const uplinks = judgeUplinks(this.#config.uplinks, kernel, this.#knownGateways);
+    this.#routing.apply(uplinks, kernel);
+    const changed = describeUplinks(uplinks) !== describeUplinks(this.#uplinks);
+    this.#uplinks = uplinks;
+    if (!changed) return;
+    this.#log.info({ uplinks: uplinks.map(summarize) }, "uplinks");
+    this.#pool?.broadcast({ type: "uplinks", uplinks: uplinkSources(uplinks) } satisfies CarrierMessage);
+    this.#paths?.setUplinks(uplinkAddresses(uplinks, this.#addressIds));
+  }
+
+  #sourceFor(peer: IpAddress): IpAddress | undefined {
+    const family = familyOf(peer);
+    return uplinkSources(this.#uplinks).find((source) => source[family] !== undefined)?.[family];
+  }
+
+  async reload(): Promise<void> {
+    const config = this.#loadConfig();
+    const { uplinks, gateways, workers, maxConnections } = this.#config;
+    // What threads, tables and shared memory were made from stays until the next start.
+    this.#config = { ...config, uplinks, gateways, workers, maxConnections };
+    intercept(this.#interception(), this.#routes);
+    const { gateway: gatewayMs, reply: replyMs } = config.timeouts;
+    this.#pool?.broadcast({ type: "timeouts", gatewayMs, replyMs } satisfies CarrierMessage);
+  }
+
+  async drain(): Promise<void> {
+    this.#ready = false;
+    stopIntercepting(this.#interception());
+    this.#pool?.closeListeners();
+    while ((this.#pool?.counters().connectionsActive ?? 0) > 0) {
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#ready = false;
+    removeInterception();
+    clearTimeout(this.#settleTimer);
+    this.#routeWatch?.close();
+    this.#health.stop();
+    await this.#pool?.stop();
+    this.#port?.release();
+    this.#paths?.close();
+    this.#routes.removeOwn();
+    this.#routes.close();
+    this.#sysctls.restore();
+    await this.#admin.stop();
+  }
+
+  status(): object {
+    if (this.#ready)
+      this.#uplinks = judgeUplinks(this.#config.uplinks, readKernelState(this.#routes), this.#knownGateways);
+    return {
+      ready: this.#ready,
+      engine: this.#config.engine,
+      policy: this.#config.policy,
+      uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
+      workers: this.#config.workers,
+      uplinks: this.#uplinks.map(summarize),
+      gateways: this.#health.status(),
+      capabilities: probeCapabilities(),
+      counters: this.#pool?.counters() ?? {},
+    };
+  }
+}
+
+function summarize({ config, state, paths, receivedBytes, sentBytes }: Uplink) {
+  return {
+    name: config.name,
+    interface: config.interface,
+    cost: config.cost,
+    state,
+    addresses: paths.map(({ address }) => formatIpAddress(address)),
+    receivedBytes,
+    sentBytes,
+  };
+}
+
+/** Everything about uplinks that others depend on, as one text to compare. */
+function describeUplinks(uplinks: readonly Uplink[]): string {
+  return JSON.stringify(
+    uplinks.map(({ config, state, interfaceIndex, paths }) => [config.name, state, interfaceIndex, paths]),
+  );
+}
