@@ -5,6 +5,7 @@
 import { type ChildProcess, type ExecFileOptions, execFile, type SpawnOptions, spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { promisify } from "node:util";
+import { inNetworkNamespace } from "@hybrid-access/core/platform/network-namespace";
 import { readSysctl, writeSysctl } from "@hybrid-access/core/platform/sysctl";
 import type { LinkOptions } from "@hybrid-access/core/testing/link";
 import { EmulatorClient } from "./emulator-client.ts";
@@ -114,6 +115,11 @@ export class Lab {
   /** The name of a node's network namespace. */
   namespace(node: string): string {
     return `${this.#prefix}${node}`;
+  }
+
+  /** Runs synchronous code in a node: sockets that it opens belong there. */
+  inside<Result>(node: string, action: () => Result): Result {
+    return inNetworkNamespace(`${NAMESPACE_DIRECTORY}/${this.namespace(node)}`, action);
   }
 
   /** The command line that runs `command` in a node. */

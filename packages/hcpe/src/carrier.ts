@@ -69,8 +69,6 @@ interface Opening {
   outgoing: Uint8Array;
   /** The client's first bytes, kept until the answer. */
   early: Uint8Array;
-  /** `early` may have left this host. */
-  earlySent: boolean;
   answer: Uint8Array;
   cookie: Uint8Array | undefined;
 }
@@ -128,7 +126,6 @@ export class Carrier implements WorkerFront {
       gateway: NO_GATEWAY,
       outgoing: NOTHING,
       early: NOTHING,
-      earlySent: false,
       answer: NOTHING,
       cookie: undefined,
     };
@@ -215,7 +212,6 @@ export class Carrier implements WorkerFront {
     const taken = this.#engine.write(far, opening.outgoing, opening.outgoing.length);
     // A failed write shows as an error when the answer is read.
     if (taken <= 0) return;
-    opening.earlySent = opening.early.length > 0;
     opening.outgoing = opening.outgoing.subarray(taken);
   }
 
@@ -242,12 +238,13 @@ export class Carrier implements WorkerFront {
     this.#tryGateway(slot, opening);
   }
 
-  /** The gateway broke off before its answer. */
+  /**
+   * The gateway broke off before its answer: it died, or the server reset at once and took the answer with it. The
+   * client sees a reset, which is the truth in the second case and safe in the first; a probe tells which it was.
+   */
   #onBrokenGateway(slot: number, opening: Opening, reason: string): void {
-    this.#markDown(opening.gateway, reason);
-    if (opening.earlySent) return this.#relay.abort(slot);
-    this.#relay.dropFar(slot);
-    this.#tryGateway(slot, opening);
+    this.#report({ type: "gatewayRefused", gateway: opening.gateway, reason } satisfies GatewayReport);
+    this.#relay.abort(slot);
   }
 
   #markDown(gateway: number, reason: string): void {

@@ -12,3 +12,16 @@ export function enterNetworkNamespace(path: string): void {
   libc.close(fd);
   check(result, `setns ${path}`);
 }
+
+/** Runs `action` in the namespace at `path` and comes back, whatever happens. What it opens at once belongs there. */
+export function inNetworkNamespace<Result>(path: string, action: () => Result): Result {
+  const home = check(resultOf(libc.open("/proc/thread-self/ns/net", O_RDONLY_CLOEXEC)), "open own namespace");
+  try {
+    enterNetworkNamespace(path);
+    return action();
+  } finally {
+    const result = resultOf(libc.setns(home, CLONE_NEWNET));
+    libc.close(home);
+    check(result, "setns home");
+  }
+}

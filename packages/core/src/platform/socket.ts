@@ -173,6 +173,8 @@ export interface ListenSocketOptions {
   readonly reusePort: boolean;
   /** Takes connections to any destination that TPROXY hands over (needs CAP_NET_ADMIN). */
   readonly transparent?: boolean;
+  /** Fixed size of accepted sockets' receive buffers; the kernel adapts them when it is left out. */
+  readonly receiveBufferBytes?: number;
   /** Accepts data in the SYN without a cookie (RFC 7413; the host's tcp_fastopen must have bit 2). */
   readonly fastOpen?: boolean;
 }
@@ -190,6 +192,7 @@ export function openListenSocket(options: ListenSocketOptions): number {
     if (options.transparent) check(setOption(fd, transparentOption(family), 1), "IP_TRANSPARENT");
     check(setOption(fd, OPTION.tcpNoDelay, 1), "TCP_NODELAY");
     check(setLinger(fd, 0), "SO_LINGER");
+    if (options.receiveBufferBytes !== undefined) setReceiveBuffer(fd, options.receiveBufferBytes);
     check(bind(fd, options.endpoint), "bind");
     if (options.fastOpen) enableFastOpen(fd, options.backlog);
     check(listen(fd, options.backlog), "listen");
@@ -198,6 +201,14 @@ export function openListenSocket(options: ListenSocketOptions): number {
     closeDescriptor(fd);
     throw error;
   }
+}
+
+/**
+ * Fixes the receive buffer, before listen or connect. Beyond net.core.rmem_max only CAP_NET_ADMIN may go; without it
+ * the kernel cuts `bytes` to that. The kernel doubles the value for its own overhead.
+ */
+export function setReceiveBuffer(fd: number, bytes: number): void {
+  if (setOption(fd, OPTION.receiveBufferForce, bytes) < 0) setOption(fd, OPTION.receiveBuffer, bytes);
 }
 
 /** Fast Open is an optimisation: a host without it still serves. */

@@ -1,0 +1,162 @@
+/** The product in the lab: a real `hcpe` and a real `hag` process in the hybrid topology. */
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { hybridTopology } from "./hybrid.ts";
+import { Lab } from "./lab.ts";
+import type { Topology } from "./topology.ts";
+
+const REPOSITORY = fileURLToPath(new URL("../../..", import.meta.url));
+
+export type DaemonName = "hcpe" | "hag";
+
+/** The admin interface's answer, as far as tests look at it. */
+export interface Status {
+  readonly ready: boolean;
+  readonly engine: string;
+  readonly counters: Readonly<Record<string, number>>;
+  readonly uplinks: readonly {
+    readonly name: string;
+    readonly state: string;
+    readonly receivedBytes: number;
+    readonly sentBytes: number;
+  }[];
+  readonly gateways: readonly { readonly up: boolean }[];
+  readonly capabilities: Readonly<Record<string, { readonly available: boolean }>>;
+}
+
+export const HCPE_CONFIG = `
+lan: { interfaces: [lan] }
+uplinks:
+  - { name: dsl, interface: dsl, cost: 0 }
+  - { name: lte, interface: lte, cost: 10 }
+gateways: [ { address: 10.9.9.9, port: 5124 } ]
+policy: aggregate
+workers: 1
+`;
+
+export const HAG_CONFIG = `
+listen: [ { address: "::", port: 5124 } ]
+clients: [ 10.1.0.0/16, "fd11::/64" ]
+destinations: { allow: [ 10.3.3.0/24, "fd33::/64" ], deny: [] }
+egress: { source: shared }
+workers: 1
+`;
+
+const READY_TIMEOUT_MS = 15_000;
+
+/** A running daemon. */
+export interface RunningDaemon {
+  readonly process: ChildProcess;
+  /** Its log so far. */
+  log(): string;
+  /** Ends it with a signal and gives its exit code, or null when the signal killed it. */
+  end(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+export class Pair {
+  readonly lab: Lab;
+  readonly #directory = mkdtempSync(join(tmpdir(), "hybrid-access-"));
+  readonly #running = new Map<DaemonName, RunningDaemon>();
+
+  private constructor(lab: Lab) {
+    this.lab = lab;
+  }
+
+  /** Builds the lab, without daemons. */
+  static async lab(topology: Topology = hybridTopology()): Promise<Pair> {
+    return new Pair(await Lab.up(topology));
+  }
+
+  /** Builds the lab and starts both daemons. */
+  static async up(configs: { hcpe?: string; hag?: string; topology?: Topology } = {}): Promise<Pair> {
+    const pair = await Pair.lab(configs.topology);
+    try {
+      await Promise.all([
+        pair.start("hag", configs.hag ?? HAG_CONFIG),
+        pair.start("hcpe", configs.hcpe ?? HCPE_CONFIG),
+      ]);
+      return pair;
+    } catch (error) {
+      await pair.down();
+      throw error;
+    }
+  }
+
+  /** Writes a daemon's configuration file, with an admin socket of this pair's own, and gives its path. */
+  writeConfig(name: DaemonName, config: string): string {
+    const file = join(this.#directory, `${name}.yaml`);
+    writeFileSync(file, `${config}\nadmin: { socket: ${join(this.#directory, name, "admin.sock")} }\n`);
+    return file;
+  }
+
+  commandOf(name: DaemonName, ...args: string[]): string[] {
+    return [process.execPath, join(REPOSITORY, "packages", name, "bin", `${name}.js`), ...args];
+  }
+
+  /** Starts a daemon in its node and waits until it says that it is ready. */
+  async start(name: DaemonName, config: string): Promise<RunningDaemon> {
+    const command = this.commandOf(name, "run", "--config", this.writeConfig(name, config));
+    const child = this.lab.spawn(name, command, { stdio: ["ignore", "pipe", "pipe"] });
+    let log = "";
+    const daemon: RunningDaemon = {
+      process: child,
+      log: () => log,
+      async end(signal) {
+        if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+        const exited = once(child, "exit");
+        child.kill(signal);
+        await exited;
+        return child.exitCode;
+      },
+    };
+    await new Promise<void>((resolve, reject) => {
+      const fail = (why: string) => reject(new Error(`${name} ${why}:\n${log}`));
+      const timer = setTimeout(() => fail("was not ready in time"), READY_TIMEOUT_MS);
+      const onOutput = (chunk: Buffer) => {
+        log += chunk.toString();
+        if (/"msg":"ready"/.test(log)) {
+          clearTimeout(timer);
+          resolve();
+        }
+      };
+      child.stdout?.on("data", onOutput);
+      child.stderr?.on("data", onOutput);
+      child.once("exit", () => {
+        clearTimeout(timer);
+        fail("ended");
+      });
+    });
+    this.#running.set(name, daemon);
+    return daemon;
+  }
+
+  daemon(name: DaemonName): RunningDaemon {
+    const daemon = this.#running.get(name);
+    if (daemon === undefined) throw new Error(`${name} was not started`);
+    return daemon;
+  }
+
+  /** What `hcpe status` or `hag status` says. */
+  async status(name: DaemonName): Promise<Status> {
+    const config = join(this.#directory, `${name}.yaml`);
+    return JSON.parse(await this.lab.run(name, this.commandOf(name, "status", "--json", "--config", config))) as Status;
+  }
+
+  /** A path for a file of this pair's own. */
+  file(name: string): string {
+    return join(this.#directory, name);
+  }
+
+  readFile(name: string): Buffer {
+    return readFileSync(this.file(name));
+  }
+
+  async down(): Promise<void> {
+    await this.lab.down();
+    rmSync(this.#directory, { recursive: true });
+  }
+}

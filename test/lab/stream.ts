@@ -1,0 +1,110 @@
+/** Ends of TCP connections for tests: what to send, what came, how it ended. */
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type Server, Socket } from "node:net";
+import { ipAddress } from "@hybrid-access/core/base/ip-address";
+import { check } from "@hybrid-access/core/platform/errno";
+import { bind, IPPROTO_TCP, listen, OPTION, openStreamSocket, setOption } from "@hybrid-access/core/platform/socket";
+import { AF_INET6, addressFamily } from "@hybrid-access/core/platform/socket-address";
+import type { Lab } from "./lab.ts";
+
+/** How a stream ended for its reader: with its end, or with an error code. */
+export type StreamEnd = "end" | string;
+
+/** What one side received. */
+export interface Received {
+  readonly bytes: number;
+  readonly hash: string;
+  readonly end: StreamEnd;
+}
+
+/** Bytes that tell their position, so that a lost, doubled or moved one shows in the hash. */
+export function pattern(length: number, seed: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  let state = seed >>> 0;
+  for (let index = 0; index < length; index++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    bytes[index] = state >>> 24;
+  }
+  return bytes;
+}
+
+export function hashOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Reads a socket to its end. Rejects never: an error is an outcome. */
+export function receive(socket: Socket): Promise<Received> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  return new Promise((resolve) => {
+    const finish = (end: StreamEnd) => resolve({ bytes, hash: hash.digest("hex"), end });
+    let done = false;
+    const once = (end: StreamEnd) => {
+      if (!done) finish(end);
+      done = true;
+    };
+    if (socket.errored !== null) once((socket.errored as NodeJS.ErrnoException).code ?? "error");
+    socket.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      hash.update(chunk);
+    });
+    socket.once("end", () => once("end"));
+    socket.once("error", (error: NodeJS.ErrnoException) => once(error.code ?? "error"));
+    socket.once("close", () => once("closed without an end"));
+  });
+}
+
+/** Opens a connection from a node. Node opens sockets a tick later than asked; this one is made in the node at once. */
+export function connectFrom(lab: Lab, node: string, host: string, port: number): Socket {
+  const family = addressFamily(ipAddress(host));
+  const fd = lab.inside(node, () => check(openStreamSocket(family, IPPROTO_TCP), "socket"));
+  const socket = new Socket({ fd, allowHalfOpen: true, readable: true, writable: true, manualStart: true } as object);
+  // An error is an outcome: receive() tells it.
+  return socket.on("error", () => {}).connect({ host, port });
+}
+
+/** A listening socket on every address, made at once and without options of the product. */
+function openPlainListener(port: number): number {
+  const fd = check(openStreamSocket(AF_INET6, IPPROTO_TCP), "socket");
+  check(setOption(fd, OPTION.reuseAddress, 1), "SO_REUSEADDR");
+  check(bind(fd, { address: ipAddress("::"), port }), "bind");
+  check(listen(fd, 4096), "listen");
+  return fd;
+}
+
+/** A server in a node whose connections are handed out one by one. */
+export class StreamServer {
+  readonly #server: Server;
+  readonly #sockets: Socket[] = [];
+  readonly #waiting: ((socket: Socket) => void)[] = [];
+  readonly #open = new Set<Socket>();
+  connections = 0;
+
+  /** Listens on every address of the node. */
+  constructor(lab: Lab, node: string, port: number) {
+    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+      this.connections += 1;
+      this.#open.add(socket);
+      socket.once("close", () => this.#open.delete(socket));
+      socket.on("error", () => {});
+      const waiting = this.#waiting.shift();
+      if (waiting === undefined) this.#sockets.push(socket);
+      else waiting(socket);
+    });
+    this.#server.listen({ fd: lab.inside(node, () => openPlainListener(port)) });
+  }
+
+  /** The next connection, paused. */
+  accept(): Promise<Socket> {
+    const socket = this.#sockets.shift();
+    return socket === undefined ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve(socket);
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#open) socket.destroy();
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    await closed;
+  }
+}
