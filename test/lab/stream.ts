@@ -3,8 +3,16 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type Server, Socket } from "node:net";
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
-import { check } from "@hybrid-access/core/platform/errno";
-import { bind, IPPROTO_TCP, listen, OPTION, openStreamSocket, setOption } from "@hybrid-access/core/platform/socket";
+import { check, errnoName } from "@hybrid-access/core/platform/errno";
+import {
+  bind,
+  IPPROTO_TCP,
+  listen,
+  OPTION,
+  openStreamSocket,
+  setOption,
+  takeError,
+} from "@hybrid-access/core/platform/socket";
 import { AF_INET6, addressFamily } from "@hybrid-access/core/platform/socket-address";
 import type { Lab } from "./lab.ts";
 
@@ -49,10 +57,20 @@ export function receive(socket: Socket): Promise<Received> {
       bytes += chunk.length;
       hash.update(chunk);
     });
-    socket.once("end", () => once("end"));
+    socket.once("end", () => once(unreadError(socket) ?? "end"));
     socket.once("error", (error: NodeJS.ErrnoException) => once(error.code ?? "error"));
     socket.once("close", () => once("closed without an end"));
   });
+}
+
+/**
+ * The error that a socket still holds. libuv takes a hang-up after a short read for the end of the stream and does not
+ * read again, so a reset that came together with the last bytes looks like a clean end; the kernel knows better.
+ */
+function unreadError(socket: Socket): string | undefined {
+  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+  const errno = takeError(fd);
+  return errno === 0 ? undefined : errnoName(errno);
 }
 
 /** Opens a connection from a node. Node opens sockets a tick later than asked; this one is made in the node at once. */
