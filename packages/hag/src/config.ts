@@ -16,7 +16,8 @@ import {
 import { type Config, loadConfig } from "@hybrid-access/core/services/config/load";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
 
-const schema = {
+/** Every setting of hag.yaml. */
+export const hagSchema = {
   ...commonSettings("hag"),
   listen: {
     doc: "Where HCPEs connect to",
@@ -66,9 +67,15 @@ const schema = {
   },
 } as const;
 
-export type HagConfig = Config<typeof schema>;
+export type HagConfig = Config<typeof hagSchema>;
 
 /** Loads and checks the configuration. Throws a ConfigError. */
 export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
-  return loadConfig({ schema, file: config, environmentPrefix: "HAG", environment: process.env, overrides: set });
+  return loadConfig({
+    schema: hagSchema,
+    file: config,
+    environmentPrefix: "HAG",
+    environment: process.env,
+    overrides: set,
+  });
 }

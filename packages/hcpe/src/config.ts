@@ -16,7 +16,8 @@ import {
 import { type Config, loadConfig } from "@hybrid-access/core/services/config/load";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
 
-const schema = {
+/** Every setting of hcpe.yaml. */
+export const hcpeSchema = {
   ...commonSettings("hcpe"),
   lan: {
     interfaces: { doc: "Interfaces whose TCP is carried", format: listOf(interfaceName, 1) },
@@ -53,9 +54,15 @@ const schema = {
   },
 } as const;
 
-export type HcpeConfig = Config<typeof schema>;
+export type HcpeConfig = Config<typeof hcpeSchema>;
 
 /** Loads and checks the configuration. Throws a ConfigError. */
 export function loadHcpeConfig({ config, set }: ConfigOptions): HcpeConfig {
-  return loadConfig({ schema, file: config, environmentPrefix: "HCPE", environment: process.env, overrides: set });
+  return loadConfig({
+    schema: hcpeSchema,
+    file: config,
+    environmentPrefix: "HCPE",
+    environment: process.env,
+    overrides: set,
+  });
 }
