@@ -208,15 +208,17 @@ export class Hcpe implements Daemon {
   }
 
   status(): object {
-    if (this.#ready)
-      this.#uplinks = judgeUplinks(this.#config.uplinks, readKernelState(this.#routes), this.#knownGateways);
+    // Only looked at: what has changed is for refreshUplinks to notice and to tell the policy and the workers.
+    const uplinks = this.#ready
+      ? judgeUplinks(this.#config.uplinks, readKernelState(this.#routes), this.#knownGateways)
+      : this.#uplinks;
     return {
       ready: this.#ready,
       engine: this.#config.engine,
       policy: this.#config.policy,
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
-      uplinks: this.#uplinks.map(summarize),
+      uplinks: uplinks.map(summarize),
       gateways: this.#health.status(),
       capabilities: probeCapabilities(),
       counters: this.#pool?.counters() ?? {},
