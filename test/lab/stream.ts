@@ -83,7 +83,7 @@ export function connectFrom(lab: Lab, node: string, host: string, port: number):
 }
 
 /** A listening socket on every address, made at once and without options of the product. */
-function openPlainListener(port: number): number {
+export function openPlainListener(port: number): number {
   const fd = check(openStreamSocket(AF_INET6, IPPROTO_TCP), "socket");
   check(setOption(fd, OPTION.reuseAddress, 1), "SO_REUSEADDR");
   check(bind(fd, { address: ipAddress("::"), port }), "bind");
