@@ -131,7 +131,6 @@ export class Converter implements WorkerFront {
     const near = this.#relay.leg(slot, NEAR);
     const client = this.#engine.remoteEndpoint(near)?.address;
     if (client === undefined) return this.#relay.abort(slot);
-    this.#counters.add(this.#engine.isMultipath(near) ? "connectionsMultipath" : "connectionsPlain");
     const opening = newOpening(client);
     this.#openings.set(slot, opening);
     if (findPrefix(this.#rules.clients, client) === undefined) {
@@ -208,6 +207,9 @@ export class Converter implements WorkerFront {
   }
 
   #onConnectRequest(slot: number, opening: Opening, connect: Tlv & { type: "connect" }, received: Uint8Array): void {
+    // Counted here and not when accepted: health probes (Info alone) come over plain TCP, and nothing was stripped there.
+    const multipath = this.#engine.isMultipath(this.#relay.leg(slot, NEAR));
+    this.#counters.add(multipath ? "connectionsMultipath" : "connectionsPlain");
     const verdict = judgeDestination(connect.peer, this.#rules.destinations, this.#rules.ownAddresses);
     if (!verdict.allowed) {
       this.#counters.add("destinationsRefused");
