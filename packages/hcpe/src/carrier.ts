@@ -13,7 +13,7 @@ import { FAR, NEAR, type Relay } from "@hybrid-access/core/dataplane/relay";
 import type { RelaySetup, WorkerContext, WorkerFront } from "@hybrid-access/core/dataplane/worker";
 import type { WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
 import { type Engine, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
-import { errnoName } from "@hybrid-access/core/platform/errno";
+import { ERRNO, errnoName } from "@hybrid-access/core/platform/errno";
 import { ERROR_CODE, errorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
 import { emitConvertMessage, findTlv, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
 import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
@@ -182,6 +182,8 @@ export class Carrier implements WorkerFront {
     if (opening.stage !== "answer") {
       const errno = this.#engine.takeError(far);
       if (opening.stage === "direct") return errno === 0 ? this.#startDirect(slot, opening) : this.#relay.abort(slot);
+      // A handshake that fails is refused (ECONNREFUSED) or times out; after a reset the gateway had the request.
+      if (errno === ERRNO.ECONNRESET) return this.#onBrokenGateway(slot, opening, errnoName(errno));
       if (errno !== 0) return this.#onGatewayFailure(slot, opening, errnoName(errno));
       if ((bits & (READY.write | READY.read)) === 0) return;
       opening.stage = "answer";
