@@ -71,6 +71,8 @@ interface Opening {
   early: Uint8Array;
   answer: Uint8Array;
   cookie: Uint8Array | undefined;
+  /** The client has reset while the gateway's handshake was under way. */
+  abandoned: boolean;
 }
 
 /** The most that is read from a client before the gateway has answered: what fits into an initial window (RFC 6928). */
@@ -128,6 +130,7 @@ export class Carrier implements WorkerFront {
       early: NOTHING,
       answer: NOTHING,
       cookie: undefined,
+      abandoned: false,
     };
     this.#openings.set(slot, opening);
     this.#tryGateway(slot, opening);
@@ -173,8 +176,17 @@ export class Carrier implements WorkerFront {
     const opening = this.#openings.get(slot);
     if (opening === undefined) return;
     if (side === FAR) this.#onFarReady(slot, opening, bits);
-    else if ((bits & READY.error) !== 0) this.#relay.abort(slot);
+    else if ((bits & READY.error) !== 0) this.#onClientReset(slot, opening);
     else if (opening.stage === "answer") this.#readEarly(slot, opening);
+  }
+
+  /**
+   * Linux resets a Multipath TCP handshake with a fast close that has no key yet. Where it crosses the handshake's end the
+   * gateway ignores it, and keeps the connection and the server's for net.mptcp.close_timeout. So the handshake comes first.
+   */
+  #onClientReset(slot: number, opening: Opening): void {
+    if (opening.stage === "connecting") opening.abandoned = true;
+    else this.#relay.abort(slot);
   }
 
   #onFarReady(slot: number, opening: Opening, bits: number): void {
@@ -186,6 +198,7 @@ export class Carrier implements WorkerFront {
       if (errno === ERRNO.ECONNRESET) return this.#onBrokenGateway(slot, opening, errnoName(errno));
       if (errno !== 0) return this.#onGatewayFailure(slot, opening, errnoName(errno));
       if ((bits & (READY.write | READY.read)) === 0) return;
+      if (opening.abandoned) return this.#relay.abort(slot);
       opening.stage = "answer";
       this.#relay.setTimer(slot, this.#replyMs);
       this.#readEarly(slot, opening);
@@ -236,6 +249,7 @@ export class Carrier implements WorkerFront {
   /** The handshake failed: nothing of the client has left. */
   #onGatewayFailure(slot: number, opening: Opening, reason: string): void {
     this.#markDown(opening.gateway, reason);
+    if (opening.abandoned) return this.#relay.abort(slot);
     this.#relay.dropFar(slot);
     this.#tryGateway(slot, opening);
   }
