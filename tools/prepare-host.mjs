@@ -67,6 +67,7 @@ function installDebianPackages() {
     process.exit(1);
   }
   say(`installing Debian packages: ${missing.join(" ")}`);
+  installed = true;
   const apt = (...args) => {
     const [file, ...rest] = [...asRoot, "apt-get", "-q", "-y", ...args];
     run("installing Debian packages", file, rest, { DEBIAN_FRONTEND: "noninteractive" });
@@ -75,6 +76,8 @@ function installDebianPackages() {
   apt("install", "--no-install-recommends", ...missing);
 }
 
+const startMs = performance.now();
+let installed = false;
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   say(`Node ${process.versions.node} is too old: 20.19 or later is needed`);
@@ -82,6 +85,8 @@ if (major < 20 || (major === 20 && minor < 19)) {
 }
 if (!npmPackagesAreCurrent()) {
   say("installing npm packages");
+  installed = true;
   run("installing npm packages", "npm", ["ci", "--no-audit", "--no-fund"]);
 }
 if (!process.argv.includes("--npm-only")) installDebianPackages();
+if (installed) say(`installed what was missing in ${Math.round((performance.now() - startMs) / 1000)} s`);
