@@ -2,7 +2,7 @@
 import { networkInterfaces } from "node:os";
 import { dirname } from "node:path";
 import { type IpAddress, parseIpAddress } from "@hybrid-access/core/base/ip-address";
-import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
+import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
 import { RouteClient } from "@hybrid-access/core/platform/netlink/route";
 import { AdminServer } from "@hybrid-access/core/services/admin";
@@ -19,7 +19,7 @@ import type { ConverterRules, ConverterSetup } from "./converter.ts";
 
 const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
-const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
+const PENDING_LIMIT_BYTES = 16 * 1024 * 1024;
 const ADDRESS_CHECK_MS = 5000;
 const DRAIN_CHECK_MS = 100;
 
@@ -59,6 +59,7 @@ export class Hag implements Daemon {
     const setup: ConverterSetup = {
       relay: {
         maxConnections: capacity.connectionsPerWorker,
+        maxPipes: capacity.pipesPerWorker,
         bufferBytes: BUFFER_BYTES,
         pendingLimitBytes: PENDING_LIMIT_BYTES,
         idleMs: timeouts.idle,
@@ -71,9 +72,9 @@ export class Hag implements Daemon {
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
       workers,
-      setup,
+      setup: () => ({ ...setup, rules: this.#rules() }),
       onReport: () => {},
-      onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
+      onDeath: (_index, error) => this.#log.error({ error }, "a worker ended, another takes its place"),
     });
     await this.#pool.start();
     this.#addressTimer = setInterval(() => this.#followAddresses(), ADDRESS_CHECK_MS);

@@ -8,7 +8,7 @@ import {
   type IpAddress,
   ipAddress,
 } from "@hybrid-access/core/base/ip-address";
-import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
+import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { KernelPathControl } from "@hybrid-access/core/engine/kernel/path-control";
 import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
@@ -36,7 +36,7 @@ import {
 } from "./uplinks.ts";
 
 const BUFFER_BYTES = 256 * 1024;
-const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
+const PENDING_LIMIT_BYTES = 16 * 1024 * 1024;
 const DRAIN_CHECK_MS = 100;
 /** Notifications come in bursts: what follows the first within this time is looked at together. */
 const UPLINK_SETTLE_MS = 20;
@@ -107,9 +107,10 @@ export class Hcpe implements Daemon {
     const { workers, maxConnections, timeouts, gateways } = this.#config;
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
-    const setup: CarrierSetup = {
+    const setup = (): CarrierSetup => ({
       relay: {
         maxConnections: capacity.connectionsPerWorker,
+        maxPipes: capacity.pipesPerWorker,
         bufferBytes: BUFFER_BYTES,
         pendingLimitBytes: PENDING_LIMIT_BYTES,
         idleMs: timeouts.idle,
@@ -119,15 +120,15 @@ export class Hcpe implements Daemon {
       gateways,
       gatewayStates: this.#gatewayStates,
       uplinks: uplinkSources(this.#uplinks),
-      gatewayMs: timeouts.gateway,
-      replyMs: timeouts.reply,
-    };
+      gatewayMs: this.#config.timeouts.gateway,
+      replyMs: this.#config.timeouts.reply,
+    });
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
       workers,
       setup,
       onReport: (report) => this.#onReport(report as GatewayReport),
-      onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
+      onDeath: (_index, error) => this.#log.error({ error }, "a worker ended, another takes its place"),
     });
     await this.#pool.start();
   }

@@ -2,6 +2,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import type { Engine, Leg } from "../engine/engine.ts";
 import { KernelEngine } from "../engine/kernel/kernel-engine.ts";
+import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import { Epoll } from "../platform/epoll.ts";
 import { Counters } from "./counters.ts";
 import { Relay } from "./relay.ts";
@@ -15,6 +16,7 @@ export interface RelaySetup {
   readonly maxConnections: number;
   readonly bufferBytes: number;
   readonly pendingLimitBytes: number;
+  readonly maxPipes: number;
   readonly idleMs: number;
   readonly halfClosedMs: number;
 }
@@ -45,7 +47,9 @@ export function runWorker<Setup extends { readonly relay: RelaySetup }>(
   const { environment, setup } = workerData as { environment: WorkerEnvironment; setup: Setup };
   const { maxConnections, ...bounds } = setup.relay;
   const epoll = new Epoll(EVENTS_PER_WAIT);
-  const engine = new KernelEngine(epoll);
+  const ledger = new DescriptorLedger(environment.ledgerMemory, environment.index);
+  ledger.note(epoll.descriptor);
+  const engine = new KernelEngine(epoll, ledger);
   const counters = new Counters(environment.counterMemory, environment.index);
   const relay: Relay = new Relay({
     ...bounds,

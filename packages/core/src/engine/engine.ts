@@ -7,9 +7,11 @@
  * a count, or minus errno, with {@link WOULD_BLOCK} for "not now".
  */
 import type { Endpoint } from "../base/ip-address.ts";
+import type { Pipe } from "../platform/splice.ts";
 import type { PathCommand, PathEvent } from "../policy/path-manager/path-manager.ts";
 
 export { WOULD_BLOCK } from "../platform/errno.ts";
+export type { Pipe } from "../platform/splice.ts";
 
 /** One end of a byte stream: a Multipath TCP connection or a plain TCP socket. */
 export type Leg = number;
@@ -75,8 +77,25 @@ export interface ConnectionInfo {
   readonly subflows: readonly SubflowInfo[];
 }
 
-/** Readiness, as the bits of epoll(7); edge-triggered: each is said once until it has been used up. */
-export const READY = { read: 0x1, write: 0x4, error: 0x8, hangUp: 0x10, peerClosed: 0x2000 } as const;
+/**
+ * Readiness, as the bits of epoll(7); edge-triggered: each is said once until it has been used up. "urgent": a read may
+ * stop at urgent data though more has arrived.
+ */
+export const READY = { read: 0x1, urgent: 0x2, write: 0x4, error: 0x8, hangUp: 0x10, peerClosed: 0x2000 } as const;
+
+/** Moves bytes between legs without passing them through this process's memory. */
+export interface Splicing {
+  /** Whether that costs less than reading and writing what comes from `leg`. */
+  pays(leg: Leg): boolean;
+  /** Undefined when the host has no pipe to give. */
+  openPipe(capacityBytes: number): Pipe | undefined;
+  /** Moves up to `length` bytes from `leg` into an empty pipe: as {@link Engine.read}, but 0 may mean "not this way". */
+  fill(pipe: Pipe, leg: Leg, length: number): number;
+  /** Moves `length` bytes, all that the pipe holds, to `leg`: as {@link Engine.write}. */
+  drain(pipe: Pipe, leg: Leg, length: number): number;
+  /** What it still holds is lost. */
+  closePipe(pipe: Pipe): void;
+}
 
 export interface Engine {
   readonly name: "kernel" | "userspace" | "simulated";
@@ -89,6 +108,12 @@ export interface Engine {
   watch(leg: Leg, tag: number): number;
   /** Bytes read into the start of `into`, 0 at the end of the stream, or minus errno. */
   read(leg: Leg, into: Uint8Array, length: number): number;
+  /** As {@link read}, but the bytes stay. */
+  peek(leg: Leg, into: Uint8Array, length: number): number;
+  /** Takes away the first `length` bytes of what {@link peek} has shown. How many, or minus errno. */
+  discard(leg: Leg, length: number): number;
+  /** Where this engine can do so. */
+  readonly splicing?: Splicing;
   /** Bytes taken from the start of `from`, or minus errno. */
   write(leg: Leg, from: Uint8Array, length: number): number;
   shutdownWrite(leg: Leg): number;

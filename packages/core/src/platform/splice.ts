@@ -1,5 +1,5 @@
 /** splice(2) and pipes: bytes that move between sockets without passing through this process's memory. */
-import { check, resultOf } from "./errno.ts";
+import { resultOf } from "./errno.ts";
 import { libc } from "./libc.ts";
 
 const O_NONBLOCK = 0o4000;
@@ -14,10 +14,13 @@ export interface Pipe {
   readonly writeEnd: number;
 }
 
-/** Opens a non-blocking pipe that holds `capacityBytes`. Throws a SystemError. */
-export function openPipe(capacityBytes: number): Pipe {
+/**
+ * Opens a non-blocking pipe. It holds `capacityBytes`, or less where the kernel does not allow that much
+ * (/proc/sys/fs/pipe-user-pages-soft). Undefined when there are no descriptors left.
+ */
+export function openPipe(capacityBytes: number): Pipe | undefined {
   const fds = new Int32Array(2);
-  check(resultOf(libc.pipe2(fds, O_NONBLOCK | O_CLOEXEC)), "pipe2");
+  if (libc.pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) return undefined;
   const [readEnd = -1, writeEnd = -1] = fds;
   libc.fcntl(writeEnd, F_SETPIPE_SZ, capacityBytes);
   return { readEnd, writeEnd };

@@ -1,9 +1,11 @@
 /** The kernel engine: Linux's own TCP and Multipath TCP (v1) sockets. A leg is a file descriptor. */
 import type { Endpoint } from "../../base/ip-address.ts";
+import type { DescriptorLedger } from "../../platform/descriptor-ledger.ts";
 import { EPOLL, type Epoll } from "../../platform/epoll.ts";
 import { ERRNO } from "../../platform/errno.ts";
 import * as socket from "../../platform/socket.ts";
 import { addressFamily } from "../../platform/socket-address.ts";
+import { openPipe, splice } from "../../platform/splice.ts";
 import type {
   Capabilities,
   ConnectionInfo,
@@ -13,6 +15,8 @@ import type {
   FallbackReason,
   Leg,
   ListenOptions,
+  Pipe,
+  Splicing,
 } from "../engine.ts";
 import { firstSubflowState, readSubflows, readTcpInfo, readToken } from "./mptcp-info.ts";
 import { probeCapabilities } from "./probe.ts";
@@ -25,7 +29,7 @@ const LISTEN_BACKLOG = 4096;
  * from the start nothing is dropped. 8 MiB (the kernel doubles it) carry 1 Gbit/s over 60 ms.
  */
 const MULTIPATH_RECEIVE_BYTES = 8 * 1024 * 1024;
-const WATCHED = EPOLL.in | EPOLL.out | EPOLL.peerClosed | EPOLL.edgeTriggered;
+const WATCHED = EPOLL.in | EPOLL.urgent | EPOLL.out | EPOLL.peerClosed | EPOLL.edgeTriggered;
 const TCP_ESTABLISHED = 1;
 
 export class KernelEngine implements Engine {
@@ -33,13 +37,18 @@ export class KernelEngine implements Engine {
   readonly capabilities: Capabilities = probeCapabilities();
   readonly #epoll: Epoll;
 
-  /** Readiness of the legs is reported by `epoll`. */
-  constructor(epoll: Epoll) {
+  readonly #ledger: DescriptorLedger | undefined;
+  readonly splicing: Splicing;
+
+  /** Readiness of the legs is reported by `epoll`. Every descriptor of this engine stands in the `ledger`. */
+  constructor(epoll: Epoll, ledger?: DescriptorLedger) {
     this.#epoll = epoll;
+    this.#ledger = ledger;
+    this.splicing = new KernelSplicing(ledger);
   }
 
   listen({ endpoint, protocol, transparent = false }: ListenOptions): Leg {
-    return socket.openListenSocket({
+    const fd = socket.openListenSocket({
       endpoint,
       protocol: protocolNumber(protocol, this.capabilities),
       backlog: LISTEN_BACKLOG,
@@ -47,13 +56,23 @@ export class KernelEngine implements Engine {
       transparent,
       ...(protocol === "mptcp" && { fastOpen: true, receiveBufferBytes: MULTIPATH_RECEIVE_BYTES }),
     });
+    this.#ledger?.note(fd);
+    return fd;
   }
 
   accept(listener: Leg): Leg {
-    return socket.accept(listener);
+    const fd = socket.accept(listener);
+    this.#ledger?.note(fd);
+    return fd;
   }
 
   connect(options: ConnectOptions): ConnectResult {
+    const result = this.#connect(options);
+    this.#ledger?.note(result.leg);
+    return result;
+  }
+
+  #connect(options: ConnectOptions): ConnectResult {
     const family = addressFamily(options.peer.address);
     const fd = socket.openStreamSocket(family, protocolNumber(options.protocol, this.capabilities));
     if (fd < 0) return { leg: fd, taken: 0 };
@@ -76,6 +95,14 @@ export class KernelEngine implements Engine {
     return socket.receive(leg, into, length);
   }
 
+  peek(leg: Leg, into: Uint8Array, length: number): number {
+    return socket.peek(leg, into, length);
+  }
+
+  discard(leg: Leg, length: number): number {
+    return socket.discard(leg, length);
+  }
+
   write(leg: Leg, from: Uint8Array, length: number): number {
     return socket.send(leg, from, length);
   }
@@ -86,12 +113,13 @@ export class KernelEngine implements Engine {
 
   /** Every socket has SO_LINGER 0 from its birth, so closing is resetting. */
   reset(leg: Leg): void {
+    this.#ledger?.forget(leg);
     socket.closeDescriptor(leg);
   }
 
   close(leg: Leg): void {
     socket.setLinger(leg, "off");
-    socket.closeDescriptor(leg);
+    this.reset(leg);
   }
 
   takeError(leg: Leg): number {
@@ -125,14 +153,50 @@ export class KernelEngine implements Engine {
   }
 }
 
+/** By splice(2). Linux spares a copy where the source is plain TCP; from Multipath TCP it copies either way. */
+class KernelSplicing implements Splicing {
+  readonly #ledger: DescriptorLedger | undefined;
+
+  constructor(ledger: DescriptorLedger | undefined) {
+    this.#ledger = ledger;
+  }
+
+  pays(leg: Leg): boolean {
+    return socket.getOption(leg, socket.OPTION.protocol) === socket.IPPROTO_TCP;
+  }
+
+  openPipe(capacityBytes: number): Pipe | undefined {
+    const pipe = openPipe(capacityBytes);
+    this.#ledger?.note(pipe?.readEnd ?? -1);
+    this.#ledger?.note(pipe?.writeEnd ?? -1);
+    return pipe;
+  }
+
+  fill({ writeEnd }: Pipe, leg: Leg, length: number): number {
+    return splice(leg, writeEnd, length);
+  }
+
+  drain({ readEnd }: Pipe, leg: Leg, length: number): number {
+    return splice(readEnd, leg, length);
+  }
+
+  closePipe({ readEnd, writeEnd }: Pipe): void {
+    for (const fd of [readEnd, writeEnd]) {
+      this.#ledger?.forget(fd);
+      socket.closeDescriptor(fd);
+    }
+  }
+}
+
 function protocolNumber(protocol: "mptcp" | "tcp", { multipathTcp }: Capabilities): socket.TransportProtocol {
   return protocol === "mptcp" && multipathTcp.available ? socket.IPPROTO_MPTCP : socket.IPPROTO_TCP;
 }
 
 /** Options and source address of a socket that is about to connect. 0 or minus errno. */
-function prepare(fd: number, family: number, { source, transparent, firstBytes }: ConnectOptions): number {
+function prepare(fd: number, family: number, { protocol, source, transparent, firstBytes }: ConnectOptions): number {
   socket.setOption(fd, socket.OPTION.tcpNoDelay, 1);
   socket.setLinger(fd, 0);
+  if (protocol === "tcp") socket.keepUrgentInline(fd);
   if (firstBytes !== undefined) socket.setOption(fd, socket.OPTION.tcpFastOpenNoCookie, 1);
   if (source === undefined) return 0;
   if (transparent) {
