@@ -136,7 +136,11 @@ class SocketBench {
 }
 
 /** Sends `bytes` piece by piece; `flagsOf` gives each piece's length and flags. Ends the stream after the last one. */
-function sender(host: number, bytes: Uint8Array, pieceAt: (offset: number) => readonly [length: number, flags: number]) {
+function sender(
+  host: number,
+  bytes: Uint8Array,
+  pieceAt: (offset: number) => readonly [length: number, flags: number],
+) {
   let offset = 0;
   let ended = false;
   return () => {
@@ -183,6 +187,21 @@ describe("dataplane/relay on sockets", function () {
       expect(bench.counters.pendingBytes).to.equal(0);
     });
   }
+
+  it("does not stand still behind urgent data, where a read stops", () => {
+    const [client, server] = bench.connect();
+    const piece = pattern(1000, 1);
+    libc.send(client, piece, piece.length, 0);
+    libc.send(client, piece, 1, MSG_OOB);
+    libc.send(client, piece, piece.length, 0);
+    let received = 0;
+    const buffer = new Uint8Array(4096);
+    for (let turns = 0; turns < 100 && received < 2001; turns++) {
+      bench.turn(1);
+      received += Math.max(0, socket.receive(server, buffer, buffer.length));
+    }
+    expect(received).to.equal(2001);
+  });
 
   it("loses and doubles no byte when some are urgent, in bulk and in small pieces", () => {
     for (const pieceBytes of [1, 1000, 300_000]) {

@@ -1,5 +1,4 @@
 /** The control plane's view of the data-plane workers: starts them, talks to them, replaces one that dies. */
-import { once } from "node:events";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { AccessError } from "../base/error.ts";
 import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
@@ -99,10 +98,13 @@ export class WorkerPool {
     worker.on("error", (cause: Error) => {
       error = cause;
     });
-    const exited = once(worker, "exit").then(() => {
-      this.#bury(index);
-      if (!listening) onFailed(error);
-      else if (!this.#stopping) this.#replace(index, error, performance.now() - startedMs);
+    const exited = new Promise<void>((resolve) => {
+      worker.once("exit", () => {
+        this.#bury(index);
+        if (!listening) onFailed(error);
+        else if (!this.#stopping) this.#replace(index, error, performance.now() - startedMs);
+        resolve();
+      });
     });
     this.#members[index] = { outbox, wakeDescriptor: environment.wakeDescriptor, exited };
   }
