@@ -97,10 +97,10 @@ export class Pair {
     return [process.execPath, join(REPOSITORY, "packages", name, "bin", `${name}.js`), ...args];
   }
 
-  /** Starts a daemon in its node and waits until it says that it is ready. */
-  async start(name: DaemonName, config: string): Promise<RunningDaemon> {
+  /** Starts a daemon in its node and waits until it says that it is ready. `wrapper` is a command that runs it. */
+  async start(name: DaemonName, config: string, wrapper: readonly string[] = []): Promise<RunningDaemon> {
     const command = this.commandOf(name, "run", "--config", this.writeConfig(name, config));
-    const child = this.lab.spawn(name, command, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = this.lab.spawn(name, [...wrapper, ...command], { stdio: ["ignore", "pipe", "pipe"] });
     let log = "";
     const daemon: RunningDaemon = {
       process: child,
