@@ -1,11 +1,13 @@
 /** What the kernel says about a process: descriptors, memory, processor time, sockets. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** USER_HZ, fixed on every architecture that Linux still has. */
 const TICKS_PER_SECOND = 100;
 
+/** Open descriptors, without pipes: those are pooled. */
 export function descriptorsOf(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
+  const directory = `/proc/${pid}/fd`;
+  return readdirSync(directory).filter((fd) => !readlinkSync(`${directory}/${fd}`).startsWith("pipe:")).length;
 }
 
 /** Resident memory, in bytes. */

@@ -4,6 +4,9 @@ import type { Pipe, Splicing } from "../engine/engine.ts";
 /** More is no faster, and costs delay; less is slower (docs/adr/0013). */
 export const PIPE_BYTES = 256 * 1024;
 
+/** Kept open for the next transfer: only those of slow receivers are in use for longer than a moment. */
+const MOST_IDLE = 4;
+
 /** A pipe with what is in it. */
 export interface FilledPipe {
   readonly pipe: Pipe;
@@ -31,9 +34,9 @@ export class PipePool {
     return { pipe, bytes: 0 };
   }
 
-  /** Takes a pipe back. One that still holds bytes of an aborted connection is closed: they are nobody else's. */
+  /** Takes a pipe back, and closes it when there are enough, or when it still holds bytes of an aborted connection. */
   give(pipe: FilledPipe): void {
-    if (pipe.bytes === 0) {
+    if (pipe.bytes === 0 && this.#idle.length < MOST_IDLE) {
       this.#idle.push(pipe);
     } else {
       this.#splicing.closePipe(pipe.pipe);

@@ -72,13 +72,16 @@ export interface RelayOptions {
 export class Relay {
   readonly #options: RelayOptions;
   readonly #engines: readonly [Engine, Engine];
-  readonly #buffer: Uint8Array;
+  /** What is read goes here. A slow receiver keeps it with what it did not take, and another one takes its place. */
+  #buffer: Uint8Array;
+  readonly #spareBuffers: Uint8Array[] = [];
   readonly #legs: Int32Array;
   readonly #flags: Uint16Array;
   readonly #relaying: Uint8Array;
   readonly #activeAtMs: Float64Array;
   /** By end, when HELD: what was read from it and the other end has not taken yet. */
   readonly #pending = new Map<number, Uint8Array>();
+  readonly #lent = new Map<number, Uint8Array>();
   readonly #piped = new Map<number, FilledPipe>();
   readonly #pipes: PipePool | undefined;
   readonly #freeSlots: number[] = [];
@@ -342,7 +345,9 @@ export class Relay {
     if (taken === length) return true;
     if (this.#legs[from] === NO_LEG) return false;
     this.#flags[from] = (this.#flags[from] as number) | OUTPACING;
-    this.#hold(from, this.#buffer.slice(Math.max(0, taken), length));
+    this.#hold(from, this.#buffer.subarray(Math.max(0, taken), length));
+    this.#lent.set(from, this.#buffer);
+    this.#buffer = this.#spareBuffers.pop() ?? new Uint8Array(this.#options.bufferBytes);
     return false;
   }
 
@@ -470,6 +475,10 @@ export class Relay {
     } else if (bytes !== undefined) {
       this.#pending.delete(from);
       this.#countPending(-bytes.buffer.byteLength);
+      const lent = this.#lent.get(from);
+      if (lent === undefined) return;
+      this.#lent.delete(from);
+      this.#spareBuffers.push(lent);
     }
   }
 
