@@ -238,7 +238,7 @@ export class Load {
       const length = socket.receive(end.fd, this.#buffer, CHUNK_BYTES);
       if (length <= 0) return length;
       const at = end.received % PERIOD_BYTES;
-      if (this.#buffer.compare(stream, at, at + length, 0, length) !== 0) return `wrong bytes after ${end.received}`;
+      if (this.#buffer.compare(stream, at, at + length, 0, length) !== 0) return wrongBytes(end, this.#buffer, length);
       end.received += length;
       if (end.received > expectedBytes) return `${end.received} bytes of ${expectedBytes}`;
       if (end.sent + end.received >= end.abortAfterBytes) return length;
@@ -261,6 +261,14 @@ export class Load {
     socket.closeDescriptor(end.fd);
     if (end.role === "client") this.#clients -= 1;
   }
+}
+
+/** Where the bytes first differ, and from where in the stream those seem to be. */
+function wrongBytes({ received }: End, buffer: Buffer, length: number): string {
+  let wrong = 0;
+  while (buffer[wrong] === stream[(received % PERIOD_BYTES) + wrong]) wrong += 1;
+  const found = stream.indexOf(buffer.subarray(wrong, Math.min(wrong + 16, length)));
+  return `wrong bytes at ${received + wrong} of ${received + length}, from ${found} modulo ${PERIOD_BYTES}`;
 }
 
 function newEnd(fd: number, role: End["role"]): End {
