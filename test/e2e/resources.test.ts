@@ -62,12 +62,13 @@ describe("the pair's resources", function () {
   ];
 
   describe("one connection as fast as the host allows", () => {
-    const BYTES = 150_000_000;
+    const BYTES = 300_000_000;
+    const WARM_UPS = 3;
     const RUNS = 5;
 
     for (const { name, exchange } of DIRECTIONS) {
       it(`${name}: a full window never collapses, the slowest of ${RUNS} runs has at least half the median`, async () => {
-        await secondsFor(exchange(BYTES));
+        for (let run = 0; run < WARM_UPS; run++) await secondsFor(exchange(BYTES));
         const rates: number[] = [];
         for (let run = 0; run < RUNS; run++) rates.push((BYTES * 8) / (await secondsFor(exchange(BYTES))) / 1e9);
         const told = rates.map((rate) => rate.toFixed(2)).join(", ");
@@ -113,8 +114,10 @@ describe("the pair's resources", function () {
   });
 
   describe("short connections", () => {
-    const CONNECTIONS = 20_000;
+    const CONNECTIONS = 40_000;
     const AT_ONCE = 64;
+    /** A leak of 1 kB for each connection of the second half would be 20 MB; the rest is the garbage of two threads. */
+    const MOST_GROWTH_BYTES = 16 * MEBIBYTE;
     const random = new SeededRandom(1);
 
     /** A fifth is aborted by its client, anywhere. */
@@ -128,13 +131,13 @@ describe("the pair's resources", function () {
     }
 
     it(`${CONNECTIONS} of them, a fifth aborted anywhere, leave nothing behind`, async () => {
-      await load.carry(exchanges(CONNECTIONS / 5), AT_ONCE, 60_000);
+      await load.carry(exchanges(CONNECTIONS / 2), AT_ONCE, 60_000);
       await untilIdle();
       const before = DAEMONS.map((name) => ({
         descriptors: descriptorsOf(pid(name)),
         bytes: residentBytesOf(pid(name)),
       }));
-      await load.carry(exchanges((CONNECTIONS * 4) / 5), AT_ONCE, 60_000);
+      await load.carry(exchanges(CONNECTIONS / 2), AT_ONCE, 60_000);
       await untilIdle();
       const { completed, aborted, failures } = load.result;
       expect(failures).to.deep.equal([]);
@@ -142,7 +145,9 @@ describe("the pair's resources", function () {
       expect(aborted).to.be.within(CONNECTIONS * 0.18, CONNECTIONS * 0.22);
       for (const [index, name] of DAEMONS.entries()) {
         expect(descriptorsOf(pid(name)), `${name} descriptors`).to.equal(before[index]?.descriptors);
-        expect(residentBytesOf(pid(name)) - (before[index]?.bytes ?? 0), `${name} memory`).to.be.at.most(8 * MEBIBYTE);
+        expect(residentBytesOf(pid(name)) - (before[index]?.bytes ?? 0), `${name} memory`).to.be.at.most(
+          MOST_GROWTH_BYTES,
+        );
         expect(await pair.lab.run(name, ["ss", "-Htn", "state", "close-wait"])).to.equal("");
       }
     });

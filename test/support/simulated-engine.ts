@@ -9,9 +9,7 @@ import {
   type ConnectResult,
   type Engine,
   type Leg,
-  type Pipe,
   READY,
-  type Splicing,
   WOULD_BLOCK,
 } from "@hybrid-access/core/engine/engine";
 import { ERRNO } from "@hybrid-access/core/platform/errno";
@@ -42,8 +40,6 @@ export interface SimulatedEngineOptions {
   readonly seed?: number;
   /** The most that one read or write moves; 0: all that there is. */
   readonly mostBytes?: number;
-  /** Whether legs can be spliced. */
-  readonly splice?: boolean;
 }
 
 export class SimulatedEngine implements Engine {
@@ -55,22 +51,13 @@ export class SimulatedEngine implements Engine {
     transparent: LACKING,
     pathControl: LACKING,
   };
-  readonly splicing?: Splicing;
-  readonly pipes = new Map<number, number[]>();
   readonly #legs: Simulated[] = [];
   readonly #random: Random;
   readonly #mostBytes: number;
-  #spliceReads = 0;
 
-  constructor({ seed = 1, mostBytes = 0, splice = false }: SimulatedEngineOptions = {}) {
+  constructor({ seed = 1, mostBytes = 0 }: SimulatedEngineOptions = {}) {
     this.#random = new SeededRandom(seed);
     this.#mostBytes = mostBytes;
-    if (splice) this.splicing = this.#makeSplicing();
-  }
-
-  /** Reads that went through pipes. */
-  get spliceReads(): number {
-    return this.#spliceReads;
   }
 
   /** A new leg, established, whose host takes `room` bytes until {@link makeRoom}. */
@@ -211,37 +198,6 @@ export class SimulatedEngine implements Engine {
     const at = this.#at(leg);
     if (at.state !== "open") throw new Error(`leg ${leg} is given back twice`);
     at.state = state;
-  }
-
-  #makeSplicing(): Splicing {
-    let nextPipe = 1;
-    const held = (pipe: Pipe) => this.pipes.get(pipe.readEnd) as number[];
-    return {
-      pays: () => true,
-      openPipe: () => {
-        const pipe = { readEnd: nextPipe, writeEnd: nextPipe };
-        nextPipe += 1;
-        this.pipes.set(pipe.readEnd, []);
-        return pipe;
-      },
-      fill: (pipe, leg, length) => {
-        if (held(pipe).length > 0) throw new Error("the pipe is not empty");
-        const there = this.#readable(leg, length);
-        const result = there > 0 ? this.#cut(there) : there;
-        if (result > 0) {
-          this.#spliceReads += 1;
-          this.pipes.set(pipe.readEnd, this.#at(leg).incoming.splice(0, result));
-        }
-        return result;
-      },
-      drain: (pipe, leg, length) => {
-        if (held(pipe).length !== length) throw new Error("the pipe holds something else");
-        const result = this.write(leg, Uint8Array.from(held(pipe)), length);
-        if (result > 0) held(pipe).splice(0, result);
-        return result;
-      },
-      closePipe: (pipe) => this.pipes.delete(pipe.readEnd),
-    };
   }
 
   #cut(length: number): number {

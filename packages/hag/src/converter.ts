@@ -23,6 +23,7 @@ import {
 } from "@hybrid-access/core/wire/convert/message";
 import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
 import { TCP_OPTION, type TcpOption } from "@hybrid-access/core/wire/tcp-options";
+import { ClientSlots } from "./client-slots.ts";
 import { type ClientLimits, ClientTable } from "./client-table.ts";
 import { isCookieValid, makeCookie } from "./cookie.ts";
 import { type DestinationRules, judgeDestination } from "./destination-policy.ts";
@@ -33,6 +34,7 @@ export interface ConverterSetup {
   readonly listen: readonly { readonly address: IpAddress; readonly port: number }[];
   readonly rules: ConverterRules;
   readonly clientTable: SharedArrayBuffer;
+  readonly clientSlots: SharedArrayBuffer;
 }
 
 /** What may change while the worker runs. */
@@ -84,8 +86,6 @@ const SUPPORTED_OPTIONS = [
 /** How long a refused client may take to close. */
 const REFUSAL_MS = 3000;
 
-const NO_CLIENT = -1;
-
 /** RFC 8803 section 6.2.8: which error tells the client of a failed attempt to connect, by errno. */
 const CONNECT_ERRORS: Readonly<Record<number, readonly [ErrorName, number]>> = {
   [ERRNO.ECONNREFUSED]: ["connectionReset", 0],
@@ -103,20 +103,17 @@ export class Converter implements WorkerFront {
   readonly #relay: Relay;
   readonly #counters: Counters;
   readonly #openings = new Map<number, Opening>();
-  /** Slots that no longer count as pending for their client. */
-  readonly #settled: Uint8Array;
-  readonly #clientOf: Int32Array;
+  readonly #clientSlots: ClientSlots;
   readonly #clientMemory: SharedArrayBuffer;
   readonly #scratch = new Uint8Array(MAX_MESSAGE_BYTES);
   #clients: ClientTable;
   #rules: ConverterRules;
 
-  constructor({ engine, relay, counters }: WorkerContext, setup: ConverterSetup) {
+  constructor({ engine, relay, counters, index }: WorkerContext, setup: ConverterSetup) {
     this.#engine = engine;
     this.#relay = relay;
     this.#counters = counters;
-    this.#clientOf = new Int32Array(setup.relay.maxConnections).fill(NO_CLIENT);
-    this.#settled = new Uint8Array(setup.relay.maxConnections);
+    this.#clientSlots = new ClientSlots(setup.clientSlots, setup.relay.maxConnections, index);
     this.#clientMemory = setup.clientTable;
     this.#rules = setup.rules;
     this.#clients = new ClientTable(this.#clientMemory, setup.rules.limits);
@@ -142,7 +139,7 @@ export class Converter implements WorkerFront {
       this.#counters.add("clientLimitRefused");
       return this.#refuse(slot, opening, error("resourceExceeded"));
     }
-    this.#clientOf[slot] = admitted;
+    this.#clientSlots.take(slot, admitted);
     this.#relay.setTimer(slot, this.#rules.headerMs);
     // Data that came in the SYN is there already.
     this.#readHeader(slot, opening);
@@ -281,8 +278,7 @@ export class Converter implements WorkerFront {
 
   #startRelay(slot: number): void {
     this.#openings.delete(slot);
-    this.#clients.settle(this.#clientOf[slot] as number);
-    this.#settled[slot] = 1;
+    this.#clientSlots.settle(slot, this.#clients);
     this.#relay.start(slot);
   }
 
@@ -305,10 +301,7 @@ export class Converter implements WorkerFront {
 
   onClosed(slot: number): void {
     this.#openings.delete(slot);
-    const client = this.#clientOf[slot] as number;
-    if (client !== NO_CLIENT) this.#clients.leave(client, this.#settled[slot] === 1);
-    this.#clientOf[slot] = NO_CLIENT;
-    this.#settled[slot] = 0;
+    this.#clientSlots.leave(slot, this.#clients);
   }
 }
 

@@ -13,6 +13,7 @@ import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
 import { addTransparentRouting, MARK_TRANSPARENT } from "@hybrid-access/core/services/host/transparent-routing";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
+import { ClientSlots } from "./client-slots.ts";
 import { ClientTable } from "./client-table.ts";
 import type { HagConfig } from "./config.ts";
 import type { ConverterRules, ConverterSetup } from "./converter.ts";
@@ -59,7 +60,6 @@ export class Hag implements Daemon {
     const setup: ConverterSetup = {
       relay: {
         maxConnections: capacity.connectionsPerWorker,
-        maxPipes: capacity.pipesPerWorker,
         bufferBytes: BUFFER_BYTES,
         pendingLimitBytes: PENDING_LIMIT_BYTES,
         idleMs: timeouts.idle,
@@ -68,13 +68,18 @@ export class Hag implements Daemon {
       listen,
       rules: this.#rules(),
       clientTable: ClientTable.createMemory(),
+      clientSlots: ClientSlots.createMemory(capacity.connectionsPerWorker, workers),
     };
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
       workers,
       setup: () => ({ ...setup, rules: this.#rules() }),
       onReport: () => {},
-      onDeath: (_index, error) => this.#log.error({ error }, "a worker ended, another takes its place"),
+      onDeath: (index, error) => {
+        this.#log.error({ error }, "a worker ended, another takes its place");
+        const slots = new ClientSlots(setup.clientSlots, capacity.connectionsPerWorker, index);
+        slots.leaveAll(new ClientTable(setup.clientTable, this.#config.limits));
+      },
     });
     await this.#pool.start();
     this.#addressTimer = setInterval(() => this.#followAddresses(), ADDRESS_CHECK_MS);

@@ -110,7 +110,6 @@ export class Hcpe implements Daemon {
     const setup = (): CarrierSetup => ({
       relay: {
         maxConnections: capacity.connectionsPerWorker,
-        maxPipes: capacity.pipesPerWorker,
         bufferBytes: BUFFER_BYTES,
         pendingLimitBytes: PENDING_LIMIT_BYTES,
         idleMs: timeouts.idle,

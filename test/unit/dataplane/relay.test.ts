@@ -1,5 +1,4 @@
 import { Counters, createCounterMemory, sumCounters } from "@hybrid-access/core/dataplane/counters";
-import { PIPE_BYTES } from "@hybrid-access/core/dataplane/pipe-pool";
 import { Relay, type RelayOptions } from "@hybrid-access/core/dataplane/relay";
 import { expect } from "chai";
 import fc from "fast-check";
@@ -26,7 +25,6 @@ class Bench {
       capacity: 4,
       bufferBytes: 64,
       pendingLimitBytes: 1 << 20,
-      maxPipes: 2,
       idleMs: IDLE_MS,
       halfClosedMs: HALF_CLOSED_MS,
       counters: new Counters(this.#memory, 0),
@@ -62,11 +60,6 @@ class Bench {
   /** Rounds until nothing happens any more. */
   settle(): void {
     for (let round = 0; this.round(); round++) if (round > MOST_ROUNDS) throw new Error("the relay spins");
-  }
-
-  /** Bytes that are nowhere but in the relay. */
-  get heldInPipes(): number {
-    return [...this.engine.pipes.values()].reduce((sum, bytes) => sum + bytes.length, 0);
   }
 }
 
@@ -144,7 +137,6 @@ function checkHosts(
   if (reset) expect(hosts.map(({ end }) => end)).to.deep.equal(["reset", "reset"]);
   expect(bench.counters.connectionsActive).to.equal(over ? 0 : 1);
   expect(bench.counters.pendingBytes).to.equal(0);
-  expect(bench.heldInPipes).to.equal(0);
   expect(bench.closed.length).to.equal(over ? 1 : 0);
 }
 
@@ -161,58 +153,6 @@ describe("dataplane/relay", () => {
       ),
       { numRuns: 2000 },
     );
-  });
-
-  it("does so with bulk transfers through pipes as well", function () {
-    this.timeout(30_000);
-    let spliceReads = 0;
-    fc.assert(
-      fc.property(actions(200_000), fc.integer(), fc.constantFrom(0, 100_000), (steps, seed, mostBytes) => {
-        const bench = new Bench({ engine: { seed, mostBytes, splice: true }, bufferBytes: PIPE_BYTES });
-        play(bench, steps);
-        spliceReads += bench.engine.spliceReads;
-      }),
-      { numRuns: 100 },
-    );
-    expect(spliceReads).to.be.greaterThan(0);
-  });
-
-  it("moves bulk data through pipes only, and gives them back", () => {
-    const bench = new Bench({ engine: { splice: true }, bufferBytes: PIPE_BYTES, maxPipes: 1 });
-    const [near, far] = bench.connect(10_000_000);
-    for (let round = 0; round < 10; round++) {
-      bench.engine.send(near, bytesFrom(round, 100_000));
-      bench.settle();
-    }
-    expect(bench.engine.host(far).received.length).to.equal(1_000_000);
-    expect(bench.engine.spliceReads).to.equal(9);
-    expect(bench.engine.pipes.size).to.equal(1);
-  });
-
-  it("opens no more pipes than allowed, and does without when they are taken", () => {
-    const bench = new Bench({ engine: { splice: true }, bufferBytes: PIPE_BYTES, maxPipes: 2, capacity: 8 });
-    const pairs = Array.from({ length: 8 }, () => bench.connect(100_000));
-    for (const [near] of pairs) bench.engine.send(near, bytesFrom(1, 600_000));
-    bench.settle();
-    for (const [, far] of pairs) bench.engine.makeRoom(far, 200_000);
-    bench.settle();
-    expect(bench.engine.pipes.size).to.equal(2);
-    for (const [, far] of pairs) bench.engine.makeRoom(far, 1_000_000);
-    bench.settle();
-    for (const [, far] of pairs) expect(bench.engine.host(far).received).to.deep.equal(bytesFrom(1, 600_000));
-  });
-
-  it("closes a pipe in which an aborted connection has left bytes", () => {
-    const bench = new Bench({ engine: { splice: true }, bufferBytes: PIPE_BYTES, maxPipes: 1 });
-    const [near, far] = bench.connect(100_000);
-    bench.engine.send(near, bytesFrom(1, 100_000));
-    bench.settle();
-    bench.engine.send(near, bytesFrom(1, 100_000));
-    bench.settle();
-    expect(bench.heldInPipes).to.equal(100_000);
-    bench.engine.abort(far);
-    bench.settle();
-    expect(bench.engine.pipes.size).to.equal(0);
   });
 
   it("passes on an end that came before the start", () => {

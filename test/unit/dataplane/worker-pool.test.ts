@@ -61,7 +61,6 @@ describe("dataplane/worker-pool", function () {
         stillborn,
         relay: {
           maxConnections: 1000,
-          maxPipes: 4,
           bufferBytes: 65_536,
           pendingLimitBytes: 1 << 20,
           idleMs: 60_000,

@@ -12,7 +12,6 @@
  */
 import { type Engine, type Leg, READY, WOULD_BLOCK } from "../engine/engine.ts";
 import type { Counters } from "./counters.ts";
-import { type FilledPipe, PIPE_BYTES, PipePool } from "./pipe-pool.ts";
 import { TimerWheel } from "./timer-wheel.ts";
 
 export const NEAR = 0;
@@ -34,19 +33,11 @@ const QUEUED = 16;
 const UNSURE = 32;
 /** More comes from it than its receiver takes. */
 const OUTPACING = 64;
-/** Bytes from it are held: in memory, or in a pipe. */
+/** Bytes from it are held. */
 const HELD = 128;
-/** It is read by splice. */
-const BULK = 256;
-/** Splicing from it does not pay, or does not work. */
-const NO_BULK = 512;
 
 /** Reads from one end before others get their turn. */
 const READS_PER_TURN = 8;
-
-/** A read of so much begins to splice; one of less than the second ends it (docs/adr/0013). */
-const BULK_FROM_BYTES = 64 * 1024;
-const BULK_UNTIL_BYTES = 32 * 1024;
 
 export interface RelayOptions {
   /** Engines of the near and of the far legs. */
@@ -56,8 +47,6 @@ export interface RelayOptions {
   readonly bufferBytes: number;
   /** Memory that all slow receivers together may hold, exceeded by at most one buffer. */
   readonly pendingLimitBytes: number;
-  /** Pipes for bulk transfers, each of {@link PIPE_BYTES} and two descriptors; 0 for none. */
-  readonly maxPipes: number;
   /** A relayed connection without a byte for this long is reset. */
   readonly idleMs: number;
   /** The same, once one of its streams has ended. */
@@ -76,14 +65,12 @@ export class Relay {
   #buffer: Uint8Array;
   readonly #spareBuffers: Uint8Array[] = [];
   readonly #legs: Int32Array;
-  readonly #flags: Uint16Array;
+  readonly #flags: Uint8Array;
   readonly #relaying: Uint8Array;
   readonly #activeAtMs: Float64Array;
   /** By end, when HELD: what was read from it and the other end has not taken yet. */
   readonly #pending = new Map<number, Uint8Array>();
   readonly #lent = new Map<number, Uint8Array>();
-  readonly #piped = new Map<number, FilledPipe>();
-  readonly #pipes: PipePool | undefined;
   readonly #freeSlots: number[] = [];
   readonly #closedSlots: number[] = [];
   readonly #timers: TimerWheel;
@@ -98,14 +85,10 @@ export class Relay {
     this.#engines = options.engines;
     this.#buffer = new Uint8Array(options.bufferBytes);
     this.#legs = new Int32Array(2 * capacity).fill(NO_LEG);
-    this.#flags = new Uint16Array(2 * capacity);
+    this.#flags = new Uint8Array(2 * capacity);
     this.#relaying = new Uint8Array(capacity);
     this.#activeAtMs = new Float64Array(capacity);
     this.#timers = new TimerWheel(capacity);
-    const { engines, maxPipes } = options;
-    const { splicing } = engines[NEAR];
-    // A pipe crosses from leg to leg only within one engine.
-    if (splicing !== undefined && engines[FAR] === engines[NEAR]) this.#pipes = new PipePool(splicing, maxPipes);
     for (let slot = capacity - 1; slot >= 0; slot--) this.#freeSlots.push(slot);
   }
 
@@ -308,8 +291,6 @@ export class Relay {
   /** Writes what is held. True when nothing is left, and more may be read. */
   #flush(from: number): boolean {
     if (((this.#flags[from] as number) & HELD) === 0) return true;
-    const piped = this.#piped.get(from);
-    if (piped !== undefined) return this.#drain(from, piped);
     const bytes = this.#pending.get(from) as Uint8Array;
     const taken = this.#write(from ^ 1, bytes, bytes.length);
     if (taken < 0) return false;
@@ -326,7 +307,6 @@ export class Relay {
     const flags = this.#flags[from] as number;
     if ((flags & ENDED) !== 0) return this.#passEnd(from);
     if ((flags & READABLE) === 0 || ((this.#flags[from ^ 1] as number) & WRITABLE) === 0) return false;
-    if ((flags & (BULK | UNSURE)) === BULK) return this.#splice(from);
     if ((flags & OUTPACING) !== 0 || this.#pendingBytes >= this.#options.pendingLimitBytes)
       return this.#moveTaken(from);
     return this.#moveRead(from);
@@ -339,7 +319,6 @@ export class Relay {
     const flags = this.#flags[from] as number;
     // A short read has emptied the socket; when more comes, an edge says so.
     if (length < this.#buffer.length && (flags & UNSURE) === 0) this.#flags[from] = flags & ~READABLE;
-    if (length >= BULK_FROM_BYTES && (flags & NO_BULK) === 0) this.#chooseBulk(from);
     this.#countRead(from, length);
     const taken = this.#write(from ^ 1, this.#buffer, length);
     if (taken === length) return true;
@@ -385,66 +364,15 @@ export class Relay {
     this.#options.counters.add((from & 1) === NEAR ? "bytesUp" : "bytesDown", length);
   }
 
-  #chooseBulk(from: number): void {
-    const pays = this.#pipes !== undefined && this.#engineOf(from).splicing?.pays(this.#legs[from] as number) === true;
-    this.#flags[from] = (this.#flags[from] as number) | (pays ? BULK : NO_BULK);
-  }
-
-  /** Fills a pipe, and drains it. */
-  #splice(from: number): boolean {
-    const piped = this.#pipes?.take();
-    const splicing = this.#engineOf(from).splicing;
-    const flags = this.#flags[from] as number;
-    if (piped === undefined || splicing === undefined) {
-      this.#flags[from] = flags & ~BULK;
-      return true;
-    }
-    const length = splicing.fill(piped.pipe, this.#legs[from] as number, PIPE_BYTES);
-    if (length <= 0) {
-      this.#pipes?.give(piped);
-      if (length === WOULD_BLOCK) return this.#onNothing(from, length);
-      // The end of the stream, an error, or urgent data, which splice does not pass: an ordinary read tells them apart.
-      this.#flags[from] = (flags & ~BULK) | NO_BULK;
-      return true;
-    }
-    piped.bytes = length;
-    this.#piped.set(from, piped);
-    this.#flags[from] = (length < BULK_UNTIL_BYTES ? flags & ~BULK : flags) | HELD;
-    this.#countRead(from, length);
-    return this.#drain(from, piped);
-  }
-
-  /** True when the pipe is empty. */
-  #drain(from: number, piped: FilledPipe): boolean {
-    const to = from ^ 1;
-    if (((this.#flags[to] as number) & WRITABLE) === 0) return false;
-    const taken =
-      this.#engineOf(from).splicing?.drain(piped.pipe, this.#legs[to] as number, piped.bytes) ?? WOULD_BLOCK;
-    if (taken > 0) {
-      piped.bytes -= taken;
-      this.#activeAtMs[from >> 1] = this.#nowMs;
-    }
-    if (piped.bytes === 0) {
-      this.#forget(from);
-      return true;
-    }
-    return this.#onShortWrite(to, taken);
-  }
-
   /** Bytes taken; less than `length`, or -1, when the end takes no more for now, or was aborted. */
   #write(to: number, bytes: Uint8Array, length: number): number {
     if (((this.#flags[to] as number) & WRITABLE) === 0) return -1;
     const taken = this.#engineOf(to).write(this.#legs[to] as number, bytes, length);
     if (taken > 0) this.#activeAtMs[to >> 1] = this.#nowMs;
-    if (taken !== length) this.#onShortWrite(to, taken);
-    return taken < 0 ? -1 : taken;
-  }
-
-  /** The end takes no more for now, which an edge will end, or not any more. */
-  #onShortWrite(to: number, result: number): false {
+    if (taken === length) return taken;
     this.#flags[to] = (this.#flags[to] as number) & ~WRITABLE;
-    if (result < 0 && result !== WOULD_BLOCK) this.abort(to >> 1);
-    return false;
+    if (taken < 0 && taken !== WOULD_BLOCK) this.abort(to >> 1);
+    return taken < 0 ? -1 : taken;
   }
 
   /** The stream of `from` has ended and was forwarded whole: half-close the other end, or close both. */
@@ -466,20 +394,15 @@ export class Relay {
   }
 
   #forget(from: number): void {
-    this.#flags[from] = (this.#flags[from] as number) & ~HELD;
-    const piped = this.#piped.get(from);
     const bytes = this.#pending.get(from);
-    if (piped !== undefined) {
-      this.#piped.delete(from);
-      this.#pipes?.give(piped);
-    } else if (bytes !== undefined) {
-      this.#pending.delete(from);
-      this.#countPending(-bytes.buffer.byteLength);
-      const lent = this.#lent.get(from);
-      if (lent === undefined) return;
-      this.#lent.delete(from);
-      this.#spareBuffers.push(lent);
-    }
+    if (bytes === undefined) return;
+    this.#flags[from] = (this.#flags[from] as number) & ~HELD;
+    this.#pending.delete(from);
+    this.#countPending(-bytes.buffer.byteLength);
+    const lent = this.#lent.get(from);
+    if (lent === undefined) return;
+    this.#lent.delete(from);
+    this.#spareBuffers.push(lent);
   }
 
   #countPending(change: number): void {

@@ -16,7 +16,6 @@ export interface RelaySetup {
   readonly maxConnections: number;
   readonly bufferBytes: number;
   readonly pendingLimitBytes: number;
-  readonly maxPipes: number;
   readonly idleMs: number;
   readonly halfClosedMs: number;
 }

@@ -7,11 +7,9 @@
  * a count, or minus errno, with {@link WOULD_BLOCK} for "not now".
  */
 import type { Endpoint } from "../base/ip-address.ts";
-import type { Pipe } from "../platform/splice.ts";
 import type { PathCommand, PathEvent } from "../policy/path-manager/path-manager.ts";
 
 export { WOULD_BLOCK } from "../platform/errno.ts";
-export type { Pipe } from "../platform/splice.ts";
 
 /** One end of a byte stream: a Multipath TCP connection or a plain TCP socket. */
 export type Leg = number;
@@ -83,20 +81,6 @@ export interface ConnectionInfo {
  */
 export const READY = { read: 0x1, urgent: 0x2, write: 0x4, error: 0x8, hangUp: 0x10, peerClosed: 0x2000 } as const;
 
-/** Moves bytes between legs without passing them through this process's memory. */
-export interface Splicing {
-  /** Whether that costs less than reading and writing what comes from `leg`. */
-  pays(leg: Leg): boolean;
-  /** Undefined when the host has no pipe to give. */
-  openPipe(capacityBytes: number): Pipe | undefined;
-  /** Moves up to `length` bytes from `leg` into an empty pipe: as {@link Engine.read}, but 0 may mean "not this way". */
-  fill(pipe: Pipe, leg: Leg, length: number): number;
-  /** Moves `length` bytes, all that the pipe holds, to `leg`: as {@link Engine.write}. */
-  drain(pipe: Pipe, leg: Leg, length: number): number;
-  /** What it still holds is lost. */
-  closePipe(pipe: Pipe): void;
-}
-
 export interface Engine {
   readonly name: "kernel" | "userspace" | "simulated";
   readonly capabilities: Capabilities;
@@ -112,8 +96,6 @@ export interface Engine {
   peek(leg: Leg, into: Uint8Array, length: number): number;
   /** Takes away the first `length` bytes of what {@link peek} has shown. How many, or minus errno. */
   discard(leg: Leg, length: number): number;
-  /** Where this engine can do so. */
-  readonly splicing?: Splicing;
   /** Bytes taken from the start of `from`, or minus errno. */
   write(leg: Leg, from: Uint8Array, length: number): number;
   shutdownWrite(leg: Leg): number;

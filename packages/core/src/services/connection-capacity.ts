@@ -8,17 +8,11 @@ const RESERVE = 64;
 /** A worker's epoll, listeners and wake descriptor, and what Node opens for its thread. */
 const DESCRIPTORS_PER_WORKER = 16;
 const DESCRIPTORS_PER_CONNECTION = 2;
-const DESCRIPTORS_PER_PIPE = 2;
-/** Pipes make bulk transfers cheaper; connections come first. */
-const MOST_PIPES = 64;
-const CONNECTIONS_PER_PIPE = 8;
 
 export interface Capacity {
   readonly descriptorLimit: number;
   /** Connections of one worker. */
   readonly connectionsPerWorker: number;
-  /** Pipes of one worker. */
-  readonly pipesPerWorker: number;
 }
 
 /**
@@ -27,30 +21,19 @@ export interface Capacity {
  */
 export function connectionCapacity(workers: number, wanted: number): Capacity {
   const descriptorLimit = raiseDescriptorLimit();
-  return {
-    descriptorLimit,
-    ...shareDescriptors(descriptorLimit - readdirSync("/proc/self/fd").length, workers, wanted),
-  };
+  const free = descriptorLimit - readdirSync("/proc/self/fd").length;
+  return { descriptorLimit, connectionsPerWorker: shareDescriptors(free, workers, wanted) };
 }
 
-/** The arithmetic: `free` descriptors for `workers`. */
-export function shareDescriptors(free: number, workers: number, wanted: number): Omit<Capacity, "descriptorLimit"> {
+/** The arithmetic: connections of each of `workers` when `free` descriptors are left. */
+export function shareDescriptors(free: number, workers: number, wanted: number): number {
   const share = Math.floor((free - RESERVE) / workers) - DESCRIPTORS_PER_WORKER;
-  const pipesPerWorker = Math.max(
-    0,
-    Math.min(
-      MOST_PIPES,
-      Math.floor(share / (DESCRIPTORS_PER_PIPE + CONNECTIONS_PER_PIPE * DESCRIPTORS_PER_CONNECTION)),
-    ),
+  const connections = Math.floor(share / DESCRIPTORS_PER_CONNECTION);
+  if (connections >= 1) return Math.min(wanted, connections);
+  const needed = RESERVE + workers * (DESCRIPTORS_PER_WORKER + DESCRIPTORS_PER_CONNECTION);
+  throw new AccessError(
+    "DESCRIPTOR_LIMIT",
+    "system",
+    `${free} free descriptors are too few for ${workers} workers, which need ${needed}: raise the limit (LimitNOFILE)`,
   );
-  const connections = Math.floor((share - DESCRIPTORS_PER_PIPE * pipesPerWorker) / DESCRIPTORS_PER_CONNECTION);
-  if (connections < 1) {
-    const needed = RESERVE + workers * (DESCRIPTORS_PER_WORKER + DESCRIPTORS_PER_CONNECTION);
-    throw new AccessError(
-      "DESCRIPTOR_LIMIT",
-      "system",
-      `${free} free descriptors are too few for ${workers} workers, which need ${needed}: raise the limit (LimitNOFILE)`,
-    );
-  }
-  return { connectionsPerWorker: Math.min(wanted, connections), pipesPerWorker };
 }

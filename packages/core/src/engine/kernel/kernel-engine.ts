@@ -5,7 +5,6 @@ import { EPOLL, type Epoll } from "../../platform/epoll.ts";
 import { ERRNO } from "../../platform/errno.ts";
 import * as socket from "../../platform/socket.ts";
 import { addressFamily } from "../../platform/socket-address.ts";
-import { openPipe, splice } from "../../platform/splice.ts";
 import type {
   Capabilities,
   ConnectionInfo,
@@ -15,8 +14,6 @@ import type {
   FallbackReason,
   Leg,
   ListenOptions,
-  Pipe,
-  Splicing,
 } from "../engine.ts";
 import { firstSubflowState, readSubflows, readTcpInfo, readToken } from "./mptcp-info.ts";
 import { probeCapabilities } from "./probe.ts";
@@ -38,13 +35,11 @@ export class KernelEngine implements Engine {
   readonly #epoll: Epoll;
 
   readonly #ledger: DescriptorLedger | undefined;
-  readonly splicing: Splicing;
 
   /** Readiness of the legs is reported by `epoll`. Every descriptor of this engine stands in the `ledger`. */
   constructor(epoll: Epoll, ledger?: DescriptorLedger) {
     this.#epoll = epoll;
     this.#ledger = ledger;
-    this.splicing = new KernelSplicing(ledger);
   }
 
   listen({ endpoint, protocol, transparent = false }: ListenOptions): Leg {
@@ -150,41 +145,6 @@ export class KernelEngine implements Engine {
     const token = readToken(leg);
     if (subflows !== undefined && token !== undefined) return { multipath: true, token, subflows };
     return plainInfo(leg);
-  }
-}
-
-/** By splice(2). Linux spares a copy where the source is plain TCP; from Multipath TCP it copies either way. */
-class KernelSplicing implements Splicing {
-  readonly #ledger: DescriptorLedger | undefined;
-
-  constructor(ledger: DescriptorLedger | undefined) {
-    this.#ledger = ledger;
-  }
-
-  pays(leg: Leg): boolean {
-    return socket.getOption(leg, socket.OPTION.protocol) === socket.IPPROTO_TCP;
-  }
-
-  openPipe(capacityBytes: number): Pipe | undefined {
-    const pipe = openPipe(capacityBytes);
-    this.#ledger?.note(pipe?.readEnd ?? -1);
-    this.#ledger?.note(pipe?.writeEnd ?? -1);
-    return pipe;
-  }
-
-  fill({ writeEnd }: Pipe, leg: Leg, length: number): number {
-    return splice(leg, writeEnd, length);
-  }
-
-  drain({ readEnd }: Pipe, leg: Leg, length: number): number {
-    return splice(readEnd, leg, length);
-  }
-
-  closePipe({ readEnd, writeEnd }: Pipe): void {
-    for (const fd of [readEnd, writeEnd]) {
-      this.#ledger?.forget(fd);
-      socket.closeDescriptor(fd);
-    }
   }
 }
 
