@@ -8,6 +8,7 @@
  */
 import type { Endpoint } from "../base/ip-address.ts";
 import type { PathCommand, PathEvent } from "../policy/path-manager/path-manager.ts";
+import type { TcpOption } from "../wire/tcp-options.ts";
 
 export { WOULD_BLOCK } from "../platform/errno.ts";
 
@@ -108,6 +109,11 @@ export interface Engine {
   localEndpoint(leg: Leg): Endpoint | undefined;
   remoteEndpoint(leg: Leg): Endpoint | undefined;
   info(leg: Leg): ConnectionInfo;
+  /**
+   * The TCP options that the peer of an established plain TCP leg has agreed to, as its SYN+ACK must have carried them;
+   * those whose values this engine cannot know are left out.
+   */
+  tcpOptions(leg: Leg): TcpOption[];
 }
 
 /** Subflow control, apart from the legs: with the kernel engine it lives on the control plane's thread. */
