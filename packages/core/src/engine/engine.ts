@@ -120,7 +120,10 @@ export interface Engine {
 export interface PathControl {
   /** Carries a command out. Returns false when the kernel refused: the connection may be gone already. */
   execute(command: PathCommand): boolean;
-  /** Calls back for every event until {@link close}. */
+  /**
+   * Calls back for every event until {@link close}. Linux says nothing to the end of a connection that the peer has
+   * aborted (MP_FASTCLOSE): there is no connectionClosed, and {@link execute} returns false.
+   */
   onEvent(listener: (event: PathEvent) => void): void;
   close(): void;
 }
