@@ -10,6 +10,7 @@ import { requireCapabilities } from "@hybrid-access/core/services/capability-che
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import { removeTable, replaceTable } from "@hybrid-access/core/services/host/nftables";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
+import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { addTransparentRouting, MARK_TRANSPARENT } from "@hybrid-access/core/services/host/transparent-routing";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
@@ -28,6 +29,7 @@ export class Hag implements Daemon {
   readonly #loadConfig: () => HagConfig;
   readonly #admin: AdminServer;
   readonly #sysctls: OwnedSysctls;
+  readonly #host = probeHost();
   readonly #startedAt = Date.now();
   #config: HagConfig;
   #pool: WorkerPool | undefined;
@@ -157,7 +159,7 @@ export class Hag implements Daemon {
       engine: this.#config.engine,
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
-      capabilities: ENGINES[this.#config.engine].probe(),
+      capabilities: { ...ENGINES[this.#config.engine].probe(), ...this.#host },
       counters: this.#pool?.counters() ?? {},
     };
   }
