@@ -1,5 +1,6 @@
 /** `npm run bench -- <name> [--json]`: runs one benchmark; without a name, lists them. */
 import { parseArgs } from "node:util";
+import { becomeRoot } from "../lab/root.ts";
 import { runSession } from "../lab/session.ts";
 import { renderRows, rowOf } from "./benchmark.ts";
 import { BENCHMARKS } from "./index.ts";
@@ -43,4 +44,5 @@ async function main(): Promise<number> {
   });
 }
 
+becomeRoot();
 process.exitCode = await main();

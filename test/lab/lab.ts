@@ -5,11 +5,15 @@
 import { type ChildProcess, type ExecFileOptions, execFile, type SpawnOptions, spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { promisify } from "node:util";
+import { errnoName } from "@hybrid-access/core/platform/errno";
 import { inNetworkNamespace } from "@hybrid-access/core/platform/network-namespace";
+import { closeDescriptor } from "@hybrid-access/core/platform/socket";
 import { readSysctl, writeSysctl } from "@hybrid-access/core/platform/sysctl";
+import { openTunDevice, TUN_DEVICE } from "@hybrid-access/core/platform/tun";
 import type { LinkOptions } from "@hybrid-access/core/testing/link";
 import { EmulatorClient } from "./emulator-client.ts";
 import type { Direction, EmulatorCounters } from "./emulator-protocol.ts";
+import { isRoot } from "./root.ts";
 import type { InterfaceSpec, LinkSpec, RouteSpec, Topology } from "./topology.ts";
 
 const execFileAsync = promisify(execFile);
@@ -55,6 +59,7 @@ export class Lab {
 
   /** Builds the topology. One lab at a time in a process. */
   static async up(topology: Topology): Promise<Lab> {
+    requireWhatIsNeeded(topology);
     await removeAbandonedLabs();
     const lab = new Lab(topology);
     try {
@@ -172,6 +177,19 @@ export class Lab {
     await Promise.all(exits);
     await this.#emulator.close();
     await removeNamespaces(Object.keys(this.#topology.nodes).map((node) => this.namespace(node)));
+  }
+}
+
+/** Says in one line what a lab cannot do without. */
+function requireWhatIsNeeded({ links }: Topology): void {
+  if (!isRoot()) throw new Error("the lab makes network namespaces and needs root, or a user namespace of one's own");
+  const emulated = links.find((link) => link.emulation !== undefined);
+  if (emulated === undefined) return;
+  const device = openTunDevice();
+  if (device >= 0) closeDescriptor(device);
+  else {
+    const why = `${TUN_DEVICE} may not be opened (${errnoName(-device)})`;
+    throw new Error(`the emulated link ${emulated.name} needs TUN: ${why}; chmod 0666 ${TUN_DEVICE}, or run as root`);
   }
 }
 
