@@ -1,6 +1,6 @@
 /**
  * Root for the lab: the caller's own, or that of a user namespace with networks and mounts of its own, in which the same
- * command line is started again. What is left is what a user namespace cannot give; emulated links need /dev/net/tun.
+ * command line is started again.
  */
 import { spawnSync } from "node:child_process";
 import { constants } from "node:os";
