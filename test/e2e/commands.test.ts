@@ -1,9 +1,11 @@
-import { execFile } from "node:child_process";
+import { type ChildProcess, execFile } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
+import { Lab } from "../lab/lab.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
@@ -144,3 +146,63 @@ describe("the commands hcpe and hag", function () {
     });
   }
 });
+
+describe("a running daemon", function () {
+  this.timeout(20_000);
+  const directory = mkdtempSync(join(tmpdir(), "hybrid-access-running-"));
+  let lab: Lab;
+
+  before(async () => {
+    lab = await Lab.up({ nodes: { host: {} }, links: [], routes: [] });
+  });
+  after(async () => {
+    await lab?.down();
+    rmSync(directory, { recursive: true });
+  });
+
+  for (const name of ["hcpe", "hag"] as const) {
+    it(`${name}: says ready, answers status, keeps its admin socket to itself, and ends with 0`, async () => {
+      const config = join(directory, `${name}.yaml`);
+      writeFileSync(config, `${VALID[name]}admin: { socket: ${join(directory, name, "admin.sock")} }\n`);
+      const command = (...args: string[]) => [
+        process.execPath,
+        join(ROOT, "packages", name, "bin", `${name}.js`),
+        ...args,
+        "--config",
+        config,
+      ];
+      const daemon = lab.spawn("host", command("run"), { stdio: ["ignore", "pipe", "inherit"] });
+      const exited = once(daemon, "exit");
+      await saidBy(daemon, '"msg":"ready"');
+      const text = await lab.run("host", command("status"));
+      expect(text)
+        .to.match(/^ready +yes$/m)
+        .and.match(/^ {2}connectionsActive +0$/m);
+      const status = JSON.parse(await lab.run("host", command("status", "--json"))) as Record<string, unknown>;
+      expect(status).to.include({ apiVersion: 1, ready: true, engine: "kernel", workers: 1 });
+      if (name === "hag") {
+        const second = lab.spawn("host", command("run"), { stdio: ["ignore", "ignore", "pipe"] });
+        const said = saidBy(second, "\n");
+        expect((await once(second, "exit"))[0]).to.equal(78);
+        expect(await said).to.match(/^hag: another process serves .*admin\.sock\n$/);
+        expect(JSON.parse(await lab.run("host", command("status", "--json")))).to.include({ ready: true });
+      }
+      daemon.kill("SIGTERM");
+      expect((await exited)[0]).to.equal(0);
+    });
+  }
+});
+
+/** What a process has printed up to and including `text`; rejects when it ends without it. */
+function saidBy(child: ChildProcess, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let said = "";
+    const onOutput = (chunk: Buffer) => {
+      said += chunk.toString();
+      if (said.includes(text)) resolve(said);
+    };
+    child.stdout?.on("data", onOutput);
+    child.stderr?.on("data", onOutput);
+    child.once("close", () => reject(new Error(`ended, having said:\n${said}`)));
+  });
+}
