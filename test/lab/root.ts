@@ -19,6 +19,8 @@ export function isRoot(): boolean {
  * where the host allows no user namespace, says why on standard error and returns: what needs a lab fails then.
  */
 export function becomeRoot(): void {
+  // Where sysctl and nft are: an ordinary user's search path leaves them out.
+  process.env.PATH = `${process.env.PATH ?? ""}:/usr/sbin:/sbin`;
   if (isRoot()) return;
   const missing = whyNoUserNamespace();
   if (missing !== undefined) {
