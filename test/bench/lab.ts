@@ -8,7 +8,8 @@ import { connectFrom, StreamServer } from "../lab/stream.ts";
 import { DIRECTIONS, FAMILIES, type TransferLab, transfer } from "../lab/transfer.ts";
 import { until } from "../lab/until.ts";
 import { UPLINKS } from "../lab/uplinks.ts";
-import { type Benchmark, type BenchmarkContext, type Figure, median } from "./benchmark.ts";
+import type { Benchmark, BenchmarkContext, Figure } from "./benchmark.ts";
+import { median } from "./statistics.ts";
 
 const SHARE_ROUNDS = 3;
 const SHARE_SECONDS = 15;

@@ -47,7 +47,7 @@ export async function runSession(name: string, program: (session: Session) => Pr
   }
 }
 
-function requireRoot(): void {
+export function requireRoot(): void {
   if (process.geteuid?.() !== 0) {
     throw new Error("the lab makes network namespaces and needs root (sudo, or a user namespace of one's own)");
   }

@@ -1,14 +1,9 @@
 import { expect } from "chai";
-import { type Figure, median, renderRows, rowOf } from "../../bench/benchmark.ts";
+import { type Figure, renderRows, rowOf } from "../../bench/benchmark.ts";
 
 const FIGURE: Figure = { measured: "share", runs: [0.95, 0.91, 0.93], unit: "1", goal: { atLeast: 0.92 } };
 
 describe("bench/benchmark", () => {
-  it("takes the middle of an odd number of runs, and the mean of the two in the middle of an even one", () => {
-    expect(median([3, 1, 2])).to.equal(2);
-    expect(median([4, 1, 2, 3])).to.equal(2.5);
-  });
-
   it("judges a goal by the worst run", () => {
     expect(rowOf(FIGURE)).to.include({ value: 0.93, min: 0.91, max: 0.95, goal: ">= 0.92", met: false });
     expect(rowOf({ ...FIGURE, goal: { atLeast: 0.91 } }).met).to.equal(true);

@@ -1,0 +1,92 @@
+/**
+ * Other TCP proxies, in the settings that suit them best here, all of them with one process and one thread. Neither of
+ * Debian 12's knows Multipath TCP: `mptcpize` makes every socket one, and a listening socket made by the benchmark and
+ * inherited is one without it, so that only the side that needs Multipath TCP has it.
+ */
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { PORT, ROLES } from "./load/protocol.ts";
+
+/** One proxy in front of a server: listens on every load port of `listen`, connects to the same port of `server`. */
+export interface ProxyPlace {
+  readonly listen: string;
+  readonly server: string;
+  /** Connect by Multipath TCP (`mptcpize`), or listen for it: sockets of {@link ROLES}, as descriptors from 3. */
+  readonly multipath: "toServer" | "fromClient";
+}
+
+export interface Peer {
+  /** The file's content, given to `command` by its path. */
+  configuration(place: ProxyPlace, pidFile: string): string;
+  command(file: string): string[];
+}
+
+/** Buffers of HAProxy when it copies, and nginx's: HAProxy's own 16 KiB halves its rate. */
+const BUFFER_BYTES = 128 * 1024;
+const MAX_CONNECTIONS = 10_000;
+
+export const FIRST_INHERITED_DESCRIPTOR = 3;
+
+function haproxy(splice: boolean): Peer {
+  return {
+    configuration: ({ listen, server, multipath }) => `global
+  nbthread 1
+  maxconn ${MAX_CONNECTIONS}
+  ${splice ? "maxpipes 64" : `tune.bufsize ${BUFFER_BYTES}`}
+defaults
+  mode tcp
+  timeout connect 10s
+  timeout client 1h
+  timeout server 1h
+  ${splice ? "option splice-auto\n  option splice-request\n  option splice-response" : ""}
+${ROLES.map(
+  (role, index) => `listen ${role}
+  bind ${multipath === "fromClient" ? `fd@${FIRST_INHERITED_DESCRIPTOR + index}` : `${listen}:${PORT[role]}`}
+  server s ${server}:${PORT[role]}
+`,
+).join("")}`,
+    command: (file) => ["haproxy", "-db", "-f", file],
+  };
+}
+
+const nginx: Peer = {
+  configuration: ({ listen, server }, pidFile) => `load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+daemon off;
+master_process off;
+worker_processes 1;
+worker_rlimit_nofile ${4 * MAX_CONNECTIONS};
+error_log stderr crit;
+pid ${pidFile};
+events { worker_connections ${4 * MAX_CONNECTIONS}; multi_accept on; }
+stream {
+  access_log off;
+  tcp_nodelay on;
+  proxy_buffer_size ${BUFFER_BYTES / 1024}k;
+  proxy_timeout 1h;
+${ROLES.map((role) => `  server { listen ${listen}:${PORT[role]} backlog=8192; proxy_pass ${server}:${PORT[role]}; }\n`).join("")}}
+`,
+  command: (file) => ["nginx", "-e", "stderr", "-c", file],
+};
+
+export const PEERS = {
+  "haproxy splice": haproxy(true),
+  "haproxy copy": haproxy(false),
+  nginx,
+} as const satisfies Record<string, Peer>;
+
+export type PeerName = keyof typeof PEERS;
+
+export const PEER_NAMES = Object.keys(PEERS) as PeerName[];
+
+/** A variable by which nginx takes over listening sockets; HAProxy is told in its file. */
+export function inheritance(place: ProxyPlace): Record<string, string> {
+  if (place.multipath === "toServer") return {};
+  return { NGINX: ROLES.map((_, index) => `${FIRST_INHERITED_DESCRIPTOR + index};`).join("") };
+}
+
+/** Installs the Debian packages of the peers where they are missing; what it does it says on standard error. */
+export async function installPeers(): Promise<void> {
+  const script = fileURLToPath(new URL("../../../tools/prepare-host.mjs", import.meta.url));
+  await promisify(execFile)(process.execPath, [script, "--peers"]);
+}
