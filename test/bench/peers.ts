@@ -24,7 +24,8 @@ export interface Peer {
 
 /** Buffers of HAProxy when it copies, and nginx's: HAProxy's own 16 KiB halves its rate. */
 const BUFFER_BYTES = 128 * 1024;
-const MAX_CONNECTIONS = 10_000;
+/** Two descriptors each must fit into the usual limit of 20,000. */
+const MAX_CONNECTIONS = 9_000;
 
 export const FIRST_INHERITED_DESCRIPTOR = 3;
 
@@ -55,15 +56,16 @@ const nginx: Peer = {
 daemon off;
 master_process off;
 worker_processes 1;
-worker_rlimit_nofile ${4 * MAX_CONNECTIONS};
+worker_rlimit_nofile ${2 * MAX_CONNECTIONS + 64};
 error_log stderr crit;
 pid ${pidFile};
-events { worker_connections ${4 * MAX_CONNECTIONS}; multi_accept on; }
+events { worker_connections ${2 * MAX_CONNECTIONS + 64}; multi_accept on; }
 stream {
   access_log off;
   tcp_nodelay on;
   proxy_buffer_size ${BUFFER_BYTES / 1024}k;
   proxy_timeout 1h;
+  proxy_half_close on;
 ${ROLES.map((role) => `  server { listen ${listen}:${PORT[role]} backlog=8192; proxy_pass ${server}:${PORT[role]}; }\n`).join("")}}
 `,
   command: (file) => ["nginx", "-e", "stderr", "-c", file],
