@@ -113,8 +113,9 @@ export type MeasureName = keyof typeof MEASURES;
 
 export const MEASURE_NAMES = Object.keys(MEASURES) as MeasureName[];
 
-/** What ours must reach, as a ratio to the best peer. */
+/** What ours must reach, as a ratio to the best peer; to the best of those in `against`, if that is told. */
 export interface RatioGoal {
+  readonly against?: readonly string[];
   readonly measure: MeasureName;
   readonly metric: MetricName;
   readonly goal: Goal;
@@ -192,8 +193,11 @@ function add(runs: Runs, measure: MeasureName, metric: MetricName, variant: stri
   runs.set(measure, byMetric);
 }
 
-/** Every variant's absolute figures, and after those of each metric the ratio that is judged. */
+/** Every variant's absolute figures, and after those of each metric the ratios of ours: to the best peer, to the limit. */
 export function comparisonFigures(runs: Runs, variants: readonly Variant[], goals: readonly RatioGoal[]): Figure[] {
+  const named = (kind: Variant["kind"]) => variants.filter((variant) => variant.kind === kind).map(({ name }) => name);
+  const [ours] = named("ours");
+  const [limit] = named("limit");
   const figures: Figure[] = [];
   for (const [measure, byMetric] of runs) {
     for (const [metric, byVariant] of byMetric) {
@@ -201,33 +205,32 @@ export function comparisonFigures(runs: Runs, variants: readonly Variant[], goal
       for (const [variant, values] of byVariant) {
         figures.push({ measured: `${what}, ${variant}`, runs: values, unit: METRICS[metric].unit });
       }
-      const goal = goals.find((candidate) => candidate.measure === measure && candidate.metric === metric);
-      if (goal !== undefined) figures.push(...ratioFigure(what, byVariant, variants, goal));
+      const given = goals.find((candidate) => candidate.measure === measure && candidate.metric === metric);
+      const peers = named("peer").filter((name) => given?.against === undefined || given.against.includes(name));
+      const best = bestOf(new Map([...byVariant].filter(([name]) => peers.includes(name))), METRICS[metric].better);
+      for (const other of [best, limit]) {
+        const ratio = ratioFigure(what, byVariant, ours, other);
+        if (ratio !== undefined)
+          figures.push(other === best && given !== undefined ? { ...ratio, ...judged(given) } : ratio);
+      }
     }
   }
   return figures;
 }
 
-/** Ours over the best peer; nothing when one of them was not measured. */
+function judged({ goal, tie }: RatioGoal) {
+  return { goal, judged: "median" as const, ...(tie !== undefined && { tie }) };
+}
+
+/** One variant over another; undefined when one of them was not measured. */
 function ratioFigure(
   what: string,
   byVariant: ReadonlyMap<string, readonly number[]>,
-  variants: readonly Variant[],
-  { metric, goal, tie }: RatioGoal,
-): Figure[] {
-  const named = (kind: Variant["kind"]) => variants.filter((variant) => variant.kind === kind).map(({ name }) => name);
-  const peers = new Map([...byVariant].filter(([name]) => named("peer").includes(name)));
-  const best = bestOf(peers, METRICS[metric].better);
-  const [ours] = named("ours");
-  if (best === undefined || ours === undefined) return [];
-  return [
-    {
-      measured: `${what}, ${ours} / ${best}`,
-      runs: ratios(byVariant.get(ours) ?? [], byVariant.get(best) ?? []),
-      unit: "1",
-      goal,
-      judged: "median",
-      ...(tie !== undefined && { tie }),
-    },
-  ];
+  one: string | undefined,
+  other: string | undefined,
+): Figure | undefined {
+  const numerators = byVariant.get(one ?? "");
+  const denominators = byVariant.get(other ?? "");
+  if (numerators === undefined || denominators === undefined) return undefined;
+  return { measured: `${what}, ${one} / ${other}`, runs: ratios(numerators, denominators), unit: "1" };
 }

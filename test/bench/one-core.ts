@@ -3,72 +3,75 @@
  * work on one core and does not depend on which neighbour the scheduler chose. Spread over CPUs the same test varies
  * several times over.
  *
- *   lan ── hcpe ── hag ── srv
+ *   lan ── hcpe ── hag ── srv        the product; it takes over the TCP connections that pass here
+ *       ── access ── core ──         nobody takes over anything: other relays have addresses of their own
  */
 import type { ChildProcess, SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { Pair } from "../lab/pair.ts";
 import { requireRoot } from "../lab/session.ts";
-import type { Topology } from "../lab/topology.ts";
+import type { LinkSpec, Topology } from "../lab/topology.ts";
 import { CpuMeter } from "./cpu-meter.ts";
 
 /** How many addresses of its own a relay's node has: each variant of the relay listens on one of them. */
 const RELAY_ADDRESSES = 8;
 
+/** The nodes of relays that are not the product's daemons. */
+export type RelayNode = "access" | "core";
+
 export const ADDRESS = {
-  /** The server of one hop, on the node "hag". */
-  hopServer: "10.1.1.1",
-  /** The server of both hops, on the node "srv". */
-  server: "10.3.3.2",
-  gateway: "10.9.9.9",
+  /** The server of one hop, on the node "core". */
+  hopServer: "10.2.2.2",
+  /** The server of both hops, on the node "srv": through the product. */
+  carriedServer: "10.3.3.2",
+  /** The same server, past it. */
+  server: "10.4.4.2",
 } as const;
 
-/** An address on the node "hcpe" or "hag" for the relay with this number. */
-export function relayAddress(node: "hcpe" | "hag", index: number): string {
+/** An address of the relay with this number on its node. */
+export function relayAddress(node: RelayNode, index: number): string {
   if (index >= RELAY_ADDRESSES) throw new RangeError("too many relays");
-  return `10.8.${node === "hcpe" ? 1 : 2}.${index + 1}`;
+  return `10.8.${node === "access" ? 1 : 2}.${index + 1}`;
 }
 
-function relayAddresses(node: "hcpe" | "hag"): string[] {
+function relayAddresses(node: RelayNode): string[] {
   return Array.from({ length: RELAY_ADDRESSES }, (_, index) => `${relayAddress(node, index)}/32`);
+}
+
+type End = readonly [node: string, name: string, address: string];
+
+function cable(name: string, left: End, right: End): LinkSpec {
+  const end = ([node, device, address]: End) => ({ node, name: device, addresses: [address] });
+  return { name, ends: [end(left), end(right)] };
 }
 
 const TOPOLOGY: Topology = {
   nodes: {
     lan: {},
-    hcpe: { router: true, loopback: relayAddresses("hcpe") },
-    hag: { router: true, loopback: [`${ADDRESS.gateway}/32`, ...relayAddresses("hag")] },
+    hcpe: { router: true },
+    hag: { router: true, loopback: ["10.9.9.9/32"] },
+    access: { router: true, loopback: relayAddresses("access") },
+    core: { router: true, loopback: relayAddresses("core") },
     srv: {},
   },
   links: [
-    {
-      name: "lan",
-      ends: [
-        { node: "lan", name: "eth0", addresses: ["192.168.1.2/24"] },
-        { node: "hcpe", name: "lan", addresses: ["192.168.1.1/24"] },
-      ],
-    },
-    {
-      name: "dsl",
-      ends: [
-        { node: "hcpe", name: "dsl", addresses: ["10.1.1.2/24"] },
-        { node: "hag", name: "dsl", addresses: [`${ADDRESS.hopServer}/24`] },
-      ],
-    },
-    {
-      name: "server",
-      ends: [
-        { node: "hag", name: "srv", addresses: ["10.3.3.1/24"] },
-        { node: "srv", name: "eth0", addresses: [`${ADDRESS.server}/24`] },
-      ],
-    },
+    cable("lan", ["lan", "eth0", "192.168.1.2/24"], ["hcpe", "lan", "192.168.1.1/24"]),
+    cable("dsl", ["hcpe", "dsl", "10.1.1.2/24"], ["hag", "dsl", "10.1.1.1/24"]),
+    cable("server", ["hag", "srv", "10.3.3.1/24"], ["srv", "eth0", `${ADDRESS.carriedServer}/24`]),
+    cable("lan2", ["lan", "eth1", "192.168.2.2/24"], ["access", "lan", "192.168.2.1/24"]),
+    cable("access", ["access", "core", "10.2.2.1/24"], ["core", "access", `${ADDRESS.hopServer}/24`]),
+    cable("server2", ["core", "srv", "10.4.4.1/24"], ["srv", "eth1", `${ADDRESS.server}/24`]),
   ],
   routes: [
     { node: "lan", to: "default", via: "192.168.1.1" },
-    { node: "hcpe", to: "default", via: ADDRESS.hopServer },
+    { node: "hcpe", to: "default", via: "10.1.1.1" },
     { node: "hag", to: "192.168.1.0/24", via: "10.1.1.2" },
     { node: "srv", to: "default", via: "10.3.3.1" },
+    ...["10.2.2.0/24", "10.4.4.0/24", "10.8.0.0/16"].map((to) => ({ node: "lan", to, via: "192.168.2.1" })),
+    { node: "access", to: "default", via: ADDRESS.hopServer },
+    { node: "core", to: "192.168.2.0/24", via: "10.2.2.1" },
+    { node: "srv", to: "192.168.2.0/24", via: "10.4.4.1" },
   ],
 };
 
@@ -95,6 +98,7 @@ export class OneCore {
     this.cpu = cpu;
   }
 
+  /** Builds the topology. */
   static async up(say: (line: string) => void): Promise<OneCore> {
     requireRoot();
     const host = new OneCore(await Pair.lab(TOPOLOGY), CpuMeter.open(say));
@@ -123,6 +127,19 @@ export class OneCore {
   async down(): Promise<void> {
     await this.pair.down();
     this.cpu.close();
+  }
+}
+
+/** Builds the topology for `program`, and takes it down whatever happens. */
+export async function onOneCore<Result>(
+  say: (line: string) => void,
+  program: (host: OneCore) => Promise<Result>,
+): Promise<Result> {
+  const host = await OneCore.up(say);
+  try {
+    return await program(host);
+  } finally {
+    await host.down();
   }
 }
 

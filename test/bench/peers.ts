@@ -22,8 +22,8 @@ export interface Peer {
   command(file: string): string[];
 }
 
-/** Buffers of HAProxy when it copies, and nginx's: HAProxy's own 16 KiB halves its rate. */
-const BUFFER_BYTES = 128 * 1024;
+/** Buffers of HAProxy when it copies, and nginx's: as large as the product's. HAProxy's own 16 KiB halve its rate. */
+const BUFFER_BYTES = 256 * 1024;
 /** HAProxy's pipes when it splices: four times the kernel's 64 KiB give it half as much again. */
 const PIPE_BYTES = 256 * 1024;
 /** Two descriptors each must fit into the usual limit of 20,000. */

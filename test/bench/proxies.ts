@@ -7,21 +7,44 @@ import { check } from "@hybrid-access/core/platform/errno";
 import { closeDescriptor, IPPROTO_MPTCP, OPTION, setOption } from "@hybrid-access/core/platform/socket";
 import { connectFrom, openPlainListener } from "../lab/stream.ts";
 import { until } from "../lab/until.ts";
+import type { Variant } from "./comparison.ts";
 import { PORT, ROLES } from "./load/protocol.ts";
-import type { OneCore } from "./one-core.ts";
-import { inheritance, type Peer, type ProxyPlace } from "./peers.ts";
+import { ADDRESS, type OneCore, type RelayNode, relayAddress } from "./one-core.ts";
+import { inheritance, PEERS, type Peer, type PeerName, type ProxyPlace } from "./peers.ts";
 
 const START_LIMIT_MS = 15_000;
 
 /** Where a relay runs, and to which group of the CPU's meter it belongs. */
 export interface Home {
   readonly host: OneCore;
-  readonly node: "hcpe" | "hag";
+  readonly node: RelayNode;
   readonly group: string;
 }
 
+/** The name of the product's relay among the variants of one hop. */
+export const OURS = "relay";
+
+/** A relay of one hop on the node "access" that has begun to accept. */
+export interface Hop extends Variant {
+  readonly group: string;
+  readonly process: ChildProcess;
+}
+
+/** Starts the product's relay or a peer, toward the server of one hop, on the node's address with this number. */
+export async function startHop(host: OneCore, name: PeerName | typeof OURS, index: number): Promise<Hop> {
+  const group = name.replaceAll(" ", "-");
+  const home: Home = { host, node: "access", group };
+  const place: ProxyPlace = {
+    listen: relayAddress("access", index),
+    server: ADDRESS.hopServer,
+    multipath: "toServer",
+  };
+  const process = await (name === OURS ? startForwarder(home, place) : startPeer(home, name, place));
+  return { name, kind: name === OURS ? "ours" : "peer", address: place.listen, group, process };
+}
+
 /** The product's relay and worker, without interception and Convert. */
-export async function startForwarder(home: Home, { listen, server }: ProxyPlace): Promise<ChildProcess> {
+async function startForwarder(home: Home, { listen, server }: ProxyPlace): Promise<ChildProcess> {
   const main = fileURLToPath(new URL("./forward/main.js", import.meta.url));
   const ports = ROLES.map((role) => String(PORT[role]));
   const child = home.host.spawn(home.node, home.group, [process.execPath, main, listen, server, ...ports], {
@@ -31,7 +54,9 @@ export async function startForwarder(home: Home, { listen, server }: ProxyPlace)
   return child;
 }
 
-export async function startPeer(home: Home, name: string, peer: Peer, place: ProxyPlace): Promise<ChildProcess> {
+/** Starts a peer on a node. */
+export async function startPeer(home: Home, name: PeerName, place: ProxyPlace): Promise<ChildProcess> {
+  const peer: Peer = PEERS[name];
   const { host, node, group } = home;
   const base = `${name.replaceAll(" ", "-")}-${node}`;
   const file = host.pair.file(`${base}.conf`);

@@ -12,6 +12,12 @@ function script(name: string): string[] {
   return [process.execPath, fileURLToPath(new URL(`./${name}.js`, import.meta.url))];
 }
 
+/** Where the server runs, and what it listens for. */
+export interface LoadServer {
+  readonly node: string;
+  readonly protocol: "mptcp" | "tcp";
+}
+
 export class Load {
   readonly #client: ChildProcess;
   readonly #signal: AbortSignal;
@@ -21,12 +27,15 @@ export class Load {
     this.#signal = signal;
   }
 
-  /** Starts client and server in these nodes, as the group "load" of the CPU's meter. The lab's end is theirs. */
-  static async start(host: OneCore, clientNode: string, serverNode: string, signal: AbortSignal): Promise<Load> {
+  /**
+   * Starts the client on "lan", the server in its node, as the group "load" of the CPU's meter. Both end with the lab.
+   */
+  static async start(host: OneCore, server: LoadServer, signal: AbortSignal): Promise<Load> {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(START_LIMIT_MS)]);
-    const server = host.spawn(serverNode, "load", script("server"), { stdio: ["ignore", "pipe", 2] });
-    if (server.stdout !== null) await once(server.stdout, "data", { signal: limit });
-    const client = host.spawn(clientNode, "load", script("client"), { stdio: ["ignore", 2, 2, "ipc"] });
+    const command = [...script("server"), server.protocol];
+    const { stdout } = host.spawn(server.node, "load", command, { stdio: ["ignore", "pipe", 2] });
+    if (stdout !== null) await once(stdout, "data", { signal: limit });
+    const client = host.spawn("lan", "load", script("client"), { stdio: ["ignore", 2, 2, "ipc"] });
     await once(client, "message", { signal: limit });
     return new Load(client, signal);
   }

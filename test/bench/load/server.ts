@@ -1,6 +1,6 @@
 /**
- * The load generator's server: a process of its own, one epoll loop, the four roles of {@link PORT}. Multipath TCP
- * listeners accept plain TCP too. Prints "listening" once it does; ends when it is killed.
+ * The load generator's server: a process of its own, one epoll loop, the four roles of {@link PORT}. Its argument is
+ * "mptcp" (which accepts plain TCP too) or "tcp". Prints "listening" once it does; ends when it is killed.
  */
 
 import { raiseDescriptorLimit } from "@hybrid-access/core/platform/descriptor-limit";
@@ -11,6 +11,7 @@ import {
   closeDescriptor,
   discard,
   IPPROTO_MPTCP,
+  IPPROTO_TCP,
   OPTION,
   receive,
   send,
@@ -84,9 +85,10 @@ function acceptAll(listener: number, role: Role): void {
   }
 }
 
+const protocol = process.argv[2] === "mptcp" ? IPPROTO_MPTCP : IPPROTO_TCP;
 raiseDescriptorLimit();
 for (const role of ROLES) {
-  const listener = openPlainListener(PORT[role], IPPROTO_MPTCP);
+  const listener = openPlainListener(PORT[role], protocol);
   check(setOption(listener, OPTION.tcpNoDelay, 1), "TCP_NODELAY");
   listeners.set(listener, role);
   check(epoll.add(listener, EPOLL.in, listener), "epoll_ctl");
