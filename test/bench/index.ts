@@ -1,6 +1,7 @@
 /** Every benchmark, by name: one file and one line here each. */
 import type { Benchmark } from "./benchmark.ts";
 import { labBenchmark } from "./lab.ts";
+import { memoryBenchmark } from "./memory.ts";
 import { pairBenchmark } from "./pair.ts";
 import { relayBenchmark } from "./relay.ts";
 
@@ -8,4 +9,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   lab: labBenchmark,
   relay: relayBenchmark,
   pair: pairBenchmark,
+  memory: memoryBenchmark,
 };

@@ -124,6 +124,11 @@ export class OneCore {
     return child;
   }
 
+  /** Multipath TCP connections that a node has been asked for. */
+  async multipathConnections(node: string): Promise<number> {
+    return protocolCounter(await this.pair.lab.run(node, ["cat", "/proc/net/netstat"]), "MPTcpExt", "MPCapableSYNRX");
+  }
+
   async down(): Promise<void> {
     await this.pair.down();
     this.cpu.close();
@@ -154,4 +159,11 @@ export async function endProcess(child: ChildProcess): Promise<void> {
 /** The first CPU of a /proc/PID/status that the process may use. */
 export function firstAllowedCpu(status: string): number {
   return Number(/^Cpus_allowed_list:\s*(\d+)/m.exec(status)?.[1] ?? 0);
+}
+
+/** A counter of /proc/net/netstat, which has two lines for each group: names, and values. NaN when there is none. */
+export function protocolCounter(netstat: string, group: string, name: string): number {
+  const lines = netstat.split("\n").filter((line) => line.startsWith(`${group}:`));
+  const [names = [], values = []] = lines.map((line) => line.split(" "));
+  return Number(values[names.indexOf(name)] ?? Number.NaN);
 }

@@ -58,6 +58,7 @@ export const pairBenchmark: Benchmark = {
       for (const [index, name] of peers.entries()) variants.push(await startBoth(host, name, index));
       if (selection.variant(LIMIT)) variants.push({ name: LIMIT, kind: "limit", address: ADDRESS.server });
       const runs = await compare(host, load, variants, context);
+      if (selection.variant(OURS)) await requireCarried(host);
       return [...comparisonFigures(runs, variants, GOALS), ...steadiness(runs)];
     });
   },
@@ -72,6 +73,16 @@ async function startDaemons({ pair, cpu, launcher }: OneCore): Promise<Variant> 
     if (process.pid !== undefined) cpu.add(OURS, process.pid);
   }
   return { name: OURS, kind: "ours", address: ADDRESS.carriedServer, group: OURS };
+}
+
+/** The HCPE hides failures by going direct; a figure of that would be no figure of the pair. */
+async function requireCarried({ pair }: OneCore): Promise<void> {
+  const { connectionsDirect } = (await pair.status("hcpe")).counters;
+  const { connectionsPlain, connectionsMultipath } = (await pair.status("hag")).counters;
+  if (connectionsDirect !== 0 || connectionsPlain !== 0 || !connectionsMultipath) {
+    const told = `${connectionsDirect} went direct, ${connectionsPlain} fell back, ${connectionsMultipath} did not`;
+    throw new Error(`not every connection was carried by Multipath TCP: ${told}`);
+  }
 }
 
 /** A peer in the home's place, and one in the gateway's. */

@@ -1,7 +1,8 @@
 /**
  * Other TCP proxies, in the settings that suit them best here, all of them with one process and one thread. Neither of
- * Debian 12's knows Multipath TCP: `mptcpize` makes every socket one, and a listening socket made by the benchmark and
- * inherited is one without it, so that only the side that needs Multipath TCP has it.
+ * Debian 12's knows Multipath TCP. `mptcpize` makes it every socket's protocol. Where only the clients' side needs it,
+ * HAProxy inherits Multipath TCP listening sockets from the benchmark instead, so that its connections to the server are
+ * plain TCP; nginx 1.22 crashes when it inherits sockets and has no master process.
  */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -12,11 +13,13 @@ import { PORT, ROLES } from "./load/protocol.ts";
 export interface ProxyPlace {
   readonly listen: string;
   readonly server: string;
-  /** Connect by Multipath TCP (`mptcpize`), or listen for it: sockets of {@link ROLES}, as descriptors from 3. */
+  /** The side with Multipath TCP. */
   readonly multipath: "toServer" | "fromClient";
 }
 
 export interface Peer {
+  /** Takes Multipath TCP listening sockets of {@link ROLES} over, as descriptors from {@link FIRST_INHERITED_DESCRIPTOR}. */
+  readonly inherits: boolean;
   /** The file's content, given to `command` by its path. */
   configuration(place: ProxyPlace, pidFile: string): string;
   command(file: string): string[];
@@ -33,6 +36,7 @@ export const FIRST_INHERITED_DESCRIPTOR = 3;
 
 function haproxy(splice: boolean): Peer {
   return {
+    inherits: true,
     configuration: ({ listen, server, multipath }) => `global
   nbthread 1
   maxconn ${MAX_CONNECTIONS}
@@ -54,6 +58,7 @@ ${ROLES.map(
 }
 
 const nginx: Peer = {
+  inherits: false,
   configuration: ({ listen, server }, pidFile) => `load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 daemon off;
 master_process off;
@@ -82,12 +87,6 @@ export const PEERS = {
 export type PeerName = keyof typeof PEERS;
 
 export const PEER_NAMES = Object.keys(PEERS) as PeerName[];
-
-/** A variable by which nginx takes over listening sockets; HAProxy is told in its file. */
-export function inheritance(place: ProxyPlace): Record<string, string> {
-  if (place.multipath === "toServer") return {};
-  return { NGINX: ROLES.map((_, index) => `${FIRST_INHERITED_DESCRIPTOR + index};`).join("") };
-}
 
 /** Installs the Debian packages of the peers where they are missing; what it does it says on standard error. */
 export async function installPeers(): Promise<void> {

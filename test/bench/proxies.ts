@@ -10,7 +10,7 @@ import { until } from "../lab/until.ts";
 import type { Variant } from "./comparison.ts";
 import { PORT, ROLES } from "./load/protocol.ts";
 import { ADDRESS, type OneCore, type RelayNode, relayAddress } from "./one-core.ts";
-import { inheritance, PEERS, type Peer, type PeerName, type ProxyPlace } from "./peers.ts";
+import { PEERS, type Peer, type PeerName, type ProxyPlace } from "./peers.ts";
 
 const START_LIMIT_MS = 15_000;
 
@@ -44,13 +44,13 @@ export async function startHop(host: OneCore, name: PeerName | typeof OURS, inde
 }
 
 /** The product's relay and worker, without interception and Convert. */
-async function startForwarder(home: Home, { listen, server }: ProxyPlace): Promise<ChildProcess> {
+async function startForwarder(home: Home, place: ProxyPlace): Promise<ChildProcess> {
   const main = fileURLToPath(new URL("./forward/main.js", import.meta.url));
   const ports = ROLES.map((role) => String(PORT[role]));
-  const child = home.host.spawn(home.node, home.group, [process.execPath, main, listen, server, ...ports], {
+  const child = home.host.spawn(home.node, home.group, [process.execPath, main, place.listen, place.server, ...ports], {
     stdio: ["ignore", 2, 2],
   });
-  await accepting(home, child, listen);
+  await carrying(home, child, place);
   return child;
 }
 
@@ -61,14 +61,11 @@ export async function startPeer(home: Home, name: PeerName, place: ProxyPlace): 
   const base = `${name.replaceAll(" ", "-")}-${node}`;
   const file = host.pair.file(`${base}.conf`);
   writeFileSync(file, peer.configuration(place, host.pair.file(`${base}.pid`)));
-  const inherited = place.multipath === "fromClient" ? multipathListeners(home, place.listen) : [];
-  const command = [...(place.multipath === "toServer" ? ["mptcpize", "run"] : []), ...peer.command(file)];
-  const child = host.spawn(node, group, command, {
-    stdio: ["ignore", "ignore", 2, ...inherited],
-    env: { ...process.env, ...inheritance(place) },
-  });
+  const inherited = place.multipath === "fromClient" && peer.inherits ? multipathListeners(home, place.listen) : [];
+  const command = [...(inherited.length === 0 ? ["mptcpize", "run"] : []), ...peer.command(file)];
+  const child = host.spawn(node, group, command, { stdio: ["ignore", "ignore", 2, ...inherited] });
   inherited.forEach(closeDescriptor);
-  await accepting(home, child, place.listen);
+  await carrying(home, child, place);
   return child;
 }
 
@@ -83,21 +80,36 @@ function multipathListeners({ host, node }: Home, address: string): number[] {
   );
 }
 
-/** Returns when a connection to every port was accepted; throws when the process ends instead. */
-async function accepting({ host, node, group }: Home, child: ChildProcess, address: string): Promise<void> {
-  for (const role of ROLES) {
-    await until(
-      async () => {
-        if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${group} ended at its start`);
-        const socket = connectFrom(host.pair.lab, node, address, PORT[role]);
-        const connected = await once(socket, "connect").then(
-          () => true,
-          () => false,
-        );
-        socket.destroy();
-        return connected;
-      },
-      { what: `${group} accepts connections`, limitMs: START_LIMIT_MS },
-    );
+/**
+ * Returns when a byte has gone to the server and back. Throws when the process ends instead, or when a relay that is to
+ * connect by Multipath TCP, to the node "core", does not.
+ */
+async function carrying({ host, node, group }: Home, child: ChildProcess, place: ProxyPlace): Promise<void> {
+  const before = await host.multipathConnections("core");
+  await until(
+    () => {
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${group} ended at its start`);
+      return echoes(host, node, place.listen);
+    },
+    { what: `${group} carries a byte to the server and back`, limitMs: START_LIMIT_MS },
+  );
+  if (place.multipath === "toServer" && (await host.multipathConnections("core")) === before) {
+    throw new Error(`${group} does not use Multipath TCP`);
   }
+}
+
+async function echoes({ pair }: OneCore, node: string, address: string): Promise<boolean> {
+  const socket = connectFrom(pair.lab, node, address, PORT.echo);
+  socket.once("connect", () => socket.write("x"));
+  const answered = once(socket, "data").then(
+    () => true,
+    () => false,
+  );
+  const ended = once(socket, "close").then(
+    () => false,
+    () => false,
+  );
+  const echoed = await Promise.race([answered, ended]);
+  socket.destroy();
+  return echoed;
 }
