@@ -80,12 +80,11 @@ export function rowOf({ measured, runs, unit, goal, judged = "worst", tie }: Fig
 }
 
 /** The verdict for people. What misses its goal by less than the noise is called a tie. */
-function verdict({ value, goal, met }: Row): string {
-  if (met === null) return "-";
-  if (met) return "yes";
-  const [, sign, , tie] = /^([<>])= (\S+) \(tie from (\S+)\)$/.exec(goal ?? "") ?? [];
+function verdict({ goal, tie }: Figure, { value, met }: Row): string {
+  if (goal === undefined) return "-";
+  if (met === true) return "yes";
   if (tie === undefined) return "NO";
-  return (sign === ">" ? value >= Number(tie) : value <= Number(tie)) ? "tie" : "NO";
+  return ("atLeast" in goal ? value >= tie : value <= tie) ? "tie" : "NO";
 }
 
 /** Four significant digits, which is more than any of it is exact to. */
@@ -93,19 +92,22 @@ function rounded(value: number): number {
   return Number(value.toPrecision(4));
 }
 
-const COLUMNS: readonly (readonly [title: string, cell: (row: Row) => string])[] = [
+const COLUMNS: readonly (readonly [title: string, cell: (row: Row, figure: Figure) => string])[] = [
   ["measured", ({ measured }) => measured],
   ["median", ({ value }) => String(value)],
   ["min", ({ min }) => String(min)],
   ["max", ({ max }) => String(max)],
   ["unit", ({ unit }) => unit],
   ["goal", ({ goal }) => goal ?? "-"],
-  ["met", verdict],
+  ["met", (row, figure) => verdict(figure, row)],
 ];
 
 /** The table for people, as Markdown, so that it can stand in a document as it is. */
-export function renderRows(rows: readonly Row[]): string {
-  const cells = [COLUMNS.map(([title]) => title), ...rows.map((row) => COLUMNS.map(([, cell]) => cell(row)))];
+export function renderFigures(figures: readonly Figure[]): string {
+  const cells = [
+    COLUMNS.map(([title]) => title),
+    ...figures.map((figure) => COLUMNS.map(([, cell]) => cell(rowOf(figure), figure))),
+  ];
   const widths = COLUMNS.map((_, column) => Math.max(...cells.map((line) => line[column]?.length ?? 0)));
   const lines = cells.map((line) => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`);
   const rule = `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`;

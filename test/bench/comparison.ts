@@ -160,11 +160,17 @@ export async function compare(
         const told = metrics.filter((metric) => (METRICS[metric] as Metric).of.includes(variant.kind));
         for (const metric of told) add(runs, name, metric, variant.name, METRICS[metric].value(taken));
         const figures = told.map((metric) => `${METRICS[metric].value(taken).toPrecision(4)} ${METRICS[metric].unit}`);
+        figures.push(`relay and load used ${busy(taken).toFixed(2)} of the core`);
         say(`round ${round + 1} of ${rounds}, ${title}, ${variant.name}: ${figures.join(", ")}`);
       }
     }
   }
   return runs;
+}
+
+/** Much less than 1: the connections stood still, or somebody else had the core. */
+function busy({ relayCpuSeconds, loadCpuSeconds, seconds }: Sample): number {
+  return (relayCpuSeconds + loadCpuSeconds) / seconds;
 }
 
 /** Nobody is always the first of a round. */

@@ -1,7 +1,7 @@
 /** `npm run bench -- <name> [options]`: runs one benchmark; without a name, lists them. */
 import { parseArgs } from "node:util";
 import { runSession } from "../lab/session.ts";
-import { type Benchmark, renderRows, rowOf } from "./benchmark.ts";
+import { type Benchmark, renderFigures, rowOf } from "./benchmark.ts";
 import { BENCHMARKS } from "./index.ts";
 import { type GivenOptions, OPTIONS, selectionOf } from "./selection.ts";
 
@@ -43,8 +43,8 @@ async function main(): Promise<number> {
   const { json, benchmark, selection } = given;
   return await runSession("bench", async (session) => {
     const say = (line: string) => process.stderr.write(`${line}\n`);
-    const rows = (await benchmark.run({ ...session, selection, say })).map(rowOf);
-    process.stdout.write(json ? `${JSON.stringify({ rows })}\n` : renderRows(rows));
+    const figures = await benchmark.run({ ...session, selection, say });
+    process.stdout.write(json ? `${JSON.stringify({ rows: figures.map(rowOf) })}\n` : renderFigures(figures));
   });
 }
 

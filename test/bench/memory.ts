@@ -10,9 +10,9 @@ const LIMIT = "direct";
 const CONNECTIONS = 8000;
 const QUICK_CONNECTIONS = 200;
 const ROUNDS = 5;
-/** Short connections before the first look: what a process builds up at its start is not the connections'. */
-const WARM_UP = { load: "short", connections: 32, seconds: 2 } as const;
-const QUICK_WARM_UP_SECONDS = 0.2;
+/** A few connections before the first look, so that what every process has once is there. */
+const WARM_UP = { load: "short", connections: 32, seconds: 0.01 } as const;
+
 const GOAL_BYTES = 512;
 
 type VariantName = typeof OURS | PeerName | typeof LIMIT;
@@ -53,7 +53,7 @@ async function measure(host: OneCore, load: Load, name: VariantName, { selection
   const address = hop?.address ?? ADDRESS.hopServer;
   const connections = selection.quick ? QUICK_CONNECTIONS : CONNECTIONS;
   try {
-    await load.run({ ...WARM_UP, address, ...(selection.quick && { seconds: QUICK_WARM_UP_SECONDS }) });
+    await load.run({ ...WARM_UP, address });
     const look = () => ({ own: hop?.process.pid === undefined ? 0 : ownBytes(hop.process.pid), kernel: slabBytes() });
     const before = look();
     await load.run({ load: "hold", address, connections });

@@ -9,6 +9,7 @@
 import type { ChildProcess, SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { Pair } from "../lab/pair.ts";
 import { requireRoot } from "../lab/session.ts";
 import type { LinkSpec, Topology } from "../lab/topology.ts";
@@ -105,6 +106,7 @@ export class OneCore {
     try {
       for (const node of Object.keys(TOPOLOGY.nodes)) await host.pair.lab.run(node, ["sysctl", "-qw", ...SYSCTLS]);
       say(`everything runs on CPU ${host.#core}; CPU time from ${host.cpu.source}`);
+      say(`load average before: ${loadavg()[0]?.toFixed(2)}; whoever else runs disturbs the figures`);
       return host;
     } catch (error) {
       await host.down();

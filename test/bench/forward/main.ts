@@ -1,4 +1,4 @@
-/** A process around the forwarder's worker: `main.js <own address> <server> <port>...`. Says "listening" when it is. */
+/** A process around the forwarder's worker: `main.js <own address> <server> <port>...`. */
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
@@ -34,4 +34,3 @@ const pool = new WorkerPool({
   },
 });
 await pool.start();
-process.stdout.write("listening\n");

@@ -43,7 +43,7 @@ export class Load {
   /** Carries one load out. Throws when it failed. */
   async run(request: LoadRequest): Promise<LoadResult> {
     const exited = new AbortController();
-    const onExit = () => exited.abort(new Error("the load generator ended"));
+    const onExit = () => exited.abort();
     this.#client.once("exit", onExit);
     try {
       const answer = once(this.#client, "message", { signal: AbortSignal.any([this.#signal, exited.signal]) });
@@ -51,6 +51,8 @@ export class Load {
       const [reply] = (await answer) as [LoadReply];
       if ("error" in reply) throw new Error(`${request.load}: ${reply.error}`);
       return reply.result;
+    } catch (error) {
+      throw exited.signal.aborted ? new Error("the load generator's client ended", { cause: error }) : error;
     } finally {
       this.#client.off("exit", onExit);
     }
