@@ -36,9 +36,17 @@ function say(text) {
   process.stderr.write(`prepare: ${text}\n`);
 }
 
-function run(file, args, environment = {}) {
-  // Standard output stays free for the command that follows: it may print JSON.
-  execFileSync(file, args, { cwd: root, stdio: ["ignore", 2, 2], env: { ...process.env, ...environment } });
+/** Runs a command to its end; when it fails, what it printed says why, and one line says what was wanted. */
+function run(purpose, file, args, environment = {}) {
+  try {
+    // Standard output stays free for the command that follows: it may print JSON.
+    execFileSync(file, args, { cwd: root, stdio: ["ignore", 2, 2], env: { ...process.env, ...environment } });
+  } catch (error) {
+    say(
+      `${purpose} failed: "${[file, ...args].join(" ")}" ${error.status === null ? error.message : `ended with ${error.status}`}`,
+    );
+    process.exit(1);
+  }
 }
 
 function npmPackagesAreCurrent() {
@@ -64,17 +72,15 @@ function rootCommand() {
   }
 }
 
-/** Runs `install` while no package may start a service. */
-function withoutServices(asRoot, install) {
-  if (existsSync(SERVICE_POLICY)) return install();
+/** From now on until this process ends, no package may start a service. */
+function forbidServices(asRoot) {
+  if (existsSync(SERVICE_POLICY)) return;
   const shell = (command) => execFileSync("sh", ["-c", command], { input: SERVICES_FORBIDDEN, stdio: ["pipe", 2, 2] });
   const prefix = asRoot.join(" ");
+  // Ctrl-C ends apt-get, which ends this process by way of "exit": the policy must not stay.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
+  process.once("exit", () => shell(`${prefix} rm -f ${SERVICE_POLICY}`));
   shell(`${prefix} tee ${SERVICE_POLICY} >/dev/null && ${prefix} chmod 755 ${SERVICE_POLICY}`);
-  try {
-    install();
-  } finally {
-    shell(`${prefix} rm ${SERVICE_POLICY}`);
-  }
 }
 
 function installDebianPackages(programs) {
@@ -87,14 +93,18 @@ function installDebianPackages(programs) {
     process.exit(1);
   }
   say(`installing Debian packages: ${missing.join(" ")}`);
+  installed = true;
   const apt = (...args) => {
     const [file, ...rest] = [...asRoot, "apt-get", "-q", "-y", ...args];
-    run(file, rest, { DEBIAN_FRONTEND: "noninteractive" });
+    run("installing Debian packages", file, rest, { DEBIAN_FRONTEND: "noninteractive" });
   };
   apt("update");
-  withoutServices(asRoot, () => apt("install", "--no-install-recommends", ...missing));
+  forbidServices(asRoot);
+  apt("install", "--no-install-recommends", ...missing);
 }
 
+const startMs = performance.now();
+let installed = false;
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   say(`Node ${process.versions.node} is too old: 20.19 or later is needed`);
@@ -102,7 +112,9 @@ if (major < 20 || (major === 20 && minor < 19)) {
 }
 if (!npmPackagesAreCurrent()) {
   say("installing npm packages");
-  run("npm", ["ci", "--no-audit", "--no-fund"]);
+  installed = true;
+  run("installing npm packages", "npm", ["ci", "--no-audit", "--no-fund"]);
 }
 if (!process.argv.includes("--npm-only"))
   installDebianPackages([...PROGRAMS, ...(process.argv.includes("--peers") ? PEERS : [])]);
+if (installed) say(`installed what was missing in ${Math.round((performance.now() - startMs) / 1000)} s`);

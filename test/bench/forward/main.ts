@@ -13,6 +13,7 @@ const HALF_CLOSED_MS = 60 * 60_000;
 
 const [ownAddress = "", server = "", ...ports] = process.argv.slice(2);
 const setup: ForwarderSetup = {
+  engine: "kernel",
   relay: {
     maxConnections: connectionCapacity(1, MAX_CONNECTIONS).connectionsPerWorker,
     bufferBytes: BUFFER_BYTES,

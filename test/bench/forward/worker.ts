@@ -4,12 +4,16 @@
  */
 import type { IpAddress } from "@hybrid-access/core/base/ip-address";
 import { FAR, NEAR, type Relay, type Side } from "@hybrid-access/core/dataplane/relay";
-import { type RelaySetup, runWorker, type WorkerContext, type WorkerFront } from "@hybrid-access/core/dataplane/worker";
+import {
+  runWorker,
+  type WorkerContext,
+  type WorkerFront,
+  type WorkerSetup,
+} from "@hybrid-access/core/dataplane/worker";
 import { type Engine, READY } from "@hybrid-access/core/engine/engine";
 
 /** What the forwarder's process gives its worker. */
-export interface ForwarderSetup {
-  readonly relay: RelaySetup;
+export interface ForwarderSetup extends WorkerSetup {
   readonly listen: readonly { readonly address: IpAddress; readonly port: number }[];
   readonly server: IpAddress;
 }
