@@ -5,6 +5,7 @@
 import type { BenchmarkContext, Figure, Goal } from "./benchmark.ts";
 import type { Load } from "./load/load.ts";
 import type { LoadRequest, LoadResult } from "./load/protocol.ts";
+import { undisturbed } from "./neighbours.ts";
 import type { OneCore } from "./one-core.ts";
 import { type Better, bestOf, ratios } from "./statistics.ts";
 
@@ -151,12 +152,9 @@ export async function compare(
       const { request, seconds, metrics, title } = MEASURES[name];
       for (const variant of rotated(variants, round)) {
         signal.throwIfAborted();
-        const taken = await sample(
-          host,
-          load,
-          variant,
-          request(variant.address, selection.quick ? QUICK_SECONDS : seconds),
-        );
+        const run = () =>
+          sample(host, load, variant, request(variant.address, selection.quick ? QUICK_SECONDS : seconds));
+        const taken = await (selection.quick ? run() : undisturbed(host.core, run, say));
         const told = metrics.filter((metric) => (METRICS[metric] as Metric).of.includes(variant.kind));
         for (const metric of told) add(runs, name, metric, variant.name, METRICS[metric].value(taken));
         const figures = told.map((metric) => `${METRICS[metric].value(taken).toPrecision(4)} ${METRICS[metric].unit}`);

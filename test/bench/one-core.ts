@@ -9,7 +9,6 @@
 import type { ChildProcess, SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { loadavg } from "node:os";
 import { Pair } from "../lab/pair.ts";
 import { requireRoot } from "../lab/session.ts";
 import type { LinkSpec, Topology } from "../lab/topology.ts";
@@ -92,7 +91,7 @@ const SYSCTLS = [
 export class OneCore {
   readonly pair: Pair;
   readonly cpu: CpuMeter;
-  readonly #core = firstAllowedCpu(readFileSync("/proc/self/status", "utf8"));
+  readonly core = firstAllowedCpu(readFileSync("/proc/self/status", "utf8"));
 
   private constructor(pair: Pair, cpu: CpuMeter) {
     this.pair = pair;
@@ -105,8 +104,7 @@ export class OneCore {
     const host = new OneCore(await Pair.lab(TOPOLOGY), CpuMeter.open(say));
     try {
       for (const node of Object.keys(TOPOLOGY.nodes)) await host.pair.lab.run(node, ["sysctl", "-qw", ...SYSCTLS]);
-      say(`everything runs on CPU ${host.#core}; CPU time from ${host.cpu.source}`);
-      say(`load average before: ${loadavg()[0]?.toFixed(2)}; whoever else runs disturbs the figures`);
+      say(`everything runs on CPU ${host.core}; CPU time from ${host.cpu.source}`);
       return host;
     } catch (error) {
       await host.down();
@@ -116,7 +114,7 @@ export class OneCore {
 
   /** Put before a command, it runs on the one core. */
   get launcher(): string[] {
-    return ["taskset", "-c", String(this.#core)];
+    return ["taskset", "-c", String(this.core)];
   }
 
   /** Starts a command on the core, in a node, and counts it to a group. The lab's end is its end. */
