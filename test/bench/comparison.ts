@@ -5,7 +5,7 @@
 import type { BenchmarkContext, Figure, Goal } from "./benchmark.ts";
 import type { Load } from "./load/load.ts";
 import type { LoadRequest, LoadResult } from "./load/protocol.ts";
-import { undisturbed } from "./neighbours.ts";
+import { watchingOthers } from "./neighbours.ts";
 import type { OneCore } from "./one-core.ts";
 import { type Better, bestOf, ratios } from "./statistics.ts";
 
@@ -130,43 +130,58 @@ const QUICK_SECONDS = 0.2;
 /** The runs of each variant, by measure and metric. */
 export type Runs = Map<MeasureName, Map<MetricName, Map<string, number[]>>>;
 
+/** What came out of a comparison. */
+export interface Comparison {
+  readonly runs: Runs;
+  /** How busy the host's other CPUs were in each run: what disturbed it. */
+  readonly neighbours: readonly number[];
+}
+
 /** Carries every chosen load through every variant, round by round. */
 export async function compare(
   host: OneCore,
   load: Load,
   variants: readonly Variant[],
   { selection, say, signal }: BenchmarkContext,
-): Promise<Runs> {
+): Promise<Comparison> {
   const measures = MEASURE_NAMES.filter((name) => selection.only(name));
   const rounds = selection.runs ?? (selection.quick ? 1 : ROUNDS);
   const runs: Runs = new Map();
-  if (!selection.quick) {
-    for (const variant of variants) {
-      say(`warming up ${variant.name}`);
-      for (const name of measures)
-        await sample(host, load, variant, MEASURES[name].request(variant.address, WARM_UP_SECONDS));
-    }
-  }
+  const neighbours: number[] = [];
+  if (!selection.quick) await warmUp(host, load, variants, measures);
   for (let round = 0; round < rounds; round++) {
     for (const name of measures) {
       const { request, seconds, metrics, title } = MEASURES[name];
       for (const variant of rotated(variants, round)) {
         signal.throwIfAborted();
-        const run = () =>
-          sample(host, load, variant, request(variant.address, selection.quick ? QUICK_SECONDS : seconds));
-        const taken = await (selection.quick ? run() : undisturbed(host.core, run, say));
+        const carried = request(variant.address, selection.quick ? QUICK_SECONDS : seconds);
+        const [taken, others] = await watchingOthers(host.core, () => sample(host, load, variant, carried));
+        neighbours.push(others);
         const told = metrics.filter((metric) => (METRICS[metric] as Metric).of.includes(variant.kind));
         for (const metric of told) add(runs, name, metric, variant.name, METRICS[metric].value(taken));
         const figures = told.map((metric) => `${METRICS[metric].value(taken).toPrecision(4)} ${METRICS[metric].unit}`);
-        figures.push(`relay and load used ${busy(taken).toFixed(2)} of the core`);
+        figures.push(`${percent(busy(taken))} of the core, other CPUs ${percent(others)} busy`);
         say(`round ${round + 1} of ${rounds}, ${title}, ${variant.name}: ${figures.join(", ")}`);
       }
     }
   }
-  return runs;
+  return { runs, neighbours };
 }
 
-/** Much less than 1: the connections stood still, or somebody else had the core. */
+/** Every process has done everything once before it counts. */
+async function warmUp(host: OneCore, load: Load, variants: readonly Variant[], measures: readonly MeasureName[]) {
+  for (const variant of variants) {
+    for (const name of measures) {
+      await sample(host, load, variant, MEASURES[name].request(variant.address, WARM_UP_SECONDS));
+    }
+  }
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+/** What relay and load generator used. Much less than 1: the connections stood still, or somebody else had the core. */
 function busy({ relayCpuSeconds, loadCpuSeconds, seconds }: Sample): number {
   return (relayCpuSeconds + loadCpuSeconds) / seconds;
 }
@@ -198,7 +213,11 @@ function add(runs: Runs, measure: MeasureName, metric: MetricName, variant: stri
 }
 
 /** Every variant's absolute figures, and after those of each metric the ratios of ours: to the best peer, to the limit. */
-export function comparisonFigures(runs: Runs, variants: readonly Variant[], goals: readonly RatioGoal[]): Figure[] {
+export function comparisonFigures(
+  { runs, neighbours }: Comparison,
+  variants: readonly Variant[],
+  goals: readonly RatioGoal[],
+): Figure[] {
   const named = (kind: Variant["kind"]) => variants.filter((variant) => variant.kind === kind).map(({ name }) => name);
   const [ours] = named("ours");
   const [limit] = named("limit");
@@ -219,7 +238,7 @@ export function comparisonFigures(runs: Runs, variants: readonly Variant[], goal
       }
     }
   }
-  return figures;
+  return [...figures, { measured: "how busy the host's other CPUs were meanwhile", runs: neighbours, unit: "1" }];
 }
 
 function judged({ goal, tie }: RatioGoal) {

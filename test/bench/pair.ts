@@ -57,9 +57,9 @@ export const pairBenchmark: Benchmark = {
       if (selection.variant(OURS)) variants.push(await startDaemons(host));
       for (const [index, name] of peers.entries()) variants.push(await startBoth(host, name, index));
       if (selection.variant(LIMIT)) variants.push({ name: LIMIT, kind: "limit", address: ADDRESS.server });
-      const runs = await compare(host, load, variants, context);
+      const comparison = await compare(host, load, variants, context);
       if (selection.variant(OURS)) await requireCarried(host);
-      return [...comparisonFigures(runs, variants, GOALS), ...steadiness(runs)];
+      return [...comparisonFigures(comparison, variants, GOALS), ...steadiness(comparison.runs)];
     });
   },
 };
