@@ -4,9 +4,9 @@
  * HAProxy inherits Multipath TCP listening sockets from the benchmark instead, so that its connections to the server are
  * plain TCP; nginx 1.22 crashes when it inherits sockets and has no master process.
  */
-import { execFile } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { PORT, ROLES } from "./load/protocol.ts";
 
 /** One proxy in front of a server: listens on every load port of `listen`, connects to the same port of `server`. */
@@ -91,5 +91,6 @@ export const PEER_NAMES = Object.keys(PEERS) as PeerName[];
 /** Installs the Debian packages of the peers where they are missing; what it does it says on standard error. */
 export async function installPeers(): Promise<void> {
   const script = fileURLToPath(new URL("../../../tools/prepare-host.mjs", import.meta.url));
-  await promisify(execFile)(process.execPath, [script, "--peers"]);
+  const [code] = await once(spawn(process.execPath, [script, "--peers"], { stdio: ["ignore", 2, 2] }), "exit");
+  if (code !== 0) throw new Error("the proxies to compare with could not be installed");
 }
