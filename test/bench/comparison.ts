@@ -46,6 +46,13 @@ export const METRICS = {
     of: ALL,
     value: ({ bytes, seconds }) => (bytes * 8) / seconds / 1e9,
   },
+  core: {
+    title: "throughput for each second of CPU",
+    unit: "Gbit",
+    better: "more",
+    of: ALL,
+    value: ({ bytes, relayCpuSeconds, loadCpuSeconds }) => (bytes * 8) / 1e9 / (relayCpuSeconds + loadCpuSeconds),
+  },
   cpu: {
     title: "CPU of the relay",
     unit: "s/GB",
@@ -59,6 +66,13 @@ export const METRICS = {
     better: "more",
     of: ALL,
     value: ({ count, seconds }) => count / seconds,
+  },
+  perCore: {
+    title: "connections for each second of CPU",
+    unit: "1/s",
+    better: "more",
+    of: ALL,
+    value: ({ count, relayCpuSeconds, loadCpuSeconds }) => count / (relayCpuSeconds + loadCpuSeconds),
   },
   p50: { title: "p50", unit: "us", better: "less", of: ALL, value: ({ p50Us }) => p50Us },
   p99: { title: "p99", unit: "us", better: "less", of: ALL, value: ({ p99Us }) => p99Us },
@@ -83,7 +97,7 @@ interface Measure {
 function bulk(load: "up" | "down", connections: number): Measure {
   return {
     title: `${connections} ${connections === 1 ? "connection" : "connections"} ${load}`,
-    metrics: ["rate", "cpu", "load"],
+    metrics: ["rate", "core", "cpu", "load"],
     seconds: 2,
     request: (address, seconds) => ({ load, address, connections, seconds }),
   };
@@ -98,7 +112,7 @@ export const MEASURES = {
   down1: bulk("down", 1),
   short: {
     title: "short connections",
-    metrics: ["perSecond", "load"],
+    metrics: ["perSecond", "perCore", "load"],
     seconds: 2,
     request: (address, seconds) => ({ load: "short", address, connections: SHORT_AT_ONCE, seconds }),
   },
