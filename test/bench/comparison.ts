@@ -48,7 +48,7 @@ export const METRICS = {
   },
   core: {
     title: "throughput for each second of CPU",
-    unit: "Gbit",
+    unit: "Gbit/CPU s",
     better: "more",
     of: ALL,
     value: ({ bytes, relayCpuSeconds, loadCpuSeconds }) => (bytes * 8) / 1e9 / (relayCpuSeconds + loadCpuSeconds),
@@ -69,7 +69,7 @@ export const METRICS = {
   },
   perCore: {
     title: "connections for each second of CPU",
-    unit: "1/s",
+    unit: "1/CPU s",
     better: "more",
     of: ALL,
     value: ({ count, relayCpuSeconds, loadCpuSeconds }) => count / (relayCpuSeconds + loadCpuSeconds),

@@ -36,9 +36,12 @@ const AGAINST: readonly PeerName[] = ["haproxy splice", "haproxy copy"];
 const GOALS: readonly RatioGoal[] = [
   { measure: "up4", metric: "rate", goal: { atLeast: 1.05 }, against: AGAINST },
   { measure: "down4", metric: "rate", goal: { atLeast: 1.05 }, against: AGAINST },
+  { measure: "up4", metric: "core", goal: { atLeast: 1.05 }, against: AGAINST },
+  { measure: "down4", metric: "core", goal: { atLeast: 1.05 }, against: AGAINST },
   { measure: "up1", metric: "rate", goal: { atLeast: 1 }, against: AGAINST },
   { measure: "down1", metric: "rate", goal: { atLeast: 1 }, against: AGAINST },
   { measure: "short", metric: "perSecond", goal: { atLeast: 1.05 }, against: AGAINST },
+  { measure: "short", metric: "perCore", goal: { atLeast: 1.05 }, against: AGAINST },
   { measure: "ping", metric: "p50", goal: { atMost: 0.9 }, against: AGAINST },
   { measure: "ping", metric: "p99", goal: { atMost: 0.9 }, against: AGAINST },
 ];

@@ -11,9 +11,12 @@ const LIMIT = "direct";
 const GOALS: readonly RatioGoal[] = [
   { measure: "up4", metric: "rate", goal: { atLeast: 1 }, tie: 0.95 },
   { measure: "down4", metric: "rate", goal: { atLeast: 1 }, tie: 0.95 },
+  { measure: "up4", metric: "core", goal: { atLeast: 1 }, tie: 0.95 },
+  { measure: "down4", metric: "core", goal: { atLeast: 1 }, tie: 0.95 },
   { measure: "up4", metric: "cpu", goal: { atMost: 1.05 } },
   { measure: "down4", metric: "cpu", goal: { atMost: 1.05 } },
   { measure: "short", metric: "perSecond", goal: { atLeast: 1.05 } },
+  { measure: "short", metric: "perCore", goal: { atLeast: 1.05 } },
   { measure: "ping", metric: "p50", goal: { atMost: 1.05 } },
   { measure: "ping", metric: "p99", goal: { atMost: 1.05 } },
 ];
