@@ -97,9 +97,12 @@ export class Pair {
     return [process.execPath, join(REPOSITORY, "packages", name, "bin", `${name}.js`), ...args];
   }
 
-  /** Starts a daemon in its node and waits until it says that it is ready. */
-  async start(name: DaemonName, config: string): Promise<RunningDaemon> {
-    const command = this.commandOf(name, "run", "--config", this.writeConfig(name, config));
+  /**
+   * Starts a daemon in its node and waits until it says that it is ready. `launcher` is put before its command, such as
+   * "taskset -c 0".
+   */
+  async start(name: DaemonName, config: string, launcher: readonly string[] = []): Promise<RunningDaemon> {
+    const command = [...launcher, ...this.commandOf(name, "run", "--config", this.writeConfig(name, config))];
     const child = this.lab.spawn(name, command, { stdio: ["ignore", "pipe", "pipe"] });
     let log = "";
     const daemon: RunningDaemon = {

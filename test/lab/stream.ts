@@ -11,9 +11,10 @@ import {
   OPTION,
   openStreamSocket,
   setOption,
+  type TransportProtocol,
   takeError,
 } from "@hybrid-access/core/platform/socket";
-import { AF_INET6, addressFamily } from "@hybrid-access/core/platform/socket-address";
+import { addressFamily } from "@hybrid-access/core/platform/socket-address";
 import type { Lab } from "./lab.ts";
 
 /** How a stream ended for its reader: with its end, or with an error code. */
@@ -82,11 +83,12 @@ export function connectFrom(lab: Lab, node: string, host: string, port: number):
   return socket.on("error", () => {}).connect({ host, port });
 }
 
-/** A listening socket on every address, made at once and without options of the product. */
-export function openPlainListener(port: number): number {
-  const fd = check(openStreamSocket(AF_INET6, IPPROTO_TCP), "socket");
+/** A listening socket, on every address if not told another, made at once and without options of the product. */
+export function openPlainListener(port: number, protocol: TransportProtocol = IPPROTO_TCP, host = "::"): number {
+  const address = ipAddress(host);
+  const fd = check(openStreamSocket(addressFamily(address), protocol), "socket");
   check(setOption(fd, OPTION.reuseAddress, 1), "SO_REUSEADDR");
-  check(bind(fd, { address: ipAddress("::"), port }), "bind");
+  check(bind(fd, { address, port }), "bind");
   check(listen(fd, 4096), "listen");
   return fd;
 }
