@@ -1,12 +1,11 @@
 /** What control plane and carriers say to each other; plain data that crosses threads. */
 import type { Endpoint } from "@hybrid-access/core/base/ip-address";
-import type { RelaySetup } from "@hybrid-access/core/dataplane/worker";
+import type { WorkerSetup } from "@hybrid-access/core/dataplane/worker";
 import type { WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
 import type { UplinkSource } from "./uplink-choice.ts";
 
 /** What the control plane gives a worker. */
-export interface CarrierSetup {
-  readonly relay: RelaySetup;
+export interface CarrierSetup extends WorkerSetup {
   /** Where TPROXY delivers. */
   readonly listen: readonly Endpoint[];
   readonly gateways: readonly Endpoint[];
