@@ -13,7 +13,7 @@ const GATEWAY = "10.3.3.1";
 const GATEWAY_PORT = 5124;
 
 /** Long enough that a round trip more shows. */
-const ROUND_TRIP_MS = 100;
+const ROUND_TRIP_MS = 200;
 const TOPOLOGY = hybridTopology({
   dsl: { down: access(50, ROUND_TRIP_MS / 2), up: access(50, ROUND_TRIP_MS / 2) },
   lte: { down: access(50, ROUND_TRIP_MS / 2), up: access(50, ROUND_TRIP_MS / 2) },

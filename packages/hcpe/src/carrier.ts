@@ -48,6 +48,7 @@ const EARLY_BYTES = 14_600;
 /** Over the last uplink: the kernel's own patience with a silent server; it may give up earlier by itself. */
 const DIRECT_MS = 150_000;
 
+const DOUBT_PAUSE_MS = 500;
 /** How long a way on which data in the SYN did not get through goes without; then one connection tries again. */
 const FAST_OPEN_PAUSE_MS = 600_000;
 
@@ -69,6 +70,8 @@ export class Carrier implements WorkerFront {
   readonly #openings = new Map<number, Opening>();
   readonly #scratch = new Uint8Array(EARLY_BYTES);
   readonly #cookies = new CookieJar();
+  /** By gateway: when the control plane was last asked to probe it. */
+  readonly #doubtedAtMs = new Map<number, number>();
   /** By gateway and uplink: when Fast Open last cost a connection its Multipath TCP. */
   readonly #fastOpenFailedAtMs = new Map<string, number>();
   #gatewayMs: number;
@@ -318,8 +321,16 @@ export class Carrier implements WorkerFront {
    * client sees a reset, which is the truth in the second case and safe in the first; a probe tells which it was.
    */
   #onBrokenGateway(slot: number, opening: Opening, reason: string): void {
-    this.#report({ type: "gatewayDoubtful", gateway: opening.gateway, reason } satisfies GatewayReport);
+    this.#doubt(opening.gateway, reason);
     this.#relay.abort(slot);
+  }
+
+  /** Has the control plane probe a gateway. Thousands of connections may wait for it at once: they ask together. */
+  #doubt(gateway: number, reason: string): void {
+    const doubtedAtMs = this.#doubtedAtMs.get(gateway) ?? Number.NEGATIVE_INFINITY;
+    if (this.#relay.nowMs - doubtedAtMs < DOUBT_PAUSE_MS) return;
+    this.#doubtedAtMs.set(gateway, this.#relay.nowMs);
+    this.#report({ type: "gatewayDoubtful", gateway, reason } satisfies GatewayReport);
   }
 
   #markDown(gateway: number, reason: string): void {
@@ -336,8 +347,7 @@ export class Carrier implements WorkerFront {
     }
     if (this.#newCookie(opening, code, value)) return this.#tryAgain(slot, opening);
     if (code !== ERROR_CODE.networkFailure) {
-      const reason = errorName(code) ?? `error ${code}`;
-      this.#report({ type: "gatewayDoubtful", gateway: opening.gateway, reason } satisfies GatewayReport);
+      this.#doubt(opening.gateway, errorName(code) ?? `error ${code}`);
     }
     this.#goDirect(slot, opening);
   }
@@ -399,8 +409,7 @@ export class Carrier implements WorkerFront {
       this.#counters.add("connectionsTimedOut");
       return this.#relay.abort(slot);
     }
-    const reason = "no answer to a connection";
-    this.#report({ type: "gatewayDoubtful", gateway: opening.gateway, reason } satisfies GatewayReport);
+    this.#doubt(opening.gateway, "no answer to a connection");
     this.#relay.setTimer(slot, Math.min(this.#gatewayMs, leftMs));
   }
 
