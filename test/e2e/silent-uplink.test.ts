@@ -1,8 +1,20 @@
 import { expect } from "chai";
 import { ADDRESS, DEFAULT_ACCESS } from "../lab/hybrid.ts";
-import { HAG_CONFIG, Pair } from "../lab/pair.ts";
+import { HAG_CONFIG, HCPE_CONFIG, Pair } from "../lab/pair.ts";
 import { PeerServer, visit } from "../lab/visit.ts";
 import { eventually } from "../support/eventually.ts";
+
+/** What one worker learns, the other one knows: the kernel spreads the connections over both. */
+const TWO_WORKERS = HCPE_CONFIG.replace("workers: 1", "workers: 2");
+
+/** Behind the DSL line: loses the first SYN to the gateway, and no other. */
+const LOSE_ONE_SYN = `table inet loss {
+  chain forward {
+    type filter hook forward priority filter;
+    tcp dport 5124 tcp flags & (syn|ack) == syn numgen inc mod 1000000 == 0 drop
+  }
+}
+`;
 
 const PORT = 7000;
 const GATEWAY = "10.3.3.1";
@@ -19,7 +31,7 @@ describe("an uplink that is up and passes nothing", function () {
   let server: PeerServer;
 
   before(async () => {
-    pair = await Pair.up();
+    pair = await Pair.up({ hcpe: TWO_WORKERS });
     server = new PeerServer(pair.lab, "srv", PORT);
   });
   after(async () => {
@@ -64,6 +76,17 @@ describe("an uplink that is up and passes nothing", function () {
     expect(gateways).to.deep.include({ gateway: "10.9.9.9:5124", up: true, reason: null });
     expect(counters).to.include({ gatewayFailures: 0, connectionsDirect: 0, uplinkFailures: 1 });
     await expectReturn();
+  });
+
+  it("is not avoided for long because of a single lost SYN: a probe absolves it at once", async () => {
+    const counted = (await pair.status("hcpe")).counters.uplinkFailures ?? 0;
+    await pair.lab.run("rdsl", ["nft", "-f", "-"], { input: LOSE_ONE_SYN });
+    const { peer, firstByteMs } = await visit(pair.lab, ADDRESS.server, PORT);
+    await pair.lab.run("rdsl", ["nft", "delete", "table", "inet", "loss"]);
+    expect(peer).to.equal(GATEWAY);
+    expect(firstByteMs).to.be.below(FIRST_LIMIT_MS);
+    expect((await pair.status("hcpe")).counters.uplinkFailures).to.equal(counted + 1);
+    await eventually(500, async () => expect(await silentFamilies()).to.deep.equal([[], []]));
   });
 
   it("is not blamed for a gateway that no uplink reaches", async () => {
