@@ -22,7 +22,6 @@ const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
 const ADDRESS_CHECK_MS = 5000;
-const DRAIN_CHECK_MS = 100;
 
 export class Hag implements Daemon {
   readonly #log: Logger;
@@ -135,9 +134,7 @@ export class Hag implements Daemon {
   async drain(): Promise<void> {
     this.#ready = false;
     this.#pool?.closeListeners();
-    while ((this.#pool?.counters().connectionsActive ?? 0) > 0) {
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));
-    }
+    await this.#pool?.idle();
   }
 
   async stop(): Promise<void> {
