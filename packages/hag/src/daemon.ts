@@ -1,10 +1,9 @@
 /** The HAG's control plane: owns the workers and what the daemon adds to the host. */
-import { networkInterfaces } from "node:os";
 import { dirname } from "node:path";
-import { type IpAddress, parseIpAddress } from "@hybrid-access/core/base/ip-address";
+import type { IpAddress } from "@hybrid-access/core/base/ip-address";
 import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
-import { RouteClient } from "@hybrid-access/core/platform/netlink/route";
+import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
@@ -20,7 +19,6 @@ import type { ConverterRules, ConverterSetup } from "./converter.ts";
 const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
-const ADDRESS_CHECK_MS = 5000;
 const DRAIN_CHECK_MS = 100;
 
 export class Hag implements Daemon {
@@ -32,7 +30,7 @@ export class Hag implements Daemon {
   #config: HagConfig;
   #pool: WorkerPool | undefined;
   #ownAddresses: readonly IpAddress[] = [];
-  #addressTimer: NodeJS.Timeout | undefined;
+  #addressWatch: { close(): void } | undefined;
   #routes: RouteClient | undefined;
   #ready = false;
 
@@ -55,6 +53,7 @@ export class Hag implements Daemon {
     if (egress.source === "client") this.#addEgress();
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
+    this.#addressWatch = watchRoutes(() => this.#followAddresses());
     this.#ownAddresses = readOwnAddresses();
     const setup: ConverterSetup = {
       engine: this.#config.engine,
@@ -77,8 +76,7 @@ export class Hag implements Daemon {
       onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
     });
     await this.#pool.start();
-    this.#addressTimer = setInterval(() => this.#followAddresses(), ADDRESS_CHECK_MS);
-    this.#addressTimer.unref();
+    this.#followAddresses();
     this.#ready = true;
   }
 
@@ -140,7 +138,7 @@ export class Hag implements Daemon {
 
   async stop(): Promise<void> {
     this.#ready = false;
-    clearInterval(this.#addressTimer);
+    this.#addressWatch?.close();
     await this.#pool?.stop();
     await this.#admin.stop();
     if (this.#routes !== undefined) {
@@ -164,7 +162,10 @@ export class Hag implements Daemon {
 }
 
 function readOwnAddresses(): IpAddress[] {
-  return Object.values(networkInterfaces()).flatMap((addresses = []) =>
-    addresses.flatMap(({ address }) => parseIpAddress(address.replace(/%.*/, "")) ?? []),
-  );
+  const client = new RouteClient();
+  try {
+    return client.addresses().map(({ address }) => address);
+  } finally {
+    client.close();
+  }
 }
