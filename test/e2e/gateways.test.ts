@@ -97,7 +97,7 @@ describe("gateways that fail", function () {
   describe("with a second one", () => {
     before(async () => {
       await pair.daemon("hcpe").end("SIGTERM");
-      await pair.start("hag", withKey(SECOND_HAG, "b"), "hag2");
+      await pair.start("hag", withKey(SECOND_HAG, "b"), { instance: "hag2" });
     });
 
     it("the second is used, and never shown the first one's cookie", async () => {

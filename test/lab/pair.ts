@@ -101,9 +101,17 @@ export class Pair {
     return [process.execPath, join(REPOSITORY, "packages", name, "bin", `${name}.js`), ...args];
   }
 
-  /** Starts a daemon in its node and waits until it says that it is ready. */
-  async start(name: DaemonName, config: string, instance: string = name): Promise<RunningDaemon> {
-    const command = this.commandOf(name, "run", "--config", this.writeConfig(name, config, instance));
+  /**
+   * Starts a daemon in its node and waits until it says that it is ready. `launcher` is put before its command, such as
+   * "taskset -c 0"; `instance` names its files, where there are several of one kind.
+   */
+  async start(
+    name: DaemonName,
+    config: string,
+    { launcher = [], instance = name }: { launcher?: readonly string[]; instance?: string } = {},
+  ): Promise<RunningDaemon> {
+    const file = this.writeConfig(name, config, instance);
+    const command = [...launcher, ...this.commandOf(name, "run", "--config", file)];
     const child = this.lab.spawn(name, command, { stdio: ["ignore", "pipe", "pipe"] });
     let log = "";
     const daemon: RunningDaemon = {
@@ -150,6 +158,16 @@ export class Pair {
     return JSON.parse(await this.lab.run(name, this.commandOf(name, "status", "--json", "--config", config))) as Status;
   }
 
+  /** In order, without waiting for connections: a second signal ends the drain. */
+  async #endDaemons(): Promise<void> {
+    await Promise.all(
+      Array.from(this.#running.values(), (daemon) => {
+        daemon.process.kill("SIGTERM");
+        return daemon.end("SIGTERM");
+      }),
+    );
+  }
+
   /** A path for a file of this pair's own. */
   file(name: string): string {
     return join(this.#directory, name);
@@ -160,6 +178,8 @@ export class Pair {
   }
 
   async down(): Promise<void> {
+    // A killed process tells no coverage.
+    if (process.env.NODE_V8_COVERAGE !== undefined) await this.#endDaemons();
     await this.lab.down();
     rmSync(this.#directory, { recursive: true });
   }

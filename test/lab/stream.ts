@@ -13,6 +13,7 @@ import {
   openStreamSocket,
   setLinger,
   setOption,
+  type TransportProtocol,
   takeError,
 } from "@hybrid-access/core/platform/socket";
 import { AF_INET, AF_INET6, addressFamily } from "@hybrid-access/core/platform/socket-address";
@@ -98,11 +99,12 @@ export function connectFrom(lab: Lab, node: string, host: string, port: number, 
   return socket.on("error", () => {}).connect({ host, port });
 }
 
-/** A listening socket on every address, made at once and without options of the product. */
-export function openPlainListener(port: number): number {
-  const fd = check(openStreamSocket(AF_INET6, IPPROTO_TCP), "socket");
+/** A listening socket, on every address if not told another, made at once and without options of the product. */
+export function openPlainListener(port: number, protocol: TransportProtocol = IPPROTO_TCP, host = "::"): number {
+  const address = ipAddress(host);
+  const fd = check(openStreamSocket(addressFamily(address), protocol), "socket");
   check(setOption(fd, OPTION.reuseAddress, 1), "SO_REUSEADDR");
-  check(bind(fd, { address: ipAddress("::"), port }), "bind");
+  check(bind(fd, { address, port }), "bind");
   check(listen(fd, 4096), "listen");
   return fd;
 }

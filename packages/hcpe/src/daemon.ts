@@ -11,6 +11,7 @@ import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
+import { probeHost } from "@hybrid-access/core/services/host/probe";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
 import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setup.ts";
@@ -31,6 +32,8 @@ import {
 
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
+const LOST_WITHOUT_PATH_CONTROL =
+  "every connection stays on the uplink it began on: no rates added up, no change of uplink while it lasts";
 /** Notifications come in bursts: what follows the first within this time is looked at together. */
 const UPLINK_SETTLE_MS = 20;
 /** When the kernel's state could not be read. */
@@ -49,6 +52,7 @@ export class Hcpe implements Daemon {
   readonly #uplinkStates: SharedArrayBuffer;
   readonly #gatewayHealth: GatewayHealth;
   readonly #uplinkHealth: UplinkHealth;
+  readonly #host = probeHost();
   readonly #startedAt = Date.now();
   #config: HcpeConfig;
   #uplinks: readonly Uplink[] = [];
@@ -81,15 +85,22 @@ export class Hcpe implements Daemon {
   }
 
   async start(): Promise<void> {
-    requireCapabilities(ENGINES[this.#config.engine].probe(), ["multipathTcp", "transparent", "pathControl"]);
+    const { probe, openPathControl } = ENGINES[this.#config.engine];
+    const capabilities = probe();
+    requireCapabilities({ ...capabilities, ...this.#host }, ["multipathTcp", "transparent", "nftablesTproxy"]);
+    if (!capabilities.pathControl.available) {
+      this.#log.warn({ reason: capabilities.pathControl.reason, lost: LOST_WITHOUT_PATH_CONTROL }, "no path control");
+    }
     await this.#admin.start();
     this.#owner = true;
     this.#removeLeftovers();
     this.#setSysctls();
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
-    this.#paths = new PathDriver(new AggregatePathManager(), ENGINES[this.#config.engine].openPathControl(), this.#log);
-    this.#paths.setUplinks(uplinkAddresses(this.#uplinks, this.#addressIds));
+    if (capabilities.pathControl.available) {
+      this.#paths = new PathDriver(new AggregatePathManager(), openPathControl(), this.#log);
+    }
+    this.#paths?.setUplinks(uplinkAddresses(this.#uplinks, this.#addressIds));
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
     intercept(this.#interception(), this.#routes);
@@ -105,7 +116,9 @@ export class Hcpe implements Daemon {
 
   #setSysctls(): void {
     // The policy decides about subflows, not the kernel's own path manager.
-    this.#sysctls.set("net.mptcp.pm_type", () => "1");
+    if (!this.#sysctls.set("net.mptcp.pm_type", () => "1")) {
+      this.#sysctls.set("net.mptcp.path_manager", () => "userspace");
+    }
     // One lossy handshake must not turn the whole host to plain TCP for an hour: this daemon judges by gateway.
     this.#sysctls.set("net.mptcp.blackhole_timeout", () => "0");
     this.#sysctls.set("net.ipv4.tcp_fastopen", (current) => String(Number(current) | 1));
@@ -237,7 +250,7 @@ export class Hcpe implements Daemon {
         silent: this.#uplinkHealth.silentFamilies(index),
       })),
       gateways: this.#gatewayHealth.status(),
-      capabilities: ENGINES[this.#config.engine].probe(),
+      capabilities: { ...ENGINES[this.#config.engine].probe(), ...this.#host },
       counters: this.#pool?.counters() ?? {},
     };
   }
