@@ -9,6 +9,7 @@ import { requireCapabilities } from "@hybrid-access/core/services/capability-che
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import { removeTable, replaceTable } from "@hybrid-access/core/services/host/nftables";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
+import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { addTransparentRouting, MARK_TRANSPARENT } from "@hybrid-access/core/services/host/transparent-routing";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
@@ -19,7 +20,6 @@ import type { ConverterRules, ConverterSetup } from "./converter.ts";
 const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
-const DRAIN_CHECK_MS = 100;
 
 const TUNING: readonly {
   readonly name: string;
@@ -44,6 +44,7 @@ export class Hag implements Daemon {
   readonly #loadConfig: () => HagConfig;
   readonly #admin: AdminServer;
   readonly #sysctls: OwnedSysctls;
+  readonly #host = probeHost();
   readonly #startedAt = Date.now();
   #config: HagConfig;
   #pool: WorkerPool | undefined;
@@ -151,9 +152,7 @@ export class Hag implements Daemon {
   async drain(): Promise<void> {
     this.#ready = false;
     this.#pool?.closeListeners();
-    while ((this.#pool?.counters().connectionsActive ?? 0) > 0) {
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));
-    }
+    await this.#pool?.idle();
   }
 
   async stop(): Promise<void> {
@@ -175,7 +174,7 @@ export class Hag implements Daemon {
       engine: this.#config.engine,
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
-      capabilities: ENGINES[this.#config.engine].probe(),
+      capabilities: { ...ENGINES[this.#config.engine].probe(), ...this.#host },
       counters: this.#pool?.counters() ?? {},
     };
   }
