@@ -6,7 +6,8 @@ import { connectFrom, receive, StreamServer } from "../lab/stream.ts";
 import { eventually } from "../support/eventually.ts";
 
 const PORT = 7000;
-const CHURN_PORT = 7001;
+/** By who ends first: ports of one test are not reused in the next. */
+const CHURN_PORTS = { client: 7001, server: 7002 } as const;
 
 /** Links that add nothing: what is counted and timed here does not depend on rates. */
 const CABLES = hybridTopology({ dsl: { down: {}, up: {} }, lte: { down: {}, up: {} } });
@@ -77,21 +78,22 @@ describe("the pair at the edges of a connection's life", function () {
   });
 
   /** TIME-WAIT sockets in the HAG's namespace, by the side of the gateway they are on. */
-  async function timeWaits(): Promise<{ toServer: number; toHome: number }> {
+  async function timeWaits(serverPort: number): Promise<{ toServer: number; toHome: number }> {
     const listing = await pair.lab.run("hag", ["ss", "-Htan", "state", "time-wait"]);
     const lines = listing.split("\n");
     return {
-      toServer: lines.filter((line) => line.trimEnd().endsWith(`:${CHURN_PORT}`)).length,
+      toServer: lines.filter((line) => line.trimEnd().endsWith(`:${serverPort}`)).length,
       toHome: lines.filter((line) => line.includes(":5124 ")).length,
     };
   }
 
   /** Carries 2,000 short connections, and gives how many sockets they left in TIME-WAIT at the HAG. */
   async function churn(first: "server" | "client"): Promise<{ toServer: number; toHome: number }> {
-    const churned = new StreamServer(pair.lab, "srv", CHURN_PORT);
-    const before = await timeWaits();
+    const port = CHURN_PORTS[first];
+    const churned = new StreamServer(pair.lab, "srv", port);
+    const before = await timeWaits(port);
     const visit = async () => {
-      const near = connectFrom(pair.lab, "lan", ADDRESS.server, CHURN_PORT);
+      const near = connectFrom(pair.lab, "lan", ADDRESS.server, port);
       const received = receive(near);
       near.write("request");
       if (first === "server") near.once("end", () => near.end());
@@ -108,7 +110,7 @@ describe("the pair at the edges of a connection's life", function () {
     } finally {
       await churned.close();
     }
-    const after = await timeWaits();
+    const after = await timeWaits(port);
     const left = { toServer: after.toServer - before.toServer, toHome: after.toHome - before.toHome };
     console.log(`      TIME-WAIT at the HAG: ${left.toServer} toward the server, ${left.toHome} toward the home`);
     return left;
