@@ -1,5 +1,6 @@
 /** `npm run bench -- <name> [options]`: runs one benchmark; without a name, lists them. */
 import { parseArgs } from "node:util";
+import { becomeRoot } from "../lab/root.ts";
 import { runSession } from "../lab/session.ts";
 import { type Benchmark, renderFigures, rowOf } from "./benchmark.ts";
 import { BENCHMARKS } from "./index.ts";
@@ -48,4 +49,5 @@ async function main(): Promise<number> {
   });
 }
 
+becomeRoot();
 process.exitCode = await main();

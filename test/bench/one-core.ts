@@ -10,7 +10,6 @@ import type { ChildProcess, SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { Pair } from "../lab/pair.ts";
-import { requireRoot } from "../lab/session.ts";
 import type { LinkSpec, Topology } from "../lab/topology.ts";
 import { CpuMeter } from "./cpu-meter.ts";
 
@@ -100,7 +99,6 @@ export class OneCore {
 
   /** Builds the topology. */
   static async up(say: (line: string) => void): Promise<OneCore> {
-    requireRoot();
     const host = new OneCore(await Pair.lab(TOPOLOGY), CpuMeter.open(say));
     try {
       for (const node of Object.keys(TOPOLOGY.nodes)) await host.pair.lab.run(node, ["sysctl", "-qw", ...SYSCTLS]);

@@ -75,7 +75,7 @@ async function startDaemons({ pair, cpu, launcher }: OneCore): Promise<Variant> 
     ["hag", HAG_CONFIG_WITHOUT_LIMIT],
     ["hcpe", HCPE_CONFIG],
   ] as const) {
-    const { process } = await pair.start(name, config, launcher);
+    const { process } = await pair.start(name, config, { launcher });
     if (process.pid !== undefined) cpu.add(OURS, process.pid);
   }
   return { name: OURS, kind: "ours", address: ADDRESS.carriedServer, group: OURS };
