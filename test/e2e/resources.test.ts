@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { SeededRandom } from "@hybrid-access/core/base/random";
 import { expect } from "chai";
-import { median } from "../bench/benchmark.ts";
+import { median } from "../bench/statistics.ts";
 import { ADDRESS, cableTopology } from "../lab/hybrid.ts";
 import { type Exchange, Load } from "../lab/load.ts";
 import { type DaemonName, HCPE_CONFIG, Pair } from "../lab/pair.ts";
@@ -162,7 +162,7 @@ describe("the pair's resources", function () {
 
     before(async () => {
       await pair.daemon("hcpe").end("SIGTERM");
-      await pair.start("hcpe", HCPE_CONFIG, LIMITED);
+      await pair.start("hcpe", HCPE_CONFIG, { launcher: LIMITED });
     });
 
     it("serves those that it has, lets others wait without spinning, and goes on at once when there is room", async () => {

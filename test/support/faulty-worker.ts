@@ -7,10 +7,12 @@
 import type { Endpoint } from "@hybrid-access/core/base/ip-address";
 import { FAR, NEAR } from "@hybrid-access/core/dataplane/relay";
 import { type RelaySetup, runWorker, type WorkerContext, type WorkerFront } from "@hybrid-access/core/dataplane/worker";
+import type { EngineName } from "@hybrid-access/core/engine/engines";
 
 export const RELAY = 255;
 
 export interface FaultySetup {
+  readonly engine: EngineName;
   readonly relay: RelaySetup;
   readonly listen: Endpoint;
   readonly peer: Endpoint;

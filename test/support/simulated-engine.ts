@@ -226,6 +226,9 @@ export class SimulatedEngine implements Engine {
   }
   localEndpoint(): undefined {}
   remoteEndpoint(): undefined {}
+  tcpOptions(): [] {
+    return [];
+  }
 
   #unused(): never {
     throw new Error("not simulated");

@@ -56,6 +56,7 @@ describe("dataplane/worker-pool", function () {
       entry: new URL("../../support/faulty-worker.js", import.meta.url),
       workers: 2,
       setup: () => ({
+        engine: "kernel",
         listen: { address: LOOPBACK, port: port.port },
         peer: { address: LOOPBACK, port: (echo.address() as AddressInfo).port },
         stillborn,

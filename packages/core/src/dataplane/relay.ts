@@ -354,7 +354,7 @@ export class Relay {
       this.setTimer(from >> 1, this.#options.halfClosedMs);
       return true;
     }
-    if (result === WOULD_BLOCK) this.#flags[from] = (this.#flags[from] as number) & ~(READABLE | OUTPACING);
+    if (result === WOULD_BLOCK) this.#flags[from] = (this.#flags[from] as number) & ~(READABLE | OUTPACING | UNSURE);
     else this.abort(from >> 1);
     return false;
   }

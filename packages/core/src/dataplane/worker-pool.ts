@@ -22,6 +22,8 @@ export interface WorkerReport {
   readonly [detail: string]: unknown;
 }
 
+const IDLE_CHECK_MS = 100;
+
 interface Member {
   readonly outbox: MessagePort;
   readonly wakeDescriptor: number;
@@ -156,6 +158,13 @@ export class WorkerPool {
   closeListeners(): void {
     this.#draining = true;
     this.broadcast(CLOSE_LISTENERS);
+  }
+
+  /** Resolves when no connection is left, or when the pool is stopped. */
+  async idle(): Promise<void> {
+    while (!this.#stopping && this.counters().connectionsActive > 0) {
+      await new Promise((resolve) => setTimeout(resolve, IDLE_CHECK_MS));
+    }
   }
 
   /**

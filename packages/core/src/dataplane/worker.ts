@@ -1,7 +1,7 @@
 /** What every data-plane worker's thread does around its daemon's front: engine, relay, messages, loop. */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import type { Engine, Leg } from "../engine/engine.ts";
-import { KernelEngine } from "../engine/kernel/kernel-engine.ts";
+import { ENGINES, type EngineName } from "../engine/engines.ts";
 import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import { Epoll } from "../platform/epoll.ts";
 import { Counters } from "./counters.ts";
@@ -18,6 +18,12 @@ export interface RelaySetup {
   readonly pendingLimitBytes: number;
   readonly idleMs: number;
   readonly halfClosedMs: number;
+}
+
+/** What every worker's setup has, beside what its front wants. */
+export interface WorkerSetup {
+  readonly engine: EngineName;
+  readonly relay: RelaySetup;
 }
 
 /** What a front is built from. */
@@ -39,7 +45,7 @@ export interface WorkerFront extends Front {
  * Runs the calling thread as a worker until it is told to stop. `build` makes the front; `listen` then opens the
  * listeners, so that nothing is accepted before the front is there.
  */
-export function runWorker<Setup extends { readonly relay: RelaySetup }>(
+export function runWorker<Setup extends WorkerSetup>(
   build: (context: WorkerContext, setup: Setup) => WorkerFront,
   listen: (engine: Engine, setup: Setup) => readonly Leg[],
 ): void {
@@ -48,7 +54,7 @@ export function runWorker<Setup extends { readonly relay: RelaySetup }>(
   const epoll = new Epoll(EVENTS_PER_WAIT);
   const ledger = new DescriptorLedger(environment.ledgerMemory, environment.index);
   ledger.note(epoll.descriptor);
-  const engine = new KernelEngine(epoll, ledger);
+  const engine = ENGINES[setup.engine].create(epoll, ledger);
   const counters = new Counters(environment.counterMemory, environment.index);
   const relay: Relay = new Relay({
     ...bounds,

@@ -46,6 +46,7 @@ export const OPTION = {
   tcpNoDelay: [6, 1],
   tcpInfo: [6, 11],
   tcpFastOpen: [6, 23],
+  tcpFastOpenConnect: [6, 30],
   tcpFastOpenNoCookie: [6, 34],
   tcpIsMptcp: [6, 43],
   mptcpInfo: [284, 1],
