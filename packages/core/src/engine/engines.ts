@@ -19,7 +19,7 @@ export interface EngineKind {
 export const ENGINES = {
   kernel: {
     probe: probeCapabilities,
-    create: (epoll, ledger) => new KernelEngine(epoll, ledger),
+    create: (epoll, ledger?: DescriptorLedger) => new KernelEngine(epoll, ledger),
     openPathControl: () => new KernelPathControl(),
   },
 } as const satisfies Record<string, EngineKind>;
