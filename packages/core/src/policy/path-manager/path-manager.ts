@@ -58,6 +58,10 @@ export interface UplinkAddress {
   /** 1 to 255, the same for as long as the address is there. */
   readonly localId: number;
   readonly interfaceIndex: number;
+  /** What connections over the uplink see of it; "good" when left out. See uplink-preference.ts. */
+  readonly quality?: "good" | "degraded";
+  /** It has carried what it may (`uplinks[].quota`), and goes on only where nothing else does. */
+  readonly quotaUsed?: boolean;
 }
 
 /** A policy on subflows. Every method returns what is to be done now. */
