@@ -17,6 +17,7 @@ import { ERRNO, errnoName } from "@hybrid-access/core/platform/errno";
 import { ERROR_CODE, errorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
 import { emitConvertMessage, findTlv, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
 import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
+import { answerConnections, type ConnectionQuestion } from "./connection-list.ts";
 
 /** An uplink as a worker sees it: where connections leave from. The preferred one comes first. */
 export interface UplinkSource {
@@ -41,7 +42,8 @@ export interface CarrierSetup {
 /** What the control plane may say later. */
 export type CarrierMessage =
   | { readonly type: "uplinks"; readonly uplinks: readonly UplinkSource[] }
-  | { readonly type: "timeouts"; readonly gatewayMs: number; readonly replyMs: number };
+  | { readonly type: "timeouts"; readonly gatewayMs: number; readonly replyMs: number }
+  | ConnectionQuestion;
 
 /** A gateway did not serve; `gateway` is its place in the list. */
 export interface GatewayReport extends WorkerReport {
@@ -93,6 +95,7 @@ export class Carrier implements WorkerFront {
   readonly #scratch = new Uint8Array(EARLY_BYTES);
   /** By gateway and source address: what a gateway that wants cookies has given (RFC 8803 section 6.2.7). */
   readonly #cookies = new Map<string, Uint8Array>();
+  readonly #capacity: number;
   #uplinks: readonly UplinkSource[];
   #gatewayMs: number;
   #replyMs: number;
@@ -104,6 +107,7 @@ export class Carrier implements WorkerFront {
     this.#report = report;
     this.#gateways = setup.gateways;
     this.#gatewayStates = new Int32Array(setup.gatewayStates);
+    this.#capacity = setup.relay.maxConnections;
     this.#uplinks = setup.uplinks;
     this.#gatewayMs = setup.gatewayMs;
     this.#replyMs = setup.replyMs;
@@ -113,6 +117,8 @@ export class Carrier implements WorkerFront {
     const message = raw as CarrierMessage;
     if (message.type === "uplinks") {
       this.#uplinks = message.uplinks;
+    } else if (message.type === "listConnections") {
+      this.#report(answerConnections(message, this.#engine, this.#relay, this.#capacity));
     } else {
       this.#gatewayMs = message.gatewayMs;
       this.#replyMs = message.replyMs;

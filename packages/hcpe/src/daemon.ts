@@ -22,8 +22,11 @@ import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
 import type { CarrierMessage, CarrierSetup, GatewayReport } from "./carrier.ts";
 import type { HcpeConfig } from "./config.ts";
+import type { ConnectionAnswer } from "./connection-list.ts";
 import { GatewayHealth } from "./gateway-health.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
+import { ObservedPathControl } from "./observed-path-control.ts";
+import { Observer } from "./observer.ts";
 import { PathDriver } from "./path-driver.ts";
 import {
   AddressIds,
@@ -52,6 +55,7 @@ export class Hcpe implements Daemon {
   readonly #knownGateways = new Map();
   readonly #gatewayStates: SharedArrayBuffer;
   readonly #health: GatewayHealth;
+  readonly #observer: Observer;
   readonly #startedAt = Date.now();
   #config: HcpeConfig;
   #uplinks: readonly Uplink[] = [];
@@ -59,6 +63,8 @@ export class Hcpe implements Daemon {
   #pool: WorkerPool | undefined;
   #routeWatch: { close(): void } | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
+  /** When the kernel said that something changed; undefined once that has been looked at. */
+  #noticedMs: number | undefined;
   #port: { readonly port: number; release(): void } | undefined;
   #ready = false;
 
@@ -66,7 +72,19 @@ export class Hcpe implements Daemon {
     this.#config = config;
     this.#loadConfig = loadConfig;
     this.#log = log;
-    this.#admin = new AdminServer(config.admin.socket, { "/status": () => this.status() });
+    this.#observer = new Observer({
+      log,
+      routes: this.#routes,
+      uplinks: () => this.#uplinks,
+      pool: () => this.#pool,
+      config: () => this.#config,
+      onPreference: () => this.#tellPolicy(),
+    });
+    this.#admin = new AdminServer(
+      config.admin.socket,
+      { "/status": () => this.status(), ...this.#observer.routes },
+      this.#observer.streams,
+    );
     this.#sysctls = new OwnedSysctls(`${dirname(config.admin.socket)}/hcpe-host-state.json`);
     this.#routing = new UplinkRouting(this.#routes, config.uplinks);
     this.#gatewayStates = GatewayHealth.createMemory(config.gateways.length);
@@ -80,8 +98,10 @@ export class Hcpe implements Daemon {
     this.#setSysctls();
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
-    this.#paths = new PathDriver(new AggregatePathManager(), new KernelPathControl(), this.#log);
-    this.#paths.setUplinks(uplinkAddresses(this.#uplinks, this.#addressIds));
+    const control = new ObservedPathControl(new KernelPathControl(), this.#observer.events);
+    this.#paths = new PathDriver(new AggregatePathManager(), control, this.#log);
+    this.#observer.start(control);
+    this.#tellPolicy();
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
     intercept(this.#interception(), this.#routes);
@@ -126,13 +146,16 @@ export class Hcpe implements Daemon {
       entry: new URL("./worker.js", import.meta.url),
       workers,
       setup,
-      onReport: (report) => this.#onReport(report as GatewayReport),
+      onReport: (report) => this.#onReport(report as GatewayReport | ConnectionAnswer),
       onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
     });
     await this.#pool.start();
   }
 
-  #onReport({ type, gateway, reason }: GatewayReport): void {
+  #onReport(report: GatewayReport | ConnectionAnswer): void {
+    if (report.type === "connections") return this.#observer.onAnswer(report);
+    const { type, gateway, reason } = report;
+    this.#observer.events.add(type, { gateway, reason });
     if (type === "gatewayDown") this.#health.onDown(gateway, reason);
     else this.#health.onRefused(gateway, reason);
   }
@@ -149,6 +172,7 @@ export class Hcpe implements Daemon {
   }
 
   #onRouteChange(): void {
+    this.#noticedMs ??= performance.now();
     this.#settleTimer ??= setTimeout(() => {
       this.#settleTimer = undefined;
       this.#refreshUplinks();
@@ -162,10 +186,19 @@ export class Hcpe implements Daemon {
     this.#routing.apply(uplinks, kernel);
     const changed = describeUplinks(uplinks) !== describeUplinks(this.#uplinks);
     this.#uplinks = uplinks;
+    const noticedMs = this.#noticedMs;
+    this.#noticedMs = undefined;
     if (!changed) return;
     this.#log.info({ uplinks: uplinks.map(summarize) }, "uplinks");
     this.#pool?.broadcast({ type: "uplinks", uplinks: uplinkSources(uplinks) } satisfies CarrierMessage);
-    this.#paths?.setUplinks(uplinkAddresses(uplinks, this.#addressIds));
+    this.#tellPolicy();
+    const reactionMs = noticedMs === undefined ? null : Math.round(performance.now() - noticedMs);
+    this.#observer.events.add("uplinks", { uplinks: uplinks.map(summarize), reactionMs });
+  }
+
+  /** Tells the policy which addresses it may use, and which of them only when no other works. */
+  #tellPolicy(): void {
+    this.#paths?.setUplinks(this.#observer.judge(uplinkAddresses(this.#uplinks, this.#addressIds)));
   }
 
   #sourceFor(peer: IpAddress): IpAddress | undefined {
@@ -198,6 +231,7 @@ export class Hcpe implements Daemon {
     clearTimeout(this.#settleTimer);
     this.#routeWatch?.close();
     this.#health.stop();
+    this.#observer.stop();
     await this.#pool?.stop();
     this.#port?.release();
     this.#paths?.close();

@@ -139,7 +139,8 @@ class Direction {
   problem({ segments, rttMs }: DirectionSample): string | undefined {
     if (segments === 0) return undefined;
     const loss = this.#troubled / this.#segments;
-    if (this.#segments >= LOSS_SEGMENTS && loss > LOSS_LIMIT) return `loses ${Math.round(100 * loss)} % of the segments`;
+    if (this.#segments >= LOSS_SEGMENTS && loss > LOSS_LIMIT)
+      return `loses ${Math.round(100 * loss)} % of the segments`;
     const limitMs = Math.max(RTT_FACTOR * this.#leastRttMs, this.#leastRttMs + RTT_MARGIN_MS);
     if (rttMs === undefined || segments < RTT_SEGMENTS || rttMs <= limitMs) return undefined;
     return `takes ${Math.round(rttMs)} ms instead of ${Math.round(this.#leastRttMs)} ms`;

@@ -1,10 +1,12 @@
 /**
  * All uplinks at once: every connection that this host opened has one subflow over each usable uplink address of the
  * peer's family. Lost subflows are opened again with exponential back-off while their uplink is usable (RFC 8041
- * section 3.4 names what happens to managers that do not).
+ * section 3.4 names what happens to managers that do not). Subflows over an uplink that is degraded or has used its quota
+ * up are backup while another one is fine.
  */
 import { equalBytes } from "../../base/bytes.ts";
 import { type Endpoint, equalEndpoints, familyOf, type IpAddress } from "../../base/ip-address.ts";
+import { isDemoted } from "../uplink-preference.ts";
 import type { PathCommand, PathEvent, PathManager, SubflowPath, UplinkAddress } from "./path-manager.ts";
 
 const FIRST_RETRY_MS = 1000;
@@ -15,11 +17,15 @@ interface Retry {
   readonly delayMs: number;
 }
 
+interface OpenSubflow extends SubflowPath {
+  backup: boolean;
+}
+
 interface Connection {
   readonly token: number;
   /** The peer's end of the initial subflow: where the others go too (RFC 8041 section 3.5). */
   readonly remote: Endpoint;
-  readonly subflows: SubflowPath[];
+  readonly subflows: OpenSubflow[];
   /** By local address identifier: attempts that were asked for and not yet answered, and waits between them. */
   readonly opening: Set<number>;
   readonly retries: Map<number, Retry>;
@@ -38,8 +44,9 @@ export class AggregatePathManager implements PathManager {
         this.#connections.delete(event.token);
         return [];
       case "subflowEstablished":
-        if (connection !== undefined) noteEstablished(connection, event, this.#addresses);
-        return [];
+        if (connection === undefined) return [];
+        noteEstablished(connection, event, this.#addresses);
+        return this.#prefer(connection);
       case "subflowClosed":
         if (connection !== undefined) this.#noteClosed(connection, event, nowMs);
         return [];
@@ -50,10 +57,22 @@ export class AggregatePathManager implements PathManager {
 
   #adopt(event: SubflowPath & { token: number }): PathCommand[] {
     const { token, localId, remoteId, local, remote } = event;
-    const initial = { localId, remoteId, local, remote };
+    const initial = { localId, remoteId, local, remote, backup: false };
     const connection = { token, remote, subflows: [initial], opening: new Set<number>(), retries: new Map() };
     this.#connections.set(token, connection);
-    return this.#complete(connection);
+    return [...this.#complete(connection), ...this.#prefer(connection)];
+  }
+
+  /** Makes the subflows of demoted uplinks backup, and those of the others not. */
+  #prefer({ token, subflows }: Connection): PathCommand[] {
+    return subflows.flatMap((subflow): PathCommand[] => {
+      const address = this.#find(subflow.local.address);
+      const backup = address !== undefined && isDemoted(address, this.#addresses);
+      if (address === undefined || backup === subflow.backup) return [];
+      subflow.backup = backup;
+      const { localId, local, remote } = subflow;
+      return [{ type: "setPriority", token, backup, localId, local, remote }];
+    });
   }
 
   /** Opens what is missing and not being waited for. */
@@ -104,7 +123,7 @@ export class AggregatePathManager implements PathManager {
         local,
         remote,
       }));
-      return [...this.#complete(connection), ...commands];
+      return [...this.#complete(connection), ...commands, ...this.#prefer(connection)];
     });
   }
 
@@ -137,9 +156,9 @@ export class AggregatePathManager implements PathManager {
   }
 }
 
-function noteEstablished(connection: Connection, event: SubflowPath, addresses: readonly UplinkAddress[]): void {
-  const { localId, remoteId, local, remote } = event;
-  connection.subflows.push({ localId, remoteId, local, remote });
+function noteEstablished(connection: Connection, event: OpenSubflow, addresses: readonly UplinkAddress[]): void {
+  const { localId, remoteId, local, remote, backup } = event;
+  connection.subflows.push({ localId, remoteId, local, remote, backup });
   const address = addresses.find((candidate) => equalBytes(candidate.address, local.address));
   if (address === undefined) return;
   connection.opening.delete(address.localId);

@@ -1,0 +1,130 @@
+/** What the daemon knows of its uplinks and connections, and shows: the part of the control plane behind the admin paths. */
+import { AccessError } from "@hybrid-access/core/base/error";
+import type { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
+import type { RouteClient } from "@hybrid-access/core/platform/netlink/route";
+import type { UplinkAddress } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type { QualityVerdict } from "@hybrid-access/core/policy/uplink-quality";
+import type { AdminRoutes, AdminStreams } from "@hybrid-access/core/services/admin";
+import type { Logger } from "@hybrid-access/core/services/log";
+import type { HcpeConfig } from "./config.ts";
+import { type ConnectionAnswer, ConnectionList } from "./connection-list.ts";
+import { EventLog } from "./event-log.ts";
+import type { ObservedPathControl } from "./observed-path-control.ts";
+import { UplinkMonitor } from "./uplink-monitor.ts";
+import type { Uplink } from "./uplinks.ts";
+import { viewConnections, viewUplink } from "./views.ts";
+
+const EVENTS_KEPT = 4096;
+const LISTED_UNLESS_ASKED = 100;
+const MOST_LISTED = 1000;
+const MOST_FOLLOWERS = 8;
+
+export interface ObserverOptions {
+  readonly log: Logger;
+  readonly routes: RouteClient;
+  readonly uplinks: () => readonly Uplink[];
+  readonly pool: () => WorkerPool | undefined;
+  readonly config: () => HcpeConfig;
+  /** Which addresses the policy should prefer has changed: {@link Observer.judge} says how. */
+  readonly onPreference: () => void;
+}
+
+export class Observer {
+  readonly events = new EventLog(EVENTS_KEPT);
+  readonly #options: ObserverOptions;
+  readonly #monitor: UplinkMonitor;
+  readonly #list = new ConnectionList();
+  #control: ObservedPathControl | undefined;
+  #followers = 0;
+
+  constructor(options: ObserverOptions) {
+    this.#options = options;
+    this.#monitor = new UplinkMonitor({
+      routes: options.routes,
+      uplinks: options.uplinks,
+      connections: () => options.pool()?.counters().connectionsActive ?? 0,
+      onVerdict: (uplink, verdict) => this.#onVerdict(uplink, verdict),
+      onTraffic: () => {},
+    });
+  }
+
+  start(control: ObservedPathControl): void {
+    this.#control = control;
+    this.#monitor.start();
+  }
+
+  #onVerdict(uplink: string, { quality, reason }: QualityVerdict): void {
+    this.#options.log.info({ uplink, quality, reason }, "uplink quality");
+    this.events.add("uplinkQuality", { uplink, quality, reason });
+    this.#options.onPreference();
+  }
+
+  /** Adds to the addresses what is known of their uplinks. */
+  judge(addresses: readonly UplinkAddress[]): UplinkAddress[] {
+    return addresses.map((address) => ({
+      ...address,
+      quality: this.#monitor.reading(address.uplink).verdict.quality,
+    }));
+  }
+
+  onAnswer(answer: ConnectionAnswer): void {
+    this.#list.onAnswer(answer);
+  }
+
+  get routes(): AdminRoutes {
+    return {
+      "/connections": (query) => this.#connections(query),
+      "/paths": () => ({
+        uplinks: this.#options
+          .uplinks()
+          .map((uplink) => viewUplink(uplink, this.#monitor.reading(uplink.config.name), null)),
+      }),
+      "/events": () => ({ events: this.events.since(0) }),
+    };
+  }
+
+  get streams(): AdminStreams {
+    return { "/events/follow": (_, send) => this.#follow(send) };
+  }
+
+  async #connections(query: URLSearchParams): Promise<object> {
+    const limit = Number(query.get("limit") ?? LISTED_UNLESS_ASKED);
+    if (!Number.isInteger(limit) || limit < 1 || limit > MOST_LISTED) {
+      throw new AccessError("BAD_LIMIT", "peer", `limit must be a whole number from 1 to ${MOST_LISTED}`);
+    }
+    const pool = this.#options.pool();
+    const { workers, policy } = this.#options.config();
+    const carried = pool === undefined ? [] : await this.#list.ask(pool, workers, limit);
+    const { connections, subflows } = this.#monitor.snapshot();
+    this.#control?.forgetAllBut(new Set(connections.map(({ token }) => token)));
+    return {
+      total: Math.max(carried.length, pool?.counters().connectionsActive ?? 0),
+      connections: viewConnections({
+        carried: carried.slice(0, limit),
+        connections,
+        subflows,
+        policy,
+        uplinkOf: (address) => this.#monitor.uplinkOf(address),
+        ended: (token) => this.#monitor.ended(token),
+        ageSeconds: (token) => this.#control?.ageSeconds(token),
+      }),
+    };
+  }
+
+  #follow(send: (item: object) => void): () => void {
+    if (this.#followers === MOST_FOLLOWERS) {
+      send({ error: `${MOST_FOLLOWERS} others follow already` });
+      return () => {};
+    }
+    this.#followers += 1;
+    const unfollow = this.events.follow(send);
+    return () => {
+      this.#followers -= 1;
+      unfollow();
+    };
+  }
+
+  stop(): void {
+    this.#monitor.stop();
+  }
+}
