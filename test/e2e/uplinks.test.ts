@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { askDaemon, followDaemon } from "@hybrid-access/core/services/admin";
+import { askDaemon } from "@hybrid-access/core/services/admin";
 import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
 import type { ConnectionView } from "@hybrid-access/hcpe/views";
 import { expect } from "chai";
@@ -10,6 +10,7 @@ import { connectFrom, StreamServer } from "../lab/stream.ts";
 import { until } from "../lab/until.ts";
 
 const PORT = 8080;
+const ROUTE = "route add default via 10.1.1.1 dev dsl metric 10";
 const NOTICE_MS = 10_000;
 
 interface UplinkView {
@@ -30,10 +31,15 @@ describe("the HCPE knows its uplinks and connections", function () {
   this.timeout(60_000);
   let pair: Pair;
   let server: StreamServer;
+  const open: Download[] = [];
 
   before(async () => {
     pair = await Pair.up();
     server = new StreamServer(pair.lab, "srv", PORT);
+  });
+  afterEach(async () => {
+    for (const { near, far } of open.splice(0)) for (const end of [near, far]) end.destroy();
+    await until(async () => (await connections()).total === 0, { what: "no connection is left", limitMs: NOTICE_MS });
   });
   after(async () => {
     await server?.close();
@@ -53,6 +59,7 @@ describe("the HCPE knows its uplinks and connections", function () {
     const near = connectFrom(pair.lab, "lan", host, PORT);
     const far = await server.accept();
     const download = { near, far, received: 0 };
+    open.push(download);
     near.on("data", (chunk: Buffer) => {
       download.received += chunk.length;
     });
@@ -65,7 +72,15 @@ describe("the HCPE knows its uplinks and connections", function () {
     return download;
   }
 
-  async function endDownload({ near, far }: Download): Promise<void> {
+  async function carriedByBoth(): Promise<boolean> {
+    const subflows = (await connections()).connections[0]?.subflows ?? [];
+    return subflows.filter(({ state }) => state === "ESTABLISHED").length === 2;
+  }
+
+  /** A connection with a subflow over each uplink, from its first byte to its end. */
+  async function runConnection(): Promise<void> {
+    const { near, far } = await startDownload();
+    await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
     far.destroy();
     near.destroy();
     await until(async () => (await connections()).total === 0, { what: "the connection goes", limitMs: NOTICE_MS });
@@ -104,11 +119,12 @@ describe("the HCPE knows its uplinks and connections", function () {
       expect(subflow).to.include({ state: "ESTABLISHED", backup: false });
       expect(subflow.rttMs).to.be.greaterThan(subflow.uplink === "dsl" ? 19 : 49);
     }
-    await endDownload({ near, far, received });
+    open.push({ near, far, received });
   });
 
   it("shows the same as text, says when a list is cut, and refuses a limit that makes no sense", async () => {
-    const downloads = [await startDownload(), await startDownload(ADDRESS.server6)];
+    await startDownload();
+    await startDownload(ADDRESS.server6);
     const hcpe = (...args: string[]) =>
       pair.lab.run("hcpe", pair.commandOf("hcpe", ...args, "--config", pair.file("hcpe.yaml")));
     expect(await hcpe("connections")).to.match(/^2 connections\n192\.168\.1\.2:\d+ -> 10\.3\.3\.2:8080 {2}multipath, /);
@@ -119,8 +135,6 @@ describe("the HCPE knows its uplinks and connections", function () {
       stderr: "hcpe: the daemon refused: limit must be a whole number from 1 to 1000\n",
       code: 1,
     });
-    for (const { near, far } of downloads) near.destroy(), far.destroy();
-    await until(async () => (await connections()).total === 0, { what: "both go", limitMs: NOTICE_MS });
   });
 
   it("follows events as they happen, numbered without a gap", async () => {
@@ -131,12 +145,12 @@ describe("the HCPE knows its uplinks and connections", function () {
     // The command takes a moment to start: connections are made until one is seen.
     await until(
       async () => {
-        await endDownload(await startDownload());
+        await runConnection();
         return seen.length > 0;
       },
       { what: "an event is seen", limitMs: NOTICE_MS },
     );
-    await endDownload(await startDownload());
+    await runConnection();
     await until(() => seen.at(-1)?.event === "connectionClosed", { what: "the last event", limitMs: NOTICE_MS });
     follower.kill("SIGTERM");
     const first = seen[0]?.sequence ?? 0;
@@ -148,19 +162,17 @@ describe("the HCPE knows its uplinks and connections", function () {
   it("finds an uplink that its provider throttles, uses it only as backup, and tries it again", async () => {
     const download = await startDownload();
     await until(() => download.received > 8_000_000, { what: "both links are full", limitMs: NOTICE_MS });
-    const throttledMs = performance.now();
     await pair.lab.configureLink("lte", "backward", access(1, 25));
     await until(async () => (await uplink("lte")).state === "degraded", {
       what: "lte is degraded",
       limitMs: NOTICE_MS,
     });
-    const foundMs = performance.now() - throttledMs;
     expect((await uplink("lte")).reason).to.match(/^(takes|loses) /);
     const lteIsBackup = async () => {
       const [connection] = (await connections()).connections;
       return connection?.subflows.some((subflow) => subflow.uplink === "lte" && subflow.backup);
     };
-    await until(lteIsBackup, { what: "its subflow is backup", limitMs: 1000 });
+    await until(lteIsBackup, { what: "its subflow is backup", limitMs: 5000 });
 
     const startBytes = download.received;
     const startMs = performance.now();
@@ -172,8 +184,6 @@ describe("the HCPE knows its uplinks and connections", function () {
     await pair.lab.configureLink("lte", "backward", access(30, 25));
     await until(async () => (await uplink("lte")).state === "up", { what: "lte is good again", limitMs: 20_000 });
     await until(async () => !(await lteIsBackup()), { what: "its subflow is used again", limitMs: 1000 });
-    console.log({ foundMs, megabits });
-    await endDownload(download);
   });
 
   for (const [family, host, before, after] of [
@@ -183,25 +193,25 @@ describe("the HCPE knows its uplinks and connections", function () {
     it(`follows a ${family} address that changes from ${before} to ${after}, and connections live on`, async () => {
       const download = await startDownload(host);
       const uplinksOf = async () => (await connections()).connections[0]?.subflows ?? [];
-      await until(async () => (await uplinksOf()).length === 2, { what: "two subflows", limitMs: NOTICE_MS });
+      await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
       const last = (await events()).at(-1)?.sequence ?? 0;
       const [address = ""] = after.split("/");
-      await pair.lab.run("hcpe", ["ip", "addr", "add", after, "dev", "dsl"]);
-      await pair.lab.run("hcpe", ["ip", "addr", "del", before, "dev", "dsl"]);
+      // As a DHCP client does it. With its last address the interface loses its routes.
+      const commands = [`addr del ${before} dev dsl`, `addr add ${after} dev dsl`, ROUTE];
+      await pair.lab.run("hcpe", ["ip", "-batch", "-"], { input: commands.join("\n") });
       await until(
         async () => {
           const dsl = (await uplinksOf()).filter((subflow) => subflow.uplink === "dsl");
-          return dsl.length === 1 && dsl[0]?.local.startsWith(`${address}:`) && dsl[0].state === "ESTABLISHED";
+          return dsl.some(({ local, state }) => local.startsWith(`${address}:`) && state === "ESTABLISHED");
         },
         { what: "dsl has one subflow, from the new address", limitMs: NOTICE_MS },
       );
       const changes = (await events()).filter(({ sequence, event }) => sequence > last && event === "uplinks");
       for (const { reactionMs } of changes) expect(reactionMs).to.be.within(0, 99);
-      console.log(changes.map(({ reactionMs }) => reactionMs));
       const bytes = download.received;
       await until(() => download.received > bytes + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
-      expect((await connections()).connections[0]?.endedSubflows.count).to.equal(1);
-      await endDownload(download);
+      const old = (await uplinksOf()).filter(({ local }) => before.startsWith(local.replace(/:\d+$/, "/")));
+      expect(old.map(({ state }) => state)).not.to.include("ESTABLISHED");
     });
   }
 
@@ -216,11 +226,7 @@ describe("the HCPE knows its uplinks and connections", function () {
     await until(async () => (await uplink("lte")).state === "up", { what: "lte is up", limitMs: NOTICE_MS });
     expect(await routes()).to.equal(present);
     const download = await startDownload();
-    await until(async () => (await connections()).connections[0]?.subflows.length === 2, {
-      what: "lte carries again",
-      limitMs: NOTICE_MS,
-    });
-    await endDownload(download);
+    await until(carriedByBoth, { what: "lte carries again", limitMs: NOTICE_MS });
+    expect(download.near.destroyed).to.equal(false);
   });
 });
-void followDaemon;

@@ -104,7 +104,7 @@ export class Observer {
         connections,
         subflows,
         policy,
-        uplinkOf: (address) => this.#monitor.uplinkOf(address),
+        uplinkOf: (subflow) => this.#monitor.uplinkOf(subflow),
         ended: (token) => this.#monitor.ended(token),
         ageSeconds: (token) => this.#control?.ageSeconds(token),
       }),

@@ -70,6 +70,11 @@ export class TrafficMeter {
     this.#ended.set(token, ended);
   }
 
+  /** The uplink that a subflow began on; it may have lost the address since. */
+  uplinkOf({ cookie }: SubflowDiagnostics): string | undefined {
+    return this.#known.get(cookie)?.uplink;
+  }
+
   /** What the ended subflows of a connection carried. */
   ended(token: number): Readonly<EndedSubflows> {
     const { count, bytesUp, bytesDown } = this.#ended.get(token) ?? { count: 0, bytesUp: 0, bytesDown: 0 };

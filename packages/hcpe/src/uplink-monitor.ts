@@ -101,7 +101,7 @@ export class UplinkMonitor {
   #readSubflows(nowMs: number): void {
     const idle = this.#options.connections() === 0 && this.#traffic.size === 0;
     const subflows = idle ? [] : this.#diagnostics.subflows();
-    this.#traffic = this.#meter.update(subflows, (address) => this.uplinkOf(address), nowMs);
+    this.#traffic = this.#meter.update(subflows, (address) => this.#uplinkWith(address), nowMs);
     for (const { config } of this.#options.uplinks()) {
       const sample = this.#traffic.get(config.name)?.sample ?? NOTHING;
       const rttMs = sample.down.rttMs ?? sample.up.rttMs;
@@ -119,8 +119,12 @@ export class UplinkMonitor {
     return known;
   }
 
-  /** The uplink that has this address now. */
-  uplinkOf(address: IpAddress): string | undefined {
+  /** The uplink of a subflow. */
+  uplinkOf(subflow: SubflowDiagnostics): string | undefined {
+    return this.#meter.uplinkOf(subflow) ?? this.#uplinkWith(subflow.local.address);
+  }
+
+  #uplinkWith(address: IpAddress): string | undefined {
     const found = this.#options.uplinks().find(({ paths }) => paths.some((path) => equalBytes(path.address, address)));
     return found?.config.name;
   }

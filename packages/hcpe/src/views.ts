@@ -1,5 +1,5 @@
 /** What `hcpe connections` and `hcpe paths` show, as plain data: docs/cli.md names every field. Pure. */
-import { type Endpoint, formatEndpoint, formatIpAddress } from "@hybrid-access/core/base/ip-address";
+import { formatEndpoint, formatIpAddress } from "@hybrid-access/core/base/ip-address";
 import type {
   ConnectionDiagnostics,
   SubflowDiagnostics,
@@ -16,7 +16,7 @@ export interface ConnectionSources {
   readonly connections: readonly ConnectionDiagnostics[];
   readonly subflows: readonly SubflowDiagnostics[];
   readonly policy: string;
-  readonly uplinkOf: (address: Endpoint["address"]) => string | undefined;
+  readonly uplinkOf: (subflow: SubflowDiagnostics) => string | undefined;
   readonly ended: (token: number) => Readonly<EndedSubflows>;
   readonly ageSeconds: (token: number) => number | undefined;
 }
@@ -100,7 +100,7 @@ const NOT_MULTIPATH = {
 
 function viewSubflow(subflow: SubflowDiagnostics, uplinkOf: ConnectionSources["uplinkOf"]): SubflowView {
   return {
-    uplink: uplinkOf(subflow.local.address) ?? null,
+    uplink: uplinkOf(subflow) ?? null,
     local: formatEndpoint(subflow.local),
     remote: formatEndpoint(subflow.remote),
     state: subflow.state,

@@ -27,7 +27,7 @@ interface Connection {
   readonly remote: Endpoint;
   readonly subflows: OpenSubflow[];
   /** By local address identifier: attempts that were asked for and not yet answered, and waits between them. */
-  readonly opening: Set<number>;
+  readonly opening: Map<number, { readonly backup: boolean }>;
   readonly retries: Map<number, Retry>;
 }
 
@@ -58,7 +58,7 @@ export class AggregatePathManager implements PathManager {
   #adopt(event: SubflowPath & { token: number }): PathCommand[] {
     const { token, localId, remoteId, local, remote } = event;
     const initial = { localId, remoteId, local, remote, backup: false };
-    const connection = { token, remote, subflows: [initial], opening: new Set<number>(), retries: new Map() };
+    const connection = { token, remote, subflows: [initial], opening: new Map(), retries: new Map() };
     this.#connections.set(token, connection);
     return [...this.#complete(connection), ...this.#prefer(connection)];
   }
@@ -84,11 +84,15 @@ export class AggregatePathManager implements PathManager {
         !connection.retries.has(localId) &&
         !connection.subflows.some(({ local }) => equalBytes(local.address, address)),
     );
-    return missing.map(({ address, localId, interfaceIndex }) => {
-      connection.opening.add(localId);
-      const { token, remote } = connection;
-      return { type: "createSubflow", token, localId, local: address, interfaceIndex, remote };
-    });
+    return missing.map((address) => this.#open(connection, address));
+  }
+
+  #open(connection: Connection, uplink: UplinkAddress): PathCommand {
+    const { address: local, localId, interfaceIndex } = uplink;
+    const backup = isDemoted(uplink, this.#addresses);
+    connection.opening.set(localId, { backup });
+    const { token, remote } = connection;
+    return { type: "createSubflow", token, localId, local, interfaceIndex, remote, backup };
   }
 
   #noteClosed(connection: Connection, closed: SubflowPath, nowMs: number): void {
@@ -109,11 +113,12 @@ export class AggregatePathManager implements PathManager {
   }
 
   onUplinks(addresses: readonly UplinkAddress[]): PathCommand[] {
+    const failing = addresses.filter((address) => isDegraded(address) && !isDegraded(this.#find(address.address)));
     this.#addresses = addresses;
     return Array.from(this.#connections.values()).flatMap((connection) => {
       const gone = connection.subflows.filter(({ local }) => this.#find(local.address) === undefined);
       const usable = new Set(addresses.map(({ localId }) => localId));
-      for (const localId of connection.opening) if (!usable.has(localId)) connection.opening.delete(localId);
+      for (const localId of connection.opening.keys()) if (!usable.has(localId)) connection.opening.delete(localId);
       // An uplink that came back is tried at once, whatever its earlier failures.
       connection.retries.clear();
       const commands: PathCommand[] = gone.map(({ localId, local, remote }) => ({
@@ -123,7 +128,30 @@ export class AggregatePathManager implements PathManager {
         local,
         remote,
       }));
-      return [...this.#complete(connection), ...commands, ...this.#prefer(connection)];
+      return [
+        ...this.#complete(connection),
+        ...commands,
+        ...this.#prefer(connection),
+        ...this.#recycle(connection, failing),
+      ];
+    });
+  }
+
+  /**
+   * What waits in the queue of a path that has become bad holds up everything behind it, also when nothing is added: for
+   * seconds where a rate fell to a thirtieth. Closing the subflow sends it again over the others at once; the retry that
+   * follows opens a fresh one (RFC 8041 section 2.2).
+   */
+  #recycle({ token, subflows }: Connection, failing: readonly UplinkAddress[]): PathCommand[] {
+    const isFailing = (subflow: SubflowPath) =>
+      failing.some(({ address }) => equalBytes(address, subflow.local.address));
+    const healthy = subflows.some(({ local }) => {
+      const address = this.#find(local.address);
+      return address !== undefined && !isDegraded(address);
+    });
+    const closed = healthy ? subflows.filter(isFailing) : [];
+    return closed.map(({ localId, local, remote }) => {
+      return { type: "destroySubflow", token, localId, local, remote };
     });
   }
 
@@ -140,11 +168,7 @@ export class AggregatePathManager implements PathManager {
 
   #retry(connection: Connection, wanted: number): PathCommand[] {
     const found = this.#addresses.find(({ localId }) => localId === wanted);
-    if (found === undefined) return [];
-    connection.opening.add(wanted);
-    const { token, remote } = connection;
-    const { localId, address: local, interfaceIndex } = found;
-    return [{ type: "createSubflow", token, localId, local, interfaceIndex, remote }];
+    return found === undefined ? [] : [this.#open(connection, found)];
   }
 
   get nextTimerMs(): number | undefined {
@@ -156,10 +180,16 @@ export class AggregatePathManager implements PathManager {
   }
 }
 
-function noteEstablished(connection: Connection, event: OpenSubflow, addresses: readonly UplinkAddress[]): void {
-  const { localId, remoteId, local, remote, backup } = event;
-  connection.subflows.push({ localId, remoteId, local, remote, backup });
+function isDegraded(address: UplinkAddress | undefined): boolean {
+  return address?.quality === "degraded";
+}
+
+function noteEstablished(connection: Connection, event: SubflowPath, addresses: readonly UplinkAddress[]): void {
+  const { localId, remoteId, local, remote } = event;
   const address = addresses.find((candidate) => equalBytes(candidate.address, local.address));
+  // What the event says of backup is what the peer wants.
+  const backup = address !== undefined && connection.opening.get(address.localId)?.backup === true;
+  connection.subflows.push({ localId, remoteId, local, remote, backup });
   if (address === undefined) return;
   connection.opening.delete(address.localId);
   connection.retries.delete(address.localId);

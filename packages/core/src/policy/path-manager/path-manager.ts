@@ -43,6 +43,8 @@ export type PathCommand =
       readonly local: IpAddress;
       readonly interfaceIndex: number;
       readonly remote: Endpoint;
+      /** The MP_JOIN asks for backup at once (B bit, RFC 8684 section 3.2). */
+      readonly backup: boolean;
     }
   | ({ readonly type: "destroySubflow"; readonly token: number } & Omit<SubflowPath, "remoteId">)
   | ({ readonly type: "setPriority"; readonly token: number; readonly backup: boolean } & Omit<SubflowPath, "remoteId">)
