@@ -20,7 +20,7 @@ import { connectionCapacity } from "@hybrid-access/core/services/connection-capa
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
-import type { CarrierMessage, CarrierSetup, GatewayReport } from "./carrier.ts";
+import type { CarrierMessage, CarrierSetup, GatewayReport, UplinkSource } from "./carrier.ts";
 import type { HcpeConfig } from "./config.ts";
 import type { ConnectionAnswer } from "./connection-list.ts";
 import { GatewayHealth } from "./gateway-health.ts";
@@ -28,6 +28,7 @@ import { type InterceptionOptions, intercept, removeInterception, stopIntercepti
 import { ObservedPathControl } from "./observed-path-control.ts";
 import { Observer } from "./observer.ts";
 import { PathDriver } from "./path-driver.ts";
+import { judgeAddresses, rankUplinks } from "./uplink-standing.ts";
 import {
   AddressIds,
   judgeUplinks,
@@ -78,7 +79,7 @@ export class Hcpe implements Daemon {
       uplinks: () => this.#uplinks,
       pool: () => this.#pool,
       config: () => this.#config,
-      onPreference: () => this.#tellPolicy(),
+      onStanding: () => this.#tellStanding(),
     });
     this.#admin = new AdminServer(
       config.admin.socket,
@@ -96,12 +97,13 @@ export class Hcpe implements Daemon {
     await this.#admin.start();
     this.#removeLeftovers();
     this.#setSysctls();
+    this.#observer.loadQuotas();
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
     const control = new ObservedPathControl(new KernelPathControl(), this.#observer.events);
     this.#paths = new PathDriver(new AggregatePathManager(), control, this.#log);
     this.#observer.start(control);
-    this.#tellPolicy();
+    this.#tellStanding();
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
     intercept(this.#interception(), this.#routes);
@@ -138,7 +140,7 @@ export class Hcpe implements Daemon {
       listen: [ipAddress("127.0.0.1"), ipAddress("::1")].map((address): Endpoint => ({ address, port })),
       gateways,
       gatewayStates: this.#gatewayStates,
-      uplinks: uplinkSources(this.#uplinks),
+      uplinks: this.#sources(),
       gatewayMs: timeouts.gateway,
       replyMs: timeouts.reply,
     };
@@ -190,20 +192,25 @@ export class Hcpe implements Daemon {
     this.#noticedMs = undefined;
     if (!changed) return;
     this.#log.info({ uplinks: uplinks.map(summarize) }, "uplinks");
-    this.#pool?.broadcast({ type: "uplinks", uplinks: uplinkSources(uplinks) } satisfies CarrierMessage);
-    this.#tellPolicy();
+    this.#tellStanding();
     const reactionMs = noticedMs === undefined ? null : Math.round(performance.now() - noticedMs);
     this.#observer.events.add("uplinks", { uplinks: uplinks.map(summarize), reactionMs });
   }
 
-  /** Tells the policy which addresses it may use, and which of them only when no other works. */
-  #tellPolicy(): void {
-    this.#paths?.setUplinks(this.#observer.judge(uplinkAddresses(this.#uplinks, this.#addressIds)));
+  /** Tells the policy and the workers which uplinks they may use, and which only when no other works. */
+  #tellStanding(): void {
+    const standingOf = (uplink: string) => this.#observer.standing(uplink);
+    this.#pool?.broadcast({ type: "uplinks", uplinks: this.#sources() } satisfies CarrierMessage);
+    this.#paths?.setUplinks(judgeAddresses(uplinkAddresses(this.#uplinks, this.#addressIds), standingOf));
+  }
+
+  #sources(): UplinkSource[] {
+    return uplinkSources(rankUplinks(this.#uplinks, (uplink) => this.#observer.standing(uplink)));
   }
 
   #sourceFor(peer: IpAddress): IpAddress | undefined {
     const family = familyOf(peer);
-    return uplinkSources(this.#uplinks).find((source) => source[family] !== undefined)?.[family];
+    return this.#sources().find((source) => source[family] !== undefined)?.[family];
   }
 
   async reload(): Promise<void> {

@@ -1,19 +1,24 @@
 /** What the daemon knows of its uplinks and connections, and shows: the part of the control plane behind the admin paths. */
+import { join } from "node:path";
 import { AccessError } from "@hybrid-access/core/base/error";
 import type { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import type { RouteClient } from "@hybrid-access/core/platform/netlink/route";
-import type { UplinkAddress } from "@hybrid-access/core/policy/path-manager/path-manager";
 import type { QualityVerdict } from "@hybrid-access/core/policy/uplink-quality";
 import type { AdminRoutes, AdminStreams } from "@hybrid-access/core/services/admin";
 import type { Logger } from "@hybrid-access/core/services/log";
+import { type ScheduledTask, schedule } from "node-cron";
 import type { HcpeConfig } from "./config.ts";
 import { type ConnectionAnswer, ConnectionList } from "./connection-list.ts";
 import { EventLog } from "./event-log.ts";
 import type { ObservedPathControl } from "./observed-path-control.ts";
+import { QuotaKeeper } from "./quota-keeper.ts";
 import { UplinkMonitor } from "./uplink-monitor.ts";
+import type { Standing } from "./uplink-standing.ts";
 import type { Uplink } from "./uplinks.ts";
 import { viewConnections, viewUplink } from "./views.ts";
 
+/** Every time zone's day begins on a quarter of an hour of UTC; the calendar says whose. */
+const QUARTERS = "*/15 * * * *";
 const EVENTS_KEPT = 4096;
 const LISTED_UNLESS_ASKED = 100;
 const MOST_LISTED = 1000;
@@ -25,8 +30,8 @@ export interface ObserverOptions {
   readonly uplinks: () => readonly Uplink[];
   readonly pool: () => WorkerPool | undefined;
   readonly config: () => HcpeConfig;
-  /** Which addresses the policy should prefer has changed: {@link Observer.judge} says how. */
-  readonly onPreference: () => void;
+  /** How uplinks may be used has changed: {@link Observer.standing} says how. */
+  readonly onStanding: () => void;
 }
 
 export class Observer {
@@ -35,6 +40,8 @@ export class Observer {
   readonly #monitor: UplinkMonitor;
   readonly #list = new ConnectionList();
   #control: ObservedPathControl | undefined;
+  #quotas: QuotaKeeper | undefined;
+  #cron: ScheduledTask | undefined;
   #followers = 0;
 
   constructor(options: ObserverOptions) {
@@ -44,27 +51,50 @@ export class Observer {
       uplinks: options.uplinks,
       connections: () => options.pool()?.counters().connectionsActive ?? 0,
       onVerdict: (uplink, verdict) => this.#onVerdict(uplink, verdict),
-      onTraffic: () => {},
+      onTraffic: (links) => this.#quotas?.count(links, Date.now()),
     });
   }
 
+  /** Reads what quotas have used. To be called before anything asks for a standing. */
+  loadQuotas(): void {
+    const { uplinks, stateDirectory } = this.#options.config();
+    const limited = uplinks.flatMap(({ quota, ...uplink }) => (quota === undefined ? [] : [{ ...uplink, quota }]));
+    const quotas = new QuotaKeeper(
+      {
+        file: join(stateDirectory, "quotas.json"),
+        uplinks: limited,
+        log: this.#options.log,
+        onChange: (uplink, used) => this.#onQuota(uplink, used),
+      },
+      Date.now(),
+    );
+    this.#quotas = quotas;
+    if (limited.length > 0) this.#cron = schedule(QUARTERS, () => quotas.rollOver(Date.now()), { unref: true });
+  }
+
+  /** Begins to watch uplinks and connections. */
   start(control: ObservedPathControl): void {
     this.#control = control;
     this.#monitor.start();
   }
 
+  #onQuota(uplink: string, used: boolean): void {
+    this.events.add("uplinkQuota", { uplink, used });
+    this.#options.onStanding();
+  }
+
   #onVerdict(uplink: string, { quality, reason }: QualityVerdict): void {
     this.#options.log.info({ uplink, quality, reason }, "uplink quality");
     this.events.add("uplinkQuality", { uplink, quality, reason });
-    this.#options.onPreference();
+    this.#options.onStanding();
   }
 
-  /** Adds to the addresses what is known of their uplinks. */
-  judge(addresses: readonly UplinkAddress[]): UplinkAddress[] {
-    return addresses.map((address) => ({
-      ...address,
-      quality: this.#monitor.reading(address.uplink).verdict.quality,
-    }));
+  /** How an uplink may be used. */
+  standing(uplink: string): Standing {
+    const quota = this.#quotas?.status(uplink);
+    const quotaUsed = quota?.used === true;
+    const { quality } = this.#monitor.reading(uplink).verdict;
+    return { quality, quotaUsed, off: quotaUsed && quota?.whenUsed === "off" };
   }
 
   onAnswer(answer: ConnectionAnswer): void {
@@ -77,7 +107,13 @@ export class Observer {
       "/paths": () => ({
         uplinks: this.#options
           .uplinks()
-          .map((uplink) => viewUplink(uplink, this.#monitor.reading(uplink.config.name), null)),
+          .map((uplink) =>
+            viewUplink(
+              uplink,
+              this.#monitor.reading(uplink.config.name),
+              this.#quotas?.status(uplink.config.name) ?? null,
+            ),
+          ),
       }),
       "/events": () => ({ events: this.events.since(0) }),
     };
@@ -126,5 +162,7 @@ export class Observer {
 
   stop(): void {
     this.#monitor.stop();
+    void this.#cron?.destroy();
+    this.#quotas?.save(Date.now());
   }
 }

@@ -53,7 +53,14 @@ function firstMomentMs(date: CalendarDate, timeZone: string): number {
 /** How far the zone's clocks are ahead of UTC. */
 function offsetMs(momentMs: number, timeZone: string): number {
   const field = localFields(momentMs, timeZone);
-  const local = Date.UTC(field("year"), field("month") - 1, field("day"), field("hour"), field("minute"), field("second"));
+  const local = Date.UTC(
+    field("year"),
+    field("month") - 1,
+    field("day"),
+    field("hour"),
+    field("minute"),
+    field("second"),
+  );
   return local - Math.floor(momentMs / 1000) * 1000;
 }
 
