@@ -2,10 +2,11 @@ import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { askDaemon } from "@hybrid-access/core/services/admin";
 import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
+import type { QuotaStatus } from "@hybrid-access/hcpe/quota-keeper";
 import type { ConnectionView } from "@hybrid-access/hcpe/views";
 import { expect } from "chai";
 import { ADDRESS, access } from "../lab/hybrid.ts";
-import { Pair } from "../lab/pair.ts";
+import { HCPE_CONFIG, Pair } from "../lab/pair.ts";
 import { connectFrom, StreamServer } from "../lab/stream.ts";
 import { until } from "../lab/until.ts";
 
@@ -18,6 +19,7 @@ interface UplinkView {
   readonly state: string;
   readonly reason: string | null;
   readonly addresses: readonly string[];
+  readonly quota: QuotaStatus | null;
 }
 
 /** A connection whose server sends without end. */
@@ -228,5 +230,40 @@ describe("the HCPE knows its uplinks and connections", function () {
     const download = await startDownload();
     await until(carriedByBoth, { what: "lte carries again", limitMs: NOTICE_MS });
     expect(download.near.destroyed).to.equal(false);
+    // The host's own default route is for its DHCP client to put back.
+    await pair.lab.run("hcpe", ["ip", "route", "add", "default", "via", "10.1.2.1", "dev", "lte", "metric", "20"]);
+  });
+
+  it("takes an uplink out of use when its quota is used up, and still knows that after a restart", async () => {
+    const quota = "{ bytes: 4MB, direction: down, resetDay: 31, timeZone: Europe/Berlin, whenUsed: off }";
+    const config = `${HCPE_CONFIG.replace("cost: 10", `cost: 10, quota: ${quota}`)}
+stateDirectory: ${pair.file("state")}
+`;
+    const restart = async () => {
+      await pair.daemon("hcpe").end("SIGTERM");
+      return await pair.start("hcpe", config);
+    };
+    const daemon = await restart();
+    const download = await startDownload();
+    await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
+    const onlyDsl = async () => {
+      const subflows = (await connections()).connections[0]?.subflows ?? [];
+      return subflows.length === 1 && subflows[0]?.uplink === "dsl";
+    };
+    await until(onlyDsl, { what: "only dsl carries it", limitMs: NOTICE_MS });
+    const used = (await uplink("lte")).quota ?? expect.fail("lte has no quota");
+    expect(used).to.include({ bytes: 4_000_000, used: true, whenUsed: "off" });
+    // It is looked at twice a second: 30 Mbit/s carry 2 MB meanwhile.
+    expect(used.usedBytes).to.be.within(4_000_000, 8_000_000);
+    expect(daemon.log()).to.match(/"percent":80.*\n.*"percent":95.*\n.*quota used up/);
+    const bytes = download.received;
+    await until(() => download.received > bytes + 1_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
+
+    for (const end of [download.near, download.far]) end.destroy();
+    await restart();
+    expect((await uplink("lte")).quota?.usedBytes).to.be.within(used.usedBytes, used.usedBytes + 3_000_000);
+    const next = await startDownload();
+    await until(() => next.received > 1_000_000, { what: "bytes arrive", limitMs: NOTICE_MS });
+    expect(await onlyDsl()).to.equal(true);
   });
 });

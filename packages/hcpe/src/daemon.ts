@@ -9,8 +9,7 @@ import {
   ipAddress,
 } from "@hybrid-access/core/base/ip-address";
 import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
-import { KernelPathControl } from "@hybrid-access/core/engine/kernel/path-control";
-import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
+import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
 import { AggregatePathManager } from "@hybrid-access/core/policy/path-manager/aggregate";
@@ -93,14 +92,14 @@ export class Hcpe implements Daemon {
   }
 
   async start(): Promise<void> {
-    requireCapabilities(probeCapabilities(), ["multipathTcp", "transparent", "pathControl"]);
+    requireCapabilities(ENGINES[this.#config.engine].probe(), ["multipathTcp", "transparent", "pathControl"]);
     await this.#admin.start();
     this.#removeLeftovers();
     this.#setSysctls();
     this.#observer.loadQuotas();
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
-    const control = new ObservedPathControl(new KernelPathControl(), this.#observer.events);
+    const control = new ObservedPathControl(ENGINES[this.#config.engine].openPathControl(), this.#observer.events);
     this.#paths = new PathDriver(new AggregatePathManager(), control, this.#log);
     this.#observer.start(control);
     this.#tellStanding();
@@ -130,6 +129,7 @@ export class Hcpe implements Daemon {
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
     const setup: CarrierSetup = {
+      engine: this.#config.engine,
       relay: {
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
@@ -261,7 +261,7 @@ export class Hcpe implements Daemon {
       workers: this.#config.workers,
       uplinks: uplinks.map(summarize),
       gateways: this.#health.status(),
-      capabilities: probeCapabilities(),
+      capabilities: ENGINES[this.#config.engine].probe(),
       counters: this.#pool?.counters() ?? {},
     };
   }
