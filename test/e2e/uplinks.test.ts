@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { askDaemon } from "@hybrid-access/core/services/admin";
+import { askDaemon, followDaemon } from "@hybrid-access/core/services/admin";
 import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
 import type { QuotaStatus } from "@hybrid-access/hcpe/quota-keeper";
 import type { ConnectionView } from "@hybrid-access/hcpe/views";
@@ -159,6 +159,29 @@ describe("the HCPE knows its uplinks and connections", function () {
     expect(seen.map(({ sequence }) => sequence)).to.deep.equal(seen.map((_, index) => first + index));
     expect(seen.map(({ event }) => event)).to.include.members(["connectionEstablished", "subflowEstablished"]);
     expect(await events()).to.deep.include.members(seen);
+  });
+
+  it("lets eight follow at once, and ends a follower whose reader has gone", async () => {
+    const command = pair.commandOf("hcpe", "events", "--follow", "--config", pair.file("hcpe.yaml")).join(" ");
+    let ended = false;
+    const first = pair.lab.run("hcpe", ["sh", "-c", `${command} | head -n 1`]).finally(() => {
+      ended = true;
+    });
+    await until(
+      async () => {
+        await runConnection();
+        return ended;
+      },
+      { what: "the follower ends", limitMs: NOTICE_MS },
+    );
+    expect(await first).to.match(/^\d+ {2}2\d{3}-.*\n$/);
+
+    const stop = new AbortController();
+    const streams = Array.from({ length: 9 }, () => followDaemon(socket(), "/events/follow", stop.signal).next());
+    const refused = await Promise.race(streams).catch(({ message }: Error) => message);
+    expect(refused).to.equal("the daemon refused: 8 others follow already");
+    stop.abort();
+    await Promise.allSettled(streams);
   });
 
   it("finds an uplink that its provider throttles, uses it only as backup, and tries it again", async () => {

@@ -149,8 +149,7 @@ export class Observer {
 
   #follow(send: (item: object) => void): () => void {
     if (this.#followers === MOST_FOLLOWERS) {
-      send({ error: `${MOST_FOLLOWERS} others follow already` });
-      return () => {};
+      throw new AccessError("TOO_MANY_FOLLOWERS", "peer", `${MOST_FOLLOWERS} others follow already`);
     }
     this.#followers += 1;
     const unfollow = this.events.follow(send);

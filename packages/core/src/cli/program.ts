@@ -106,7 +106,10 @@ async function ask(
     process.stdout.write(json ? `${JSON.stringify(answer)}\n` : question.render(answer));
     return;
   }
-  for await (const item of followDaemon(socket, question.follow.path)) {
+  const stop = new AbortController();
+  // Whoever read the output has gone (`| head`).
+  process.stdout.once("error", () => stop.abort());
+  for await (const item of followDaemon(socket, question.follow.path, stop.signal)) {
     process.stdout.write(json ? `${JSON.stringify(item)}\n` : question.follow.render(item));
   }
 }

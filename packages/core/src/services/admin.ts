@@ -5,7 +5,6 @@ import { chmodSync, existsSync, mkdirSync, unlinkSync } from "node:fs";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { dirname } from "node:path";
-import { createInterface } from "node:readline";
 import { AccessError, describeError } from "../base/error.ts";
 
 /** Version of every answer's shape; it changes when a field changes its meaning or goes. */
@@ -14,7 +13,10 @@ export const ADMIN_API_VERSION = 1;
 /** A path such as "/status" and what it answers: an object, or a promise of one. A bad query throws an AccessError. */
 export type AdminRoutes = Readonly<Record<string, (query: URLSearchParams) => unknown>>;
 
-/** A path whose answer goes on until the asker leaves, one JSON object a line. Gives what ends it. */
+/**
+ * A path whose answer goes on until the asker leaves, one JSON object a line. Gives what ends it. Throws an AccessError
+ * when it cannot be begun.
+ */
 export type AdminStreams = Readonly<
   Record<string, (query: URLSearchParams, send: (item: object) => void) => () => void>
 >;
@@ -81,18 +83,27 @@ async function resultOf(
     return [200, (await route(query)) as object];
   } catch (error) {
     // A daemon must not end because of a question.
-    return [error instanceof AccessError && error.fault === "peer" ? 400 : 500, { error: describeError(error) }];
+    return [errorStatus(error), { error: describeError(error) }];
   }
 }
 
 function answerWithoutEnd(stream: AdminStreams[string], query: URLSearchParams, answer: ServerResponse): void {
-  answer.writeHead(200, { "content-type": "application/jsonl" });
-  answer.flushHeaders();
-  const end = stream(query, (item) => {
-    if (answer.writableLength > STREAM_LIMIT_BYTES) answer.destroy();
-    else answer.write(`${JSON.stringify(item)}\n`);
-  });
-  answer.once("close", end);
+  answer.setHeader("content-type", "application/jsonl");
+  try {
+    const end = stream(query, (item) => {
+      if (answer.writableLength > STREAM_LIMIT_BYTES) answer.destroy();
+      else answer.write(`${JSON.stringify(item)}\n`);
+    });
+    answer.once("close", end);
+    answer.flushHeaders();
+  } catch (error) {
+    answer.statusCode = errorStatus(error);
+    answer.end(JSON.stringify({ apiVersion: ADMIN_API_VERSION, error: describeError(error) }));
+  }
+}
+
+function errorStatus(error: unknown): number {
+  return error instanceof AccessError && error.fault === "peer" ? 400 : 500;
 }
 
 async function isServed(socket: string): Promise<boolean> {
@@ -114,29 +125,45 @@ export async function askDaemon(socket: string, path: string): Promise<unknown> 
   asked.end();
   try {
     const [answer] = (await once(asked, "response")) as [IncomingMessage];
-    let body = "";
-    for await (const chunk of answer) body += String(chunk);
-    const parsed = JSON.parse(body) as { error?: string };
-    if (answer.statusCode === 200) return parsed;
-    throw new AccessError("REFUSED", "peer", `the daemon refused: ${parsed.error}`);
+    const body = await textOf(answer);
+    if (answer.statusCode === 200) return JSON.parse(body);
+    throw refused(body);
   } catch (error) {
     if (error instanceof AccessError) throw error;
     throw notRunning(socket, error);
   }
 }
 
-/** Gives every line of a stream of the daemon, parsed, until the daemon ends. Throws like {@link askDaemon}. */
-export async function* followDaemon(socket: string, path: string): AsyncGenerator<object> {
-  const asked = request({ socketPath: socket, path });
+/** Gives every object of a stream of the daemon, until `signal` ends it. Throws like {@link askDaemon}. */
+export async function* followDaemon(socket: string, path: string, signal: AbortSignal): AsyncGenerator<object> {
+  const asked = request({ socketPath: socket, path, signal });
   asked.end();
-  let answer: IncomingMessage;
   try {
-    [answer] = (await once(asked, "response")) as [IncomingMessage];
+    const [answer] = (await once(asked, "response")) as [IncomingMessage];
+    if (answer.statusCode !== 200) throw refused(await textOf(answer));
+    let rest = "";
+    for await (const chunk of answer) {
+      const lines = `${rest}${String(chunk)}`.split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) yield JSON.parse(line) as object;
+    }
   } catch (error) {
-    throw notRunning(socket, error);
+    if (signal.aborted) return;
+    throw error instanceof AccessError ? error : notRunning(socket, error);
+  } finally {
+    asked.destroy();
   }
-  if (answer.statusCode !== 200) throw new AccessError("REFUSED", "peer", `the daemon has no ${path}`);
-  for await (const line of createInterface({ input: answer })) yield JSON.parse(line) as object;
+}
+
+async function textOf(answer: IncomingMessage): Promise<string> {
+  let body = "";
+  for await (const chunk of answer) body += String(chunk);
+  return body;
+}
+
+function refused(body: string): AccessError {
+  const { error } = JSON.parse(body) as { error?: string };
+  return new AccessError("REFUSED", "peer", `the daemon refused: ${error}`);
 }
 
 function notRunning(socket: string, cause: unknown): AccessError {
