@@ -16,6 +16,10 @@ function formatRate(bitsPerSecond: number): string {
   return `${(bitsPerSecond / 1_000_000).toFixed(1)} Mbit/s`;
 }
 
+function formatPercent(percent: number | null): string {
+  return percent === null ? "-" : `${percent} %`;
+}
+
 export function renderConnections(answer: object): string {
   const { total, connections } = answer as { total: number; connections: readonly ConnectionView[] };
   const lines = connections.flatMap((connection) => [renderConnection(connection), ...renderSubflows(connection)]);
@@ -57,7 +61,8 @@ interface UplinkLine {
   readonly reason: string | null;
   readonly addresses: readonly string[];
   readonly rttMs: number | null;
-  readonly lossPercent: number | null;
+  readonly lostPercent: number | null;
+  readonly outOfOrderPercent: number | null;
   readonly downBitsPerSecond: number;
   readonly upBitsPerSecond: number;
   readonly receivedBytes: number;
@@ -72,7 +77,8 @@ export function renderPaths(answer: object): string {
     uplink: uplink.name,
     state: uplink.state,
     rtt: uplink.rttMs === null ? "-" : `${uplink.rttMs} ms`,
-    loss: uplink.lossPercent === null ? "-" : `${uplink.lossPercent} %`,
+    lost: formatPercent(uplink.lostPercent),
+    "out of order": formatPercent(uplink.outOfOrderPercent),
     down: formatRate(uplink.downBitsPerSecond),
     up: formatRate(uplink.upBitsPerSecond),
     received: formatBytes(uplink.receivedBytes),

@@ -4,6 +4,7 @@ import type {
   ConnectionDiagnostics,
   SubflowDiagnostics,
 } from "@hybrid-access/core/platform/netlink/socket-diagnostics";
+import type { DirectionSample } from "@hybrid-access/core/policy/uplink-quality";
 import type { CarriedConnection } from "./connection-list.ts";
 import { formatToken } from "./observed-path-control.ts";
 import type { EndedSubflows } from "./traffic-meter.ts";
@@ -132,8 +133,6 @@ const STATE_REASONS: Readonly<Record<UplinkState, string | null>> = {
 export function viewUplink({ config, state, paths }: Uplink, reading: UplinkReading, quota: object | null): object {
   const degraded = state === "up" && reading.verdict.quality === "degraded";
   const sample = reading.traffic?.sample;
-  const segments = (sample?.down.segments ?? 0) + (sample?.up.segments ?? 0);
-  const troubled = (sample?.down.troubledSegments ?? 0) + (sample?.up.troubledSegments ?? 0);
   return {
     name: config.name,
     interface: config.interface,
@@ -142,7 +141,8 @@ export function viewUplink({ config, state, paths }: Uplink, reading: UplinkRead
     reason: degraded ? (reading.verdict.reason ?? null) : STATE_REASONS[state],
     addresses: paths.map(({ address }) => formatIpAddress(address)),
     rttMs: reading.rttMs === undefined ? null : Math.round(10 * reading.rttMs) / 10,
-    lossPercent: segments === 0 ? null : Math.round((1000 * troubled) / segments) / 10,
+    lostPercent: percentOf(sample?.up),
+    outOfOrderPercent: percentOf(sample?.down),
     downBitsPerSecond: reading.interface?.downBitsPerSecond ?? 0,
     upBitsPerSecond: reading.interface?.upBitsPerSecond ?? 0,
     receivedBytes: reading.interface?.receivedBytes ?? 0,
@@ -150,4 +150,10 @@ export function viewUplink({ config, state, paths }: Uplink, reading: UplinkRead
     subflows: reading.traffic?.subflows ?? 0,
     quota,
   };
+}
+
+/** Segments in trouble; null when none flowed. */
+function percentOf(direction: DirectionSample | undefined): number | null {
+  if (direction === undefined || direction.segments === 0) return null;
+  return Math.round((1000 * direction.troubledSegments) / direction.segments) / 10;
 }

@@ -13,7 +13,7 @@ export interface DirectionSample {
   readonly bytes: number;
   /** Segments with payload. */
   readonly segments: number;
-  /** Of these: sent again, or arrived before an earlier one. */
+  /** Of these: sent again (up); arrived before an earlier one, as all do that follow a lost one (down). */
   readonly troubledSegments: number;
   /** Round-trip time of the subflows that carried it; undefined when none did. */
   readonly rttMs: number | undefined;
@@ -47,10 +47,9 @@ const CLEAR_MS = 3000;
 const LOADED_SHARE = 0.5;
 const RATE_MEMORY_MS = 1000;
 const PEAK_HALF_LIFE_MS = 600_000;
-const LOSS_MEMORY_MS = 3000;
-const LOSS_LIMIT = 0.05;
+const TROUBLE_MEMORY_MS = 3000;
 /** Fewer segments say nothing about loss. */
-const LOSS_SEGMENTS = 30;
+const TROUBLE_SEGMENTS = 30;
 const RTT_FACTOR = 3;
 const RTT_MARGIN_MS = 100;
 /** A receiver that gets fewer in a sample measures its sender's pauses, not the path. */
@@ -59,8 +58,8 @@ const RTT_HALF_LIFE_MS = 600_000;
 const TIMEOUTS_LIMIT = 2;
 
 export class UplinkQuality {
-  readonly #down = new Direction();
-  readonly #up = new Direction();
+  readonly #down = new Direction(0.1, "arrive out of order");
+  readonly #up = new Direction(0.05, "are lost");
   #badSinceMs: number | undefined;
   #lastBadMs = Number.NEGATIVE_INFINITY;
   #degradedSinceMs: number | undefined;
@@ -114,18 +113,26 @@ export class UplinkQuality {
 
 /** One direction's recent past. */
 class Direction {
+  readonly #troubleLimit: number;
+  readonly #trouble: string;
   #rate = 0;
   #peak = 0;
   #segments = 0;
   #troubled = 0;
   #leastRttMs = Number.POSITIVE_INFINITY;
 
+  /** `troubleLimit` is the share of segments that may be in trouble, which `trouble` names. */
+  constructor(troubleLimit: number, trouble: string) {
+    this.#troubleLimit = troubleLimit;
+    this.#trouble = trouble;
+  }
+
   add({ bytes, segments, troubledSegments, rttMs }: DirectionSample, durationMs: number): void {
     const weight = 1 - Math.exp(-durationMs / RATE_MEMORY_MS);
     this.#rate += weight * ((8000 * bytes) / durationMs - this.#rate);
     this.#peak = Math.max(this.#rate, this.#peak * 0.5 ** (durationMs / PEAK_HALF_LIFE_MS));
     // What a full link lost is forgotten: it would hide, for long, how the few segments after it fare.
-    const kept = this.isLoaded ? 0 : Math.exp(-durationMs / LOSS_MEMORY_MS);
+    const kept = this.isLoaded ? 0 : Math.exp(-durationMs / TROUBLE_MEMORY_MS);
     this.#segments = kept * this.#segments + segments;
     this.#troubled = kept * this.#troubled + troubledSegments;
     this.#leastRttMs *= 2 ** (durationMs / RTT_HALF_LIFE_MS);
@@ -138,11 +145,12 @@ class Direction {
 
   problem({ segments, rttMs }: DirectionSample): string | undefined {
     if (segments === 0) return undefined;
-    const loss = this.#troubled / this.#segments;
-    if (this.#segments >= LOSS_SEGMENTS && loss > LOSS_LIMIT)
-      return `loses ${Math.round(100 * loss)} % of the segments`;
+    const share = this.#troubled / this.#segments;
+    if (this.#segments >= TROUBLE_SEGMENTS && share > this.#troubleLimit) {
+      return `${Math.round(100 * share)} % of the segments ${this.#trouble}`;
+    }
     const limitMs = Math.max(RTT_FACTOR * this.#leastRttMs, this.#leastRttMs + RTT_MARGIN_MS);
     if (rttMs === undefined || segments < RTT_SEGMENTS || rttMs <= limitMs) return undefined;
-    return `takes ${Math.round(rttMs)} ms instead of ${Math.round(this.#leastRttMs)} ms`;
+    return `a round trip takes ${Math.round(rttMs)} ms instead of ${Math.round(this.#leastRttMs)} ms`;
   }
 }
