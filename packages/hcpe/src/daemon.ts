@@ -1,13 +1,7 @@
 /** The HCPE's control plane: uplinks, gateways, subflow policy, interception, workers. */
 import { dirname } from "node:path";
-import { AccessError } from "@hybrid-access/core/base/error";
-import {
-  type Endpoint,
-  familyOf,
-  formatIpAddress,
-  type IpAddress,
-  ipAddress,
-} from "@hybrid-access/core/base/ip-address";
+import { AccessError, describeError } from "@hybrid-access/core/base/error";
+import { type Endpoint, formatIpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
@@ -17,16 +11,18 @@ import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
+import { probeHost } from "@hybrid-access/core/services/host/probe";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
-import type { CarrierMessage, CarrierSetup, GatewayReport, UplinkSource } from "./carrier.ts";
+import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setup.ts";
 import type { HcpeConfig } from "./config.ts";
-import type { ConnectionAnswer } from "./connection-list.ts";
 import { GatewayHealth } from "./gateway-health.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
 import { ObservedPathControl } from "./observed-path-control.ts";
 import { Observer } from "./observer.ts";
 import { PathDriver } from "./path-driver.ts";
+import type { UplinkSource } from "./uplink-choice.ts";
+import { UplinkHealth } from "./uplink-health.ts";
 import { judgeAddresses, rankUplinks } from "./uplink-standing.ts";
 import {
   AddressIds,
@@ -40,9 +36,12 @@ import {
 
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
-const DRAIN_CHECK_MS = 100;
+const LOST_WITHOUT_PATH_CONTROL =
+  "every connection stays on the uplink it began on: no rates added up, no change of uplink while it lasts";
 /** Notifications come in bursts: what follows the first within this time is looked at together. */
 const UPLINK_SETTLE_MS = 20;
+/** When the kernel's state could not be read. */
+const UPLINK_RETRY_MS = 1000;
 
 export class Hcpe implements Daemon {
   readonly #log: Logger;
@@ -54,11 +53,15 @@ export class Hcpe implements Daemon {
   readonly #addressIds = new AddressIds();
   readonly #knownGateways = new Map();
   readonly #gatewayStates: SharedArrayBuffer;
-  readonly #health: GatewayHealth;
+  readonly #uplinkStates: SharedArrayBuffer;
+  readonly #gatewayHealth: GatewayHealth;
+  readonly #uplinkHealth: UplinkHealth;
   readonly #observer: Observer;
+  readonly #host = probeHost();
   readonly #startedAt = Date.now();
   #config: HcpeConfig;
   #uplinks: readonly Uplink[] = [];
+  #refusals: readonly string[] = [];
   #paths: PathDriver | undefined;
   #pool: WorkerPool | undefined;
   #routeWatch: { close(): void } | undefined;
@@ -66,6 +69,8 @@ export class Hcpe implements Daemon {
   /** When the kernel said that something changed; undefined once that has been looked at. */
   #noticedMs: number | undefined;
   #port: { readonly port: number; release(): void } | undefined;
+  /** The admin socket is ours, and so is everything on the host that carries this daemon's name. */
+  #owner = false;
   #ready = false;
 
   constructor(config: HcpeConfig, loadConfig: () => HcpeConfig, log: Logger) {
@@ -78,6 +83,7 @@ export class Hcpe implements Daemon {
       uplinks: () => this.#uplinks,
       pool: () => this.#pool,
       config: () => this.#config,
+      silentFamilies: (uplink) => this.#uplinkHealth.silentFamilies(uplink),
       onStanding: () => this.#tellStanding(),
     });
     this.#admin = new AdminServer(
@@ -88,20 +94,36 @@ export class Hcpe implements Daemon {
     this.#sysctls = new OwnedSysctls(`${dirname(config.admin.socket)}/hcpe-host-state.json`);
     this.#routing = new UplinkRouting(this.#routes, config.uplinks);
     this.#gatewayStates = GatewayHealth.createMemory(config.gateways.length);
-    this.#health = new GatewayHealth(config.gateways, this.#gatewayStates, (peer) => this.#sourceFor(peer), log);
+    this.#uplinkStates = UplinkHealth.createMemory(config.uplinks.length);
+    this.#uplinkHealth = new UplinkHealth(this.#uplinkStates, config.gateways, log);
+    this.#gatewayHealth = new GatewayHealth(
+      config.gateways,
+      this.#gatewayStates,
+      (peer) => this.#uplinkHealth.sourcesFor(peer),
+      log,
+    );
   }
 
   async start(): Promise<void> {
-    requireCapabilities(ENGINES[this.#config.engine].probe(), ["multipathTcp", "transparent", "pathControl"]);
+    const { probe, openPathControl } = ENGINES[this.#config.engine];
+    const capabilities = probe();
+    requireCapabilities({ ...capabilities, ...this.#host }, ["multipathTcp", "transparent", "nftablesTproxy"]);
+    if (!capabilities.pathControl.available) {
+      this.#log.warn({ reason: capabilities.pathControl.reason, lost: LOST_WITHOUT_PATH_CONTROL }, "no path control");
+    }
     await this.#admin.start();
+    this.#owner = true;
     this.#removeLeftovers();
     this.#setSysctls();
     this.#observer.loadQuotas();
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
-    const control = new ObservedPathControl(ENGINES[this.#config.engine].openPathControl(), this.#observer.events);
-    this.#paths = new PathDriver(new AggregatePathManager(), control, this.#log);
-    this.#observer.start(control);
+    if (capabilities.pathControl.available) {
+      const control = new ObservedPathControl(openPathControl(), this.#observer.events);
+      this.#paths = new PathDriver(new AggregatePathManager(), control, this.#log);
+      this.#observer.pathControl = control;
+    }
+    this.#observer.start();
     this.#tellStanding();
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
@@ -118,7 +140,9 @@ export class Hcpe implements Daemon {
 
   #setSysctls(): void {
     // The policy decides about subflows, not the kernel's own path manager.
-    this.#sysctls.set("net.mptcp.pm_type", () => "1");
+    if (!this.#sysctls.set("net.mptcp.pm_type", () => "1")) {
+      this.#sysctls.set("net.mptcp.path_manager", () => "userspace");
+    }
     // One lossy handshake must not turn the whole host to plain TCP for an hour: this daemon judges by gateway.
     this.#sysctls.set("net.mptcp.blackhole_timeout", () => "0");
     this.#sysctls.set("net.ipv4.tcp_fastopen", (current) => String(Number(current) | 1));
@@ -140,6 +164,7 @@ export class Hcpe implements Daemon {
       listen: [ipAddress("127.0.0.1"), ipAddress("::1")].map((address): Endpoint => ({ address, port })),
       gateways,
       gatewayStates: this.#gatewayStates,
+      uplinkStates: this.#uplinkStates,
       uplinks: this.#sources(),
       gatewayMs: timeouts.gateway,
       replyMs: timeouts.reply,
@@ -148,18 +173,18 @@ export class Hcpe implements Daemon {
       entry: new URL("./worker.js", import.meta.url),
       workers,
       setup,
-      onReport: (report) => this.#onReport(report as GatewayReport | ConnectionAnswer),
+      onReport: (report) => this.#onReport(report as CarrierReport),
       onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
     });
     await this.#pool.start();
   }
 
-  #onReport(report: GatewayReport | ConnectionAnswer): void {
+  #onReport(report: CarrierReport): void {
     if (report.type === "connections") return this.#observer.onAnswer(report);
-    const { type, gateway, reason } = report;
-    this.#observer.events.add(type, { gateway, reason });
-    if (type === "gatewayDown") this.#health.onDown(gateway, reason);
-    else this.#health.onRefused(gateway, reason);
+    this.#observer.noteReport(report);
+    if (report.type === "uplinkSilent") this.#uplinkHealth.onSilent(report);
+    else if (report.type === "gatewayDown") this.#gatewayHealth.onDown(report.gateway, report.reason);
+    else this.#gatewayHealth.onDoubtful(report.gateway, report.reason);
   }
 
   #interception(): InterceptionOptions {
@@ -173,19 +198,28 @@ export class Hcpe implements Daemon {
     };
   }
 
-  #onRouteChange(): void {
+  #onRouteChange(delayMs = UPLINK_SETTLE_MS): void {
     this.#noticedMs ??= performance.now();
     this.#settleTimer ??= setTimeout(() => {
       this.#settleTimer = undefined;
-      this.#refreshUplinks();
-    }, UPLINK_SETTLE_MS);
+      try {
+        this.#refreshUplinks();
+      } catch (error) {
+        this.#log.error({ error, detail: describeError(error) }, "uplinks could not be looked at, trying again");
+        this.#onRouteChange(UPLINK_RETRY_MS);
+      }
+    }, delayMs);
   }
 
   /** Looks at the kernel, mends the daemon's own routing, and tells the policy and the workers what changed. */
   #refreshUplinks(): void {
     const kernel = readKernelState(this.#routes);
-    const uplinks = judgeUplinks(this.#config.uplinks, kernel, this.#knownGateways);
-    this.#routing.apply(uplinks, kernel);
+    const judged = judgeUplinks(this.#config.uplinks, kernel, this.#knownGateways);
+    const { uplinks, refusals } = this.#routing.apply(judged, kernel);
+    for (const reason of refusals.filter((refusal) => !this.#refusals.includes(refusal))) {
+      this.#log.error({ reason }, "the kernel refused a route or rule, this path is not used");
+    }
+    this.#refusals = refusals;
     const changed = describeUplinks(uplinks) !== describeUplinks(this.#uplinks);
     this.#uplinks = uplinks;
     const noticedMs = this.#noticedMs;
@@ -199,18 +233,15 @@ export class Hcpe implements Daemon {
 
   /** Tells the policy and the workers which uplinks they may use, and which only when no other works. */
   #tellStanding(): void {
+    const sources = this.#sources();
+    this.#uplinkHealth.setSources(sources);
+    this.#pool?.broadcast({ type: "uplinks", uplinks: sources } satisfies CarrierMessage);
     const standingOf = (uplink: string) => this.#observer.standing(uplink);
-    this.#pool?.broadcast({ type: "uplinks", uplinks: this.#sources() } satisfies CarrierMessage);
     this.#paths?.setUplinks(judgeAddresses(uplinkAddresses(this.#uplinks, this.#addressIds), standingOf));
   }
 
   #sources(): UplinkSource[] {
     return uplinkSources(rankUplinks(this.#uplinks, (uplink) => this.#observer.standing(uplink)));
-  }
-
-  #sourceFor(peer: IpAddress): IpAddress | undefined {
-    const family = familyOf(peer);
-    return this.#sources().find((source) => source[family] !== undefined)?.[family];
   }
 
   async reload(): Promise<void> {
@@ -227,17 +258,18 @@ export class Hcpe implements Daemon {
     this.#ready = false;
     stopIntercepting(this.#interception());
     this.#pool?.closeListeners();
-    while ((this.#pool?.counters().connectionsActive ?? 0) > 0) {
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));
-    }
+    await this.#pool?.idle();
   }
 
   async stop(): Promise<void> {
     this.#ready = false;
+    // Another daemon's table, routes and sysctls have the same names.
+    if (!this.#owner) return this.#routes.close();
     removeInterception();
     clearTimeout(this.#settleTimer);
     this.#routeWatch?.close();
-    this.#health.stop();
+    this.#gatewayHealth.stop();
+    this.#uplinkHealth.stop();
     this.#observer.stop();
     await this.#pool?.stop();
     this.#port?.release();
@@ -249,19 +281,19 @@ export class Hcpe implements Daemon {
   }
 
   status(): object {
-    // Only looked at: what has changed is for refreshUplinks to notice and to tell the policy and the workers.
-    const uplinks = this.#ready
-      ? judgeUplinks(this.#config.uplinks, readKernelState(this.#routes), this.#knownGateways)
-      : this.#uplinks;
+    const links = this.#ready ? this.#routes.links() : [];
     return {
       ready: this.#ready,
       engine: this.#config.engine,
       policy: this.#config.policy,
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
-      uplinks: uplinks.map(summarize),
-      gateways: this.#health.status(),
-      capabilities: ENGINES[this.#config.engine].probe(),
+      uplinks: this.#uplinks.map((uplink, index) => ({
+        ...summarize({ ...uplink, ...links.find((link) => link.index === uplink.interfaceIndex) }),
+        silent: this.#uplinkHealth.silentFamilies(index),
+      })),
+      gateways: this.#gatewayHealth.status(),
+      capabilities: { ...ENGINES[this.#config.engine].probe(), ...this.#host },
       counters: this.#pool?.counters() ?? {},
     };
   }

@@ -1,12 +1,14 @@
 /** What the daemon knows of its uplinks and connections, and shows: the part of the control plane behind the admin paths. */
 import { join } from "node:path";
 import { AccessError } from "@hybrid-access/core/base/error";
+import { formatEndpoint } from "@hybrid-access/core/base/ip-address";
 import type { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import type { RouteClient } from "@hybrid-access/core/platform/netlink/route";
 import type { QualityVerdict } from "@hybrid-access/core/policy/uplink-quality";
 import type { AdminRoutes, AdminStreams } from "@hybrid-access/core/services/admin";
 import type { Logger } from "@hybrid-access/core/services/log";
 import { type ScheduledTask, schedule } from "node-cron";
+import type { GatewayReport, UplinkReport } from "./carrier-setup.ts";
 import type { HcpeConfig } from "./config.ts";
 import { type ConnectionAnswer, ConnectionList } from "./connection-list.ts";
 import { EventLog } from "./event-log.ts";
@@ -30,6 +32,8 @@ export interface ObserverOptions {
   readonly uplinks: () => readonly Uplink[];
   readonly pool: () => WorkerPool | undefined;
   readonly config: () => HcpeConfig;
+  /** The families over which an uplink, by its place, passes nothing. */
+  readonly silentFamilies: (uplink: number) => readonly string[];
   /** How uplinks may be used has changed: {@link Observer.standing} says how. */
   readonly onStanding: () => void;
 }
@@ -39,7 +43,8 @@ export class Observer {
   readonly #options: ObserverOptions;
   readonly #monitor: UplinkMonitor;
   readonly #list = new ConnectionList();
-  #control: ObservedPathControl | undefined;
+  /** Where this host has path control. */
+  pathControl: ObservedPathControl | undefined;
   #quotas: QuotaKeeper | undefined;
   #cron: ScheduledTask | undefined;
   #followers = 0;
@@ -73,8 +78,7 @@ export class Observer {
   }
 
   /** Begins to watch uplinks and connections. */
-  start(control: ObservedPathControl): void {
-    this.#control = control;
+  start(): void {
     this.#monitor.start();
   }
 
@@ -97,6 +101,16 @@ export class Observer {
     return { quality, quotaUsed, off: quotaUsed && quota?.whenUsed === "off" };
   }
 
+  /** What a worker says of a gateway or an uplink. */
+  noteReport(report: GatewayReport | UplinkReport): void {
+    if (report.type !== "uplinkSilent") {
+      this.events.add(report.type, { gateway: report.gateway, reason: report.reason });
+      return;
+    }
+    const { uplink, witness } = report;
+    this.events.add(report.type, { uplink: uplink.name, reached: formatEndpoint(witness) });
+  }
+
   onAnswer(answer: ConnectionAnswer): void {
     this.#list.onAnswer(answer);
   }
@@ -105,15 +119,13 @@ export class Observer {
     return {
       "/connections": (query) => this.#connections(query),
       "/paths": () => ({
-        uplinks: this.#options
-          .uplinks()
-          .map((uplink) =>
-            viewUplink(
-              uplink,
-              this.#monitor.reading(uplink.config.name),
-              this.#quotas?.status(uplink.config.name) ?? null,
-            ),
-          ),
+        uplinks: this.#options.uplinks().map((uplink, index) =>
+          viewUplink(uplink, {
+            ...this.#monitor.reading(uplink.config.name),
+            quota: this.#quotas?.status(uplink.config.name) ?? null,
+            silent: this.#options.silentFamilies(index),
+          }),
+        ),
       }),
       "/events": () => ({ events: this.events.since(0) }),
     };
@@ -132,7 +144,7 @@ export class Observer {
     const { workers, policy } = this.#options.config();
     const carried = pool === undefined ? [] : await this.#list.ask(pool, workers, limit);
     const { connections, subflows } = this.#monitor.snapshot();
-    this.#control?.forgetAllBut(new Set(connections.map(({ token }) => token)));
+    this.pathControl?.forgetAllBut(new Set(connections.map(({ token }) => token)));
     return {
       total: Math.max(carried.length, pool?.counters().connectionsActive ?? 0),
       connections: viewConnections({
@@ -142,7 +154,7 @@ export class Observer {
         policy,
         uplinkOf: (subflow) => this.#monitor.uplinkOf(subflow),
         ended: (token) => this.#monitor.ended(token),
-        ageSeconds: (token) => this.#control?.ageSeconds(token),
+        ageSeconds: (token) => this.pathControl?.ageSeconds(token),
       }),
     };
   }

@@ -7,6 +7,7 @@ import type {
 import type { DirectionSample } from "@hybrid-access/core/policy/uplink-quality";
 import type { CarriedConnection } from "./connection-list.ts";
 import { formatToken } from "./observed-path-control.ts";
+import type { QuotaStatus } from "./quota-keeper.ts";
 import type { EndedSubflows } from "./traffic-meter.ts";
 import type { UplinkReading } from "./uplink-monitor.ts";
 import type { Uplink, UplinkState } from "./uplinks.ts";
@@ -120,6 +121,7 @@ function viewSubflow(subflow: SubflowDiagnostics, uplinkOf: ConnectionSources["u
   };
 }
 
+const NOTHING_PASSES = "other uplinks reach what it does not";
 const STATE_REASONS: Readonly<Record<UplinkState, string | null>> = {
   absent: "there is no such interface",
   down: "the interface is switched off",
@@ -129,8 +131,15 @@ const STATE_REASONS: Readonly<Record<UplinkState, string | null>> = {
   up: null,
 };
 
-/** One uplink. `quota` is shown as it is. */
-export function viewUplink({ config, state, paths }: Uplink, reading: UplinkReading, quota: object | null): object {
+/** What is shown of an uplink besides its state. */
+export interface UplinkDetails extends UplinkReading {
+  readonly quota: QuotaStatus | null;
+  /** Families over which nothing comes back. */
+  readonly silent: readonly string[];
+}
+
+export function viewUplink({ config, state, paths }: Uplink, reading: UplinkDetails): object {
+  const { quota, silent } = reading;
   const degraded = state === "up" && reading.verdict.quality === "degraded";
   const sample = reading.traffic?.sample;
   return {
@@ -138,7 +147,8 @@ export function viewUplink({ config, state, paths }: Uplink, reading: UplinkRead
     interface: config.interface,
     cost: config.cost,
     state: degraded ? "degraded" : state,
-    reason: degraded ? (reading.verdict.reason ?? null) : STATE_REASONS[state],
+    reason: degraded ? (reading.verdict.reason ?? null) : silent.length > 0 ? NOTHING_PASSES : STATE_REASONS[state],
+    silent,
     addresses: paths.map(({ address }) => formatIpAddress(address)),
     rttMs: reading.rttMs === undefined ? null : Math.round(10 * reading.rttMs) / 10,
     lostPercent: percentOf(sample?.up),

@@ -1,9 +1,8 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import type { ConnectionDiagnostics } from "@hybrid-access/core/platform/netlink/socket-diagnostics";
 import { formatBytes, renderConnections, renderPaths } from "@hybrid-access/hcpe/render";
-import type { UplinkReading } from "@hybrid-access/hcpe/uplink-monitor";
 import type { Uplink } from "@hybrid-access/hcpe/uplinks";
-import { viewConnections, viewUplink } from "@hybrid-access/hcpe/views";
+import { type UplinkDetails, viewConnections, viewUplink } from "@hybrid-access/hcpe/views";
 import { expect } from "chai";
 
 const CLIENT = { address: ipAddress("192.168.1.2"), port: 4711 };
@@ -67,7 +66,9 @@ describe("what the HCPE shows", () => {
   });
 
   it("gives the reason for every state of an uplink but up", () => {
-    const reading: UplinkReading = {
+    const details: UplinkDetails = {
+      quota: null,
+      silent: [],
       verdict: { quality: "degraded", reason: "nothing comes back" },
       interface: undefined,
       traffic: undefined,
@@ -76,7 +77,7 @@ describe("what the HCPE shows", () => {
     const shown = (["absent", "down", "no carrier", "no address", "no route", "up"] as const).map((state) => {
       const config = { name: "lte", interface: "wwan0", cost: 1 };
       const uplink: Uplink = { config, state, interfaceIndex: 1, receivedBytes: 0, sentBytes: 0, paths: [] };
-      return viewUplink(uplink, reading, null) as { state: string; reason: string };
+      return viewUplink(uplink, details) as { state: string; reason: string };
     });
     expect(shown.map(({ state }) => state)).to.deep.equal([
       "absent",
