@@ -53,7 +53,7 @@ describe("the configuration of a quota", () => {
       ].join("\n"),
     );
     expect(load("{ resetDay: 1 }")).to.equal(
-      "hcpe.yaml:3:43: uplinks[0].quota: bytes is missing: a size such as 500MB, 50GB or 1TB",
+      "hcpe.yaml:3:43: uplinks[0].quota.bytes: missing, expected a size such as 500MB, 50GB or 1TB",
     );
   });
 });

@@ -64,7 +64,7 @@ export class NetlinkClient {
           answers.push(answer);
           continue;
         }
-        const errno = -new DataView(answer.body.buffer).getInt32(0, true);
+        const errno = -new DataView(answer.body.buffer, answer.body.byteOffset).getInt32(0, true);
         if (errno !== 0) throw new SystemError(errno, action);
         return answers;
       }
