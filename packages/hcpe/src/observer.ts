@@ -1,6 +1,6 @@
 /** What the daemon knows of its uplinks and connections, and shows: the part of the control plane behind the admin paths. */
 import { join } from "node:path";
-import { AccessError } from "@hybrid-access/core/base/error";
+import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { formatEndpoint } from "@hybrid-access/core/base/ip-address";
 import type { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import type { RouteClient } from "@hybrid-access/core/platform/netlink/route";
@@ -56,6 +56,7 @@ export class Observer {
       uplinks: options.uplinks,
       connections: () => options.pool()?.counters().connectionsActive ?? 0,
       onVerdict: (uplink, verdict) => this.#onVerdict(uplink, verdict),
+      onFailure: (error) => options.log.error({ error, detail: describeError(error) }, "uplinks could not be watched"),
       onTraffic: (links) => this.#quotas?.count(links, Date.now()),
     });
   }

@@ -41,6 +41,8 @@ export interface UplinkMonitorOptions {
   readonly uplinks: () => readonly Uplink[];
   readonly connections: () => number;
   readonly onVerdict: (uplink: string, verdict: QualityVerdict) => void;
+  /** The kernel did not answer; the next look comes all the same. */
+  readonly onFailure: (error: unknown) => void;
   /** After every look. */
   readonly onTraffic: (links: readonly LinkState[]) => void;
 }
@@ -54,6 +56,7 @@ export class UplinkMonitor {
   #traffic: ReadonlyMap<string, UplinkTraffic> = new Map();
   #interfaces = new Map<string, InterfaceTraffic>();
   #lastMs = 0;
+  #failed = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: UplinkMonitorOptions) {
@@ -68,14 +71,25 @@ export class UplinkMonitor {
   look(): void {
     clearTimeout(this.#timer);
     const startedMs = performance.now();
-    const links = this.#options.routes.links();
-    this.#readInterfaces(links, startedMs);
-    this.#readSubflows(startedMs);
-    this.#lastMs = startedMs;
-    this.#options.onTraffic(links);
+    try {
+      this.#lookOnce(startedMs);
+      this.#failed = false;
+    } catch (error) {
+      // What is known stays; one line for a failure that repeats itself.
+      if (!this.#failed) this.#options.onFailure(error);
+      this.#failed = true;
+    }
     const pauseMs = Math.max(LOOK_MS, PAUSE_FACTOR * (performance.now() - startedMs));
     this.#timer = setTimeout(() => this.look(), pauseMs);
     this.#timer.unref();
+  }
+
+  #lookOnce(nowMs: number): void {
+    const links = this.#options.routes.links();
+    this.#readInterfaces(links, nowMs);
+    this.#readSubflows(nowMs);
+    this.#lastMs = nowMs;
+    this.#options.onTraffic(links);
   }
 
   #readInterfaces(links: readonly LinkState[], nowMs: number): void {
