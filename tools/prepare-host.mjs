@@ -17,6 +17,7 @@ const PROGRAMS = [
   ["sysctl", "procps"],
   ["curl", "curl"],
   ["nc", "netcat-openbsd"],
+  ["redis-server", "redis-server"],
 ];
 
 function say(text) {
