@@ -31,6 +31,8 @@ import { type DestinationRules, judgeDestination } from "./destination-policy.ts
 export interface ConverterSetup {
   readonly relay: RelaySetup;
   readonly listen: readonly { readonly address: IpAddress; readonly port: number }[];
+  /** Connections to addresses of no interface are taken too, when routing brings them here. */
+  readonly transparent: boolean;
   readonly rules: ConverterRules;
   readonly clientTable: SharedArrayBuffer;
 }

@@ -16,6 +16,7 @@ import type { Logger } from "@hybrid-access/core/services/log";
 import { ClientTable } from "./client-table.ts";
 import type { HagConfig } from "./config.ts";
 import type { ConverterRules, ConverterSetup } from "./converter.ts";
+import { Farm } from "./farm/farm.ts";
 
 const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
@@ -34,24 +35,30 @@ export class Hag implements Daemon {
   #ownAddresses: readonly IpAddress[] = [];
   #addressTimer: NodeJS.Timeout | undefined;
   #routes: RouteClient | undefined;
+  #farm: Farm | undefined;
   #ready = false;
 
   constructor(config: HagConfig, loadConfig: () => HagConfig, log: Logger) {
     this.#config = config;
     this.#loadConfig = loadConfig;
     this.#log = log;
-    this.#admin = new AdminServer(config.admin.socket, { "/status": () => this.status() });
+    this.#admin = new AdminServer(config.admin.socket, {
+      "/status": () => this.status(),
+      "/farm": () => this.#farm?.status() ?? { steering: "none" },
+      "/drain": () => ({ draining: process.kill(process.pid, "SIGTERM") }),
+    });
     this.#sysctls = new OwnedSysctls(`${dirname(config.admin.socket)}/hag-host-state.json`);
   }
 
   async start(): Promise<void> {
-    const { workers, maxConnections, listen, timeouts, egress } = this.#config;
+    const { workers, maxConnections, listen, timeouts, egress, farm } = this.#config;
     requireCapabilities(
       probeCapabilities(),
       egress.source === "client" ? ["multipathTcp", "transparent"] : ["multipathTcp"],
     );
     await this.#admin.start();
     this.#allowFastOpen();
+    if (farm.steering !== "none") this.#addFarm();
     if (egress.source === "client") this.#addEgress();
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
@@ -65,6 +72,8 @@ export class Hag implements Daemon {
         halfClosedMs: timeouts.halfClosed,
       },
       listen,
+      // The farm's address is on no interface.
+      transparent: farm.steering !== "none",
       rules: this.#rules(),
       clientTable: ClientTable.createMemory(),
     };
@@ -76,9 +85,22 @@ export class Hag implements Daemon {
       onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
     });
     await this.#pool.start();
+    await this.#farm?.join();
     this.#addressTimer = setInterval(() => this.#followAddresses(), ADDRESS_CHECK_MS);
     this.#addressTimer.unref();
     this.#ready = true;
+  }
+
+  #addFarm(): void {
+    const { farm: config, listen } = this.#config;
+    this.#farm = new Farm({
+      config,
+      ports: Array.from(new Set(listen.map(({ port }) => port))),
+      load: () => this.#pool?.counters().connectionsActive ?? 0,
+      sysctls: this.#sysctls,
+      log: this.#log,
+    });
+    this.#farm.prepareHost();
   }
 
   /** Fast Open is an optimisation: where it cannot be switched on, connections take a round trip more. */
@@ -105,7 +127,7 @@ export class Hag implements Daemon {
     return {
       clients,
       destinations,
-      ownAddresses: this.#ownAddresses,
+      ownAddresses: [...this.#ownAddresses, ...this.#config.farm.virtualAddresses],
       egress: egress.source,
       cookieKeys: cookies.keys,
       limits,
@@ -123,15 +145,16 @@ export class Hag implements Daemon {
 
   async reload(): Promise<void> {
     const config = this.#loadConfig();
-    const { listen, workers, maxConnections, egress } = this.#config;
+    const { listen, workers, maxConnections, egress, farm } = this.#config;
     // What sockets and threads were made from stays until the next start.
-    this.#config = { ...config, listen, workers, maxConnections, egress };
+    this.#config = { ...config, listen, workers, maxConnections, egress, farm };
     this.#pool?.broadcast(this.#rules());
   }
 
   async drain(): Promise<void> {
     this.#ready = false;
-    this.#pool?.closeListeners();
+    await this.#farm?.drain();
+    if (this.#farm?.keepsListeners !== true) this.#pool?.closeListeners();
     while ((this.#pool?.counters().connectionsActive ?? 0) > 0) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));
     }
@@ -140,7 +163,9 @@ export class Hag implements Daemon {
   async stop(): Promise<void> {
     this.#ready = false;
     clearInterval(this.#addressTimer);
+    await this.#farm?.leave();
     await this.#pool?.stop();
+    await this.#farm?.stop();
     await this.#admin.stop();
     if (this.#routes !== undefined) {
       removeTable(NFT_TABLE);

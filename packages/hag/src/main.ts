@@ -18,6 +18,10 @@ process.exitCode = await runProgram(
     version,
     defaultConfig: "/etc/hag/hag.yaml",
     adminSocket: (options) => loadHagConfig(options).admin.socket,
+    questions: [
+      { words: ["drain"], description: "tell the running daemon to take nothing new, and to end", path: "/drain" },
+      { words: ["farm", "status"], description: "ask the running daemon about its farm", path: "/farm" },
+    ],
     check(options) {
       const config = loadHagConfig(options);
       return { configuration: "valid", listen: config.listen.length, capabilities: probeCapabilities() };

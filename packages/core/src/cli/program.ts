@@ -16,6 +16,12 @@ export interface DaemonCommands {
   /** Loads the configuration and tries what the host offers; gives what it found. Throws when something needed lacks. */
   check(config: ConfigOptions): object;
   adminSocket(config: ConfigOptions): string;
+  /** What else the running daemon can be asked: the command's words, and the path on its admin socket. */
+  readonly questions?: readonly {
+    readonly words: readonly string[];
+    readonly description: string;
+    readonly path: string;
+  }[];
 }
 
 export interface ConfigOptions {
@@ -30,8 +36,8 @@ interface OutputOptions extends ConfigOptions {
 /** Parses `argv` (without node and script), runs the command, and gives the exit code. */
 export async function runProgram(commands: DaemonCommands, argv: readonly string[]): Promise<number> {
   const program = new Command(commands.name).description(commands.description).exitOverride();
-  const command = (name: string, description: string) =>
-    program
+  const command = (name: string, description: string, group = program) =>
+    group
       .command(name)
       .description(description)
       .exitOverride()
@@ -43,11 +49,16 @@ export async function runProgram(commands: DaemonCommands, argv: readonly string
   command("check", "check the configuration and what this host offers")
     .option("--json", "print JSON")
     .action((options: OutputOptions) => print(commands.check(options), options));
-  command("status", "ask the running daemon how it is")
-    .option("--json", "print JSON")
-    .action(async (options: OutputOptions) => {
-      print((await askDaemon(commands.adminSocket(options), "/status")) as object, options);
+  const ask = (asked: Command, path: string) =>
+    asked.option("--json", "print JSON").action(async (options: OutputOptions) => {
+      print((await askDaemon(commands.adminSocket(options), path)) as object, options);
     });
+  ask(command("status", "ask the running daemon how it is"), "/status");
+  for (const { words, description, path } of commands.questions ?? []) {
+    const groups = words.slice(0, -1);
+    const group = groups.reduce((parent, word) => parent.command(word).exitOverride(), program);
+    ask(command(words.at(-1) ?? "", description, group), path);
+  }
   program
     .command("version")
     .description("print the version")

@@ -2,7 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { AccessError } from "../../base/error.ts";
 
-function nft(input: string): void {
+/** Carries out what nft's language says, in one transaction. Throws an AccessError. */
+export function applyRules(input: string): void {
   const { error, status, stderr } = spawnSync("nft", ["-f", "-"], { input, encoding: "utf8" });
   if (error !== undefined) {
     throw new AccessError("NFT_MISSING", "system", `nft cannot be started (package nftables): ${error.message}`, error);
@@ -14,10 +15,10 @@ function nft(input: string): void {
 
 /** Creates "table inet NAME" with `body`, in place of an earlier one. */
 export function replaceTable(name: string, body: string): void {
-  nft(`table inet ${name}\ndelete table inet ${name}\ntable inet ${name} {\n${body}\n}\n`);
+  applyRules(`table inet ${name}\ndelete table inet ${name}\ntable inet ${name} {\n${body}\n}\n`);
 }
 
 /** Removes the table, whether it is there or not. */
 export function removeTable(name: string): void {
-  nft(`table inet ${name}\ndelete table inet ${name}\n`);
+  applyRules(`table inet ${name}\ndelete table inet ${name}\n`);
 }

@@ -20,7 +20,7 @@ export interface Member {
   /** Where directors send what is for this node; one for each family it serves. The first one identifies it. */
   readonly addresses: readonly IpAddress[];
   readonly state: NodeState;
-  /** Its share of new connections, relative to the others'; 1 to 1000. */
+  /** Its share of new connections, relative to the others', 0 to 1000; 0 takes none, as a director that does not convert. */
   readonly weight: number;
   /** Open connections. */
   readonly load: number;
@@ -95,7 +95,7 @@ export function decodeMember(name: unknown, text: unknown): Member | undefined {
   const complete = addresses.filter((address) => address !== undefined);
   const known = NODE_STATES.find((candidate) => candidate === state);
   if (known === undefined || complete.length === 0 || complete.length !== addresses.length) return undefined;
-  if (!isWholeNumber(weight, 1, 1000) || !isWholeNumber(load, 0, Number.MAX_SAFE_INTEGER)) return undefined;
+  if (!isWholeNumber(weight, 0, 1000) || !isWholeNumber(load, 0, Number.MAX_SAFE_INTEGER)) return undefined;
   return { name, addresses: complete, state: known, weight, load };
 }
 
