@@ -129,7 +129,7 @@ function makeDirectory(): string {
 function serverCommand(directory: string, { host, port }: RedisServer, more: readonly string[]): string[] {
   const own = join(directory, String(port));
   mkdirSync(own, { recursive: true });
-  const base = ["--bind", host, "--port", String(port), "--dir", own, "--save", "", "--appendonly", "no"];
+  const base = ["--bind", host, "--port", String(port), "--dir", own, "--protected-mode", "no", "--save", ""];
   // A replica is there at once, not after the five seconds in which a master waits for more of them.
   base.push("--repl-diskless-sync-delay", "0");
   return ["redis-server", ...base, ...more];

@@ -11,7 +11,7 @@
  */
 import { type Family, familyOf, formatIpAddress, type IpAddress } from "@hybrid-access/core/base/ip-address";
 import { contains, makePrefix } from "@hybrid-access/core/base/prefix";
-import { appendQueueRule } from "@hybrid-access/core/platform/netlink/netfilter";
+import { appendFlowRule, appendQueueRule } from "@hybrid-access/core/platform/netlink/nftables-rule";
 import type { AddressState, OwnRoute, RouteClient, Rule } from "@hybrid-access/core/platform/netlink/route";
 import { applyRules, removeTable, replaceTable } from "@hybrid-access/core/services/host/nftables";
 import { addTransparentRouting, TRANSPARENT_MARK } from "@hybrid-access/core/services/host/transparent-routing";
@@ -53,7 +53,11 @@ export function addFarmRules(rules: FarmRules): void {
     : `chain deliver {\ntype filter hook prerouting priority mangle - 5\n${locals.join("\n")}\n}`;
   replaceTable(TABLE, body);
   if (directs) {
-    for (const address of virtualAddresses) appendQueueRule(TABLE, `ask${WORDS[familyOf(address)].suffix}`, QUEUE);
+    for (const family of virtualAddresses.map(familyOf)) {
+      const { suffix } = WORDS[family];
+      appendQueueRule(TABLE, `ask${suffix}`, QUEUE);
+      appendFlowRule(TABLE, `mark${suffix}`, `flows${suffix}`, family);
+    }
   }
 }
 
@@ -65,7 +69,8 @@ function match({ ports }: FarmRules, address: IpAddress): string {
 /**
  * classify: what another director has steered is for this node; a SYN is asked about, a known flow has its mark, an
  * unknown one is asked about. deliver: what has no mark (nobody listens on the queue) goes to a node by hash, but no
- * subflow does: a wrong node would reset it, whereas its client repeats what is dropped.
+ * subflow does: a wrong node would reset it, whereas its client repeats what is dropped. At its end the flow's mark is
+ * remembered (addFarmRules).
  */
 function directorRules(rules: FarmRules, address: IpAddress): string[] {
   const { ip, suffix } = WORDS[familyOf(address)];
@@ -91,7 +96,6 @@ function directorRules(rules: FarmRules, address: IpAddress): string[] {
       ${notAgain}meta mark 0 jump fallback${suffix}
       meta mark 0 drop
       meta mark != ${LOCAL_MARK} ${ip} dscp set ${STEERED_DSCP}
-      update @flows${suffix} { ${flow} : meta mark }
     }`,
     `chain untracked${suffix} {
       type filter hook prerouting priority raw

@@ -1,0 +1,278 @@
+/**
+ * A farm in the lab: homes with two access networks each, a router that balances by flow (ECMP), gateways on one
+ * Ethernet, a Redis, a server.
+ *
+ *   lan1 ── hcpe1 ══ dsl ══ core ── switch ── gateways, redis
+ *                 ══ lte ══    └─── srv
+ *
+ * The links are cables without rate or delay: what is tested here is where packets go.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { commandOf, type LabDaemon, startDaemon } from "./daemon.ts";
+import { Lab } from "./lab.ts";
+import { RedisFleet } from "./redis.ts";
+import type { LinkSpec, NodeSpec, RouteSpec, Topology } from "./topology.ts";
+import { until } from "./until.ts";
+
+export const VIRTUAL = { ipv4: "10.9.9.9", ipv6: "fd99::9" } as const;
+export const FARM_SERVER = { ipv4: "10.3.3.2", ipv6: "fd33::2" } as const;
+export const FARM_PORT = 5124;
+const REDIS = { host: "10.8.0.250", port: 6379 } as const;
+
+/** A gateway of the lab's farm. */
+export interface Gateway {
+  readonly name: string;
+  readonly role: "director" | "converter" | "both";
+  readonly weight?: number;
+}
+
+export interface FarmOptions {
+  readonly homes: number;
+  /** All that may ever run; {@link FarmLab.start} starts one. */
+  readonly gateways: readonly Gateway[];
+  readonly steering?: "steer" | "announce";
+}
+
+function gatewayAddress(index: number) {
+  return { ipv4: `10.8.0.${11 + index}`, ipv6: `fd88::${11 + index}` };
+}
+
+function homeTopology(home: number): { nodes: Record<string, NodeSpec>; links: LinkSpec[]; routes: RouteSpec[] } {
+  const [lan, hcpe] = [`lan${home}`, `hcpe${home}`];
+  const accesses = ["dsl", "lte"].map((name, index): LinkSpec => {
+    const net = 2 * home + index;
+    return {
+      name: `${name}${home}`,
+      ends: [
+        { node: hcpe, name, addresses: [`10.1.${net}.2/24`, `fd11:${net}::2/64`] },
+        { node: "core", name: `${name}${home}`, addresses: [`10.1.${net}.1/24`, `fd11:${net}::1/64`] },
+      ],
+    };
+  });
+  const routes = [0, 1].flatMap((index): RouteSpec[] => [
+    { node: hcpe, to: "default", via: `10.1.${2 * home + index}.1`, metric: 10 * (index + 1) },
+    { node: hcpe, to: "default", via: `fd11:${2 * home + index}::1`, metric: 10 * (index + 1) },
+  ]);
+  const cable: LinkSpec = {
+    name: lan,
+    ends: [
+      { node: lan, name: "eth0", addresses: ["192.168.1.2/24", "fd01::2/64"] },
+      { node: hcpe, name: "lan", addresses: ["192.168.1.1/24", "fd01::1/64"] },
+    ],
+  };
+  return {
+    nodes: { [lan]: {}, [hcpe]: { router: true } },
+    links: [cable, ...accesses],
+    routes: [{ node: lan, to: "default", via: "192.168.1.1" }, { node: lan, to: "default", via: "fd01::1" }, ...routes],
+  };
+}
+
+/** A port of the switch. */
+function onSwitch(node: string, addresses: readonly string[]): LinkSpec {
+  return {
+    name: `farm-${node}`,
+    ends: [
+      { node: "switch", name: node, addresses: [] },
+      { node, name: "farm", addresses },
+    ],
+  };
+}
+
+function farmTopology({ homes, gateways }: FarmOptions): Topology {
+  const parts = Array.from({ length: homes }, (_, index) => homeTopology(index + 1));
+  const names = gateways.map(({ name }) => name);
+  return {
+    nodes: {
+      core: { router: true },
+      switch: { bridge: true },
+      srv: {},
+      redis: {},
+      ...Object.fromEntries(names.map((name) => [name, {}])),
+      ...Object.assign({}, ...parts.map(({ nodes }) => nodes)),
+    },
+    links: [
+      ...parts.flatMap(({ links }) => links),
+      onSwitch("core", ["10.8.0.1/24", "fd88::1/64"]),
+      onSwitch("redis", [`${REDIS.host}/24`]),
+      ...gateways.map(({ name }, index) => {
+        const { ipv4, ipv6 } = gatewayAddress(index);
+        return onSwitch(name, [`${ipv4}/24`, `${ipv6}/64`]);
+      }),
+      {
+        name: "server",
+        ends: [
+          { node: "core", name: "srv", addresses: ["10.3.3.1/24", "fd33::1/64"] },
+          { node: "srv", name: "eth0", addresses: ["10.3.3.2/24", "fd33::2/64"] },
+        ],
+      },
+    ],
+    routes: [
+      ...parts.flatMap(({ routes }) => routes),
+      ...names.flatMap((node): RouteSpec[] => [
+        { node, to: "default", via: "10.8.0.1" },
+        { node, to: "default", via: "fd88::1" },
+      ]),
+      { node: "srv", to: "default", via: "10.3.3.1" },
+      { node: "srv", to: "default", via: "fd33::1" },
+    ],
+  };
+}
+
+const HCPE = (gateway: string) => `
+lan: { interfaces: [lan] }
+uplinks:
+  - { name: dsl, interface: dsl, cost: 0 }
+  - { name: lte, interface: lte, cost: 10 }
+gateways: [ { address: "${gateway}", port: ${FARM_PORT} } ]
+`;
+
+/** What `hag farm status --json` says, as far as tests look at it. */
+export interface FarmStatus {
+  readonly state: string;
+  readonly registry: { readonly connected: boolean; readonly unanswered: number };
+  readonly nodes: readonly { readonly node: string; readonly state: string; readonly load: number }[];
+  readonly published?: { readonly tokens: number; readonly collisions: number; readonly failed: number };
+  readonly director?: Readonly<Record<string, number>> & { readonly waited: readonly number[] };
+}
+
+export class FarmLab {
+  readonly lab: Lab;
+  readonly #options: FarmOptions;
+  readonly #directory = mkdtempSync(join(tmpdir(), "hybrid-access-farm-"));
+  readonly #daemons = new Map<string, LabDaemon>();
+  #redis: RedisFleet | undefined;
+
+  private constructor(lab: Lab, options: FarmOptions) {
+    this.lab = lab;
+    this.#options = options;
+  }
+
+  /** Builds the lab with its Redis, and starts these gateways, then a HCPE in every home. */
+  static async up(options: FarmOptions, running: readonly string[]): Promise<FarmLab> {
+    const farm = new FarmLab(await Lab.up(farmTopology(options)), options);
+    try {
+      await farm.lab.run("core", ["sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1"]);
+      await farm.lab.run("core", ["sysctl", "-qw", "net.ipv6.fib_multipath_hash_policy=1"]);
+      await farm.startRedis();
+      await Promise.all(running.map((name) => farm.start(name)));
+      await farm.route(running.filter((name) => farm.#gateway(name).role !== "converter"));
+      await Promise.all(Array.from({ length: options.homes }, (_, index) => farm.startHome(index + 1)));
+      return farm;
+    } catch (error) {
+      await farm.down();
+      throw error;
+    }
+  }
+
+  async startRedis(): Promise<void> {
+    this.#redis = await RedisFleet.single(undefined, REDIS, (command) =>
+      this.lab.spawn("redis", command, { stdio: "ignore" }),
+    );
+    const ping = ["redis-cli", "-h", REDIS.host, "ping"];
+    await until(async () => (await this.lab.run("redis", ping).catch(() => "")).includes("PONG"), {
+      what: "Redis answers",
+      limitMs: 5000,
+    });
+  }
+
+  get redis(): RedisFleet {
+    if (this.#redis === undefined) throw new Error("Redis was not started");
+    return this.#redis;
+  }
+
+  /** Runs a Redis command. */
+  async redisCommand(...command: string[]): Promise<string> {
+    return await this.lab.run("redis", ["redis-cli", "-h", REDIS.host, ...command]);
+  }
+
+  #gateway(name: string): Gateway {
+    const found = this.#options.gateways.find((gateway) => gateway.name === name);
+    if (found === undefined) throw new RangeError(`no gateway is called ${name}`);
+    return found;
+  }
+
+  #config(name: string): string {
+    const { role, weight = 100 } = this.#gateway(name);
+    const { ipv4, ipv6 } = gatewayAddress(this.#options.gateways.findIndex((gateway) => gateway.name === name));
+    return `
+listen: [ { address: "::", port: ${FARM_PORT} } ]
+clients: [ 10.1.0.0/16, "fd11::/16" ]
+destinations: { allow: [ 10.3.3.0/24, "fd33::/64" ] }
+farm:
+  steering: ${this.#options.steering ?? "steer"}
+  node: ${name}
+  role: ${role}
+  weight: ${weight}
+  virtualAddresses: [ ${VIRTUAL.ipv4}, "${VIRTUAL.ipv6}" ]
+  addresses: [ ${ipv4}, "${ipv6}" ]
+  network: [ 10.8.0.0/24, "fd88::/64" ]
+  redis: { servers: [ { host: ${REDIS.host}, port: ${REDIS.port} } ] }
+`;
+  }
+
+  #write(name: string, config: string): string {
+    const file = join(this.#directory, `${name}.yaml`);
+    writeFileSync(file, `${config}\nadmin: { socket: ${join(this.#directory, name, "admin.sock")} }\n`);
+    return file;
+  }
+
+  /** Starts a gateway. It gets nothing from the router before {@link route} names it. */
+  async start(name: string): Promise<LabDaemon> {
+    const daemon = await startDaemon(this.lab, name, "hag", this.#write(name, this.#config(name)));
+    this.#daemons.set(name, daemon);
+    return daemon;
+  }
+
+  async startHome(home: number): Promise<LabDaemon> {
+    const name = `hcpe${home}`;
+    const daemon = await startDaemon(this.lab, name, "hcpe", this.#write(name, HCPE(VIRTUAL.ipv4)));
+    this.#daemons.set(name, daemon);
+    return daemon;
+  }
+
+  daemon(name: string): LabDaemon {
+    const daemon = this.#daemons.get(name);
+    if (daemon === undefined) throw new Error(`${name} was not started`);
+    return daemon;
+  }
+
+  /** The router sends flows to the virtual addresses to these gateways, each its share. */
+  async route(names: readonly string[]): Promise<void> {
+    const indices = names.map((name) => this.#options.gateways.findIndex((gateway) => gateway.name === name));
+    for (const family of ["ipv4", "ipv6"] as const) {
+      const hops = indices.flatMap((index) => ["nexthop", "via", gatewayAddress(index)[family]]);
+      const [flag, length] = family === "ipv4" ? ["-4", 32] : ["-6", 128];
+      await this.lab.run("core", ["ip", flag, "route", "replace", `${VIRTUAL[family]}/${length}`, ...hops]);
+    }
+  }
+
+  async farmStatus(name: string): Promise<FarmStatus> {
+    const config = join(this.#directory, `${name}.yaml`);
+    const command = commandOf("hag", "farm", "status", "--json", "--config", config);
+    return JSON.parse(await this.lab.run(name, command)) as FarmStatus;
+  }
+
+  async run(name: string, ...args: string[]): Promise<string> {
+    return await this.lab.run(name, commandOf("hag", ...args, "--config", join(this.#directory, `${name}.yaml`)));
+  }
+
+  /** What the kernel of a node counts of Multipath TCP (MPTcpExt of /proc/net/netstat). */
+  async multipathCounters(node: string): Promise<Readonly<Record<string, number>>> {
+    const lines = (await this.lab.run(node, ["cat", "/proc/net/netstat"])).split("\n");
+    const [names = [], values = []] = lines
+      .filter((line) => line.startsWith("MPTcpExt:"))
+      .map((line) => line.split(" "));
+    return Object.fromEntries(names.slice(1).map((name, index) => [name, Number(values[index + 1])]));
+  }
+
+  async down(): Promise<void> {
+    for (const daemon of this.#daemons.values()) daemon.process.kill("SIGKILL");
+    await sleep(0);
+    await this.lab.down();
+    await this.#redis?.close();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
