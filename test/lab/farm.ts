@@ -226,9 +226,11 @@ farm:
     return daemon;
   }
 
+  /** Starts a home's HCPE; every second one knows the farm by its IPv6 address. */
   async startHome(home: number): Promise<LabDaemon> {
     const name = `hcpe${home}`;
-    const daemon = await startDaemon(this.lab, name, "hcpe", this.#write(name, HCPE(VIRTUAL.ipv4)));
+    const address = home % 2 === 1 ? VIRTUAL.ipv4 : VIRTUAL.ipv6;
+    const daemon = await startDaemon(this.lab, name, "hcpe", this.#write(name, HCPE(address)));
     this.#daemons.set(name, daemon);
     return daemon;
   }
