@@ -24,9 +24,17 @@ function say(text) {
   process.stderr.write(`prepare: ${text}\n`);
 }
 
-function run(file, args, environment = {}) {
-  // Standard output stays free for the command that follows: it may print JSON.
-  execFileSync(file, args, { cwd: root, stdio: ["ignore", 2, 2], env: { ...process.env, ...environment } });
+/** Runs a command to its end; when it fails, what it printed says why, and one line says what was wanted. */
+function run(purpose, file, args, environment = {}) {
+  try {
+    // Standard output stays free for the command that follows: it may print JSON.
+    execFileSync(file, args, { cwd: root, stdio: ["ignore", 2, 2], env: { ...process.env, ...environment } });
+  } catch (error) {
+    say(
+      `${purpose} failed: "${[file, ...args].join(" ")}" ${error.status === null ? error.message : `ended with ${error.status}`}`,
+    );
+    process.exit(1);
+  }
 }
 
 function npmPackagesAreCurrent() {
@@ -60,14 +68,17 @@ function installDebianPackages() {
     process.exit(1);
   }
   say(`installing Debian packages: ${missing.join(" ")}`);
+  installed = true;
   const apt = (...args) => {
     const [file, ...rest] = [...asRoot, "apt-get", "-q", "-y", ...args];
-    run(file, rest, { DEBIAN_FRONTEND: "noninteractive" });
+    run("installing Debian packages", file, rest, { DEBIAN_FRONTEND: "noninteractive" });
   };
   apt("update");
   apt("install", "--no-install-recommends", ...missing);
 }
 
+const startMs = performance.now();
+let installed = false;
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   say(`Node ${process.versions.node} is too old: 20.19 or later is needed`);
@@ -75,6 +86,8 @@ if (major < 20 || (major === 20 && minor < 19)) {
 }
 if (!npmPackagesAreCurrent()) {
   say("installing npm packages");
-  run("npm", ["ci", "--no-audit", "--no-fund"]);
+  installed = true;
+  run("installing npm packages", "npm", ["ci", "--no-audit", "--no-fund"]);
 }
 if (!process.argv.includes("--npm-only")) installDebianPackages();
+if (installed) say(`installed what was missing in ${Math.round((performance.now() - startMs) / 1000)} s`);

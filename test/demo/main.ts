@@ -30,7 +30,9 @@ async function main(): Promise<number> {
   }
   return await runSession("demo", async ({ build, signal }) => {
     const display = displayFor(options.json ? process.stderr : process.stdout, process.env);
+    const startMs = performance.now();
     const rows = await runDemo(build, display, signal);
+    display.print(`Took ${((performance.now() - startMs) / 60_000).toFixed(1)} minutes.`);
     if (options.json) process.stdout.write(`${JSON.stringify(tableAsData(rows, SHARE_GOAL))}\n`);
   });
 }

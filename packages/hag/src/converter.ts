@@ -8,9 +8,8 @@ import { type IpAddress, isIpv4 } from "@hybrid-access/core/base/ip-address";
 import { findPrefix, type Prefix } from "@hybrid-access/core/base/prefix";
 import type { Counters } from "@hybrid-access/core/dataplane/counters";
 import { FAR, NEAR, type Relay } from "@hybrid-access/core/dataplane/relay";
-import type { RelaySetup, WorkerContext, WorkerFront } from "@hybrid-access/core/dataplane/worker";
+import type { WorkerContext, WorkerFront, WorkerSetup } from "@hybrid-access/core/dataplane/worker";
 import { type Engine, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
-import { readTcpInfo } from "@hybrid-access/core/engine/kernel/mptcp-info";
 import { ERRNO } from "@hybrid-access/core/platform/errno";
 import { ERROR_CODE, type ErrorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
 import {
@@ -28,8 +27,7 @@ import { isCookieValid, makeCookie } from "./cookie.ts";
 import { type DestinationRules, judgeDestination } from "./destination-policy.ts";
 
 /** What the control plane gives a worker; plain data that crosses threads. */
-export interface ConverterSetup {
-  readonly relay: RelaySetup;
+export interface ConverterSetup extends WorkerSetup {
   readonly listen: readonly { readonly address: IpAddress; readonly port: number }[];
   /** Connections to addresses of no interface are taken too, when routing brings them here. */
   readonly transparent: boolean;
@@ -241,7 +239,7 @@ export class Converter implements WorkerFront {
     const far = this.#relay.leg(slot, FAR);
     const errno = this.#engine.takeError(far);
     if (errno !== 0) return this.#onConnectFailure(slot, opening, errno);
-    const header: Tlv = { type: "extendedTcpHeader", options: serverOptions(far) };
+    const header: Tlv = { type: "extendedTcpHeader", options: this.#engine.tcpOptions(far) };
     this.#answer(slot, opening, opening.wantsInfo ? [header, supportedExtensions()] : [header], true);
   }
 
@@ -347,22 +345,4 @@ function isSupported({ kind, data }: TcpOption): boolean {
 
 function sameFamily(left: IpAddress, right: IpAddress): boolean {
   return isIpv4(left) === isIpv4(right);
-}
-
-const TCPI_OPT_SACK = 2;
-const TCPI_OPT_WINDOW_SCALE = 4;
-
-/**
- * RFC 8803 section 6.2.6 wants the options of the server's SYN+ACK. A socket does not show that segment; these are the
- * ones it negotiated, in the form they must have had. Timestamps are left out: their values are not known.
- */
-function serverOptions(far: number): TcpOption[] {
-  const info = readTcpInfo(far);
-  if (info === undefined) return [];
-  const options: TcpOption[] = [];
-  if ((info.options & TCPI_OPT_SACK) !== 0) options.push({ kind: TCP_OPTION.sackPermitted, data: new Uint8Array() });
-  if ((info.options & TCPI_OPT_WINDOW_SCALE) !== 0) {
-    options.push({ kind: TCP_OPTION.windowScale, data: Uint8Array.of(info.sendWindowScale) });
-  }
-  return options;
 }

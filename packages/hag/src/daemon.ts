@@ -3,7 +3,7 @@ import { networkInterfaces } from "node:os";
 import { dirname } from "node:path";
 import { type IpAddress, parseIpAddress } from "@hybrid-access/core/base/ip-address";
 import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
-import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
+import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient } from "@hybrid-access/core/platform/netlink/route";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
@@ -53,7 +53,7 @@ export class Hag implements Daemon {
   async start(): Promise<void> {
     const { workers, maxConnections, listen, timeouts, egress, farm } = this.#config;
     requireCapabilities(
-      probeCapabilities(),
+      ENGINES[this.#config.engine].probe(),
       egress.source === "client" ? ["multipathTcp", "transparent"] : ["multipathTcp"],
     );
     await this.#admin.start();
@@ -64,6 +64,7 @@ export class Hag implements Daemon {
     this.#log.info({ ...capacity, workers }, "capacity");
     this.#ownAddresses = readOwnAddresses();
     const setup: ConverterSetup = {
+      engine: this.#config.engine,
       relay: {
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
@@ -181,7 +182,7 @@ export class Hag implements Daemon {
       engine: this.#config.engine,
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
-      capabilities: probeCapabilities(),
+      capabilities: ENGINES[this.#config.engine].probe(),
       counters: this.#pool?.counters() ?? {},
     };
   }

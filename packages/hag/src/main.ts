@@ -1,7 +1,7 @@
 /** The command `hag`. */
 import { readFileSync } from "node:fs";
 import { type ConfigOptions, runProgram } from "@hybrid-access/core/cli/program";
-import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
+import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { runDaemon } from "@hybrid-access/core/services/lifecycle";
 import { createLogger } from "@hybrid-access/core/services/log";
 import { loadHagConfig } from "./config.ts";
@@ -24,7 +24,7 @@ process.exitCode = await runProgram(
     ],
     check(options) {
       const config = loadHagConfig(options);
-      return { configuration: "valid", listen: config.listen.length, capabilities: probeCapabilities() };
+      return { configuration: "valid", listen: config.listen.length, capabilities: ENGINES[config.engine].probe() };
     },
     async run(options: ConfigOptions) {
       const config = loadHagConfig(options);

@@ -10,7 +10,7 @@ import { concatBytes } from "@hybrid-access/core/base/bytes";
 import { type Endpoint, familyOf, type IpAddress } from "@hybrid-access/core/base/ip-address";
 import type { Counters } from "@hybrid-access/core/dataplane/counters";
 import { FAR, NEAR, type Relay } from "@hybrid-access/core/dataplane/relay";
-import type { RelaySetup, WorkerContext, WorkerFront } from "@hybrid-access/core/dataplane/worker";
+import type { WorkerContext, WorkerFront, WorkerSetup } from "@hybrid-access/core/dataplane/worker";
 import type { WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
 import { type Engine, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
 import { ERRNO, errnoName } from "@hybrid-access/core/platform/errno";
@@ -26,8 +26,7 @@ export interface UplinkSource {
 }
 
 /** What the control plane gives a worker; plain data that crosses threads. */
-export interface CarrierSetup {
-  readonly relay: RelaySetup;
+export interface CarrierSetup extends WorkerSetup {
   /** Where TPROXY delivers. */
   readonly listen: readonly Endpoint[];
   readonly gateways: readonly Endpoint[];

@@ -9,8 +9,7 @@ import {
   ipAddress,
 } from "@hybrid-access/core/base/ip-address";
 import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
-import { KernelPathControl } from "@hybrid-access/core/engine/kernel/path-control";
-import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
+import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
 import { AggregatePathManager } from "@hybrid-access/core/policy/path-manager/aggregate";
@@ -74,13 +73,13 @@ export class Hcpe implements Daemon {
   }
 
   async start(): Promise<void> {
-    requireCapabilities(probeCapabilities(), ["multipathTcp", "transparent", "pathControl"]);
+    requireCapabilities(ENGINES[this.#config.engine].probe(), ["multipathTcp", "transparent", "pathControl"]);
     await this.#admin.start();
     this.#removeLeftovers();
     this.#setSysctls();
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
-    this.#paths = new PathDriver(new AggregatePathManager(), new KernelPathControl(), this.#log);
+    this.#paths = new PathDriver(new AggregatePathManager(), ENGINES[this.#config.engine].openPathControl(), this.#log);
     this.#paths.setUplinks(uplinkAddresses(this.#uplinks, this.#addressIds));
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
@@ -108,6 +107,7 @@ export class Hcpe implements Daemon {
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
     const setup: CarrierSetup = {
+      engine: this.#config.engine,
       relay: {
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
@@ -220,7 +220,7 @@ export class Hcpe implements Daemon {
       workers: this.#config.workers,
       uplinks: uplinks.map(summarize),
       gateways: this.#health.status(),
-      capabilities: probeCapabilities(),
+      capabilities: ENGINES[this.#config.engine].probe(),
       counters: this.#pool?.counters() ?? {},
     };
   }

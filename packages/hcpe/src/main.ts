@@ -1,7 +1,7 @@
 /** The command `hcpe`. */
 import { readFileSync } from "node:fs";
 import { type ConfigOptions, runProgram } from "@hybrid-access/core/cli/program";
-import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
+import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { runDaemon } from "@hybrid-access/core/services/lifecycle";
 import { createLogger } from "@hybrid-access/core/services/log";
 import { loadHcpeConfig } from "./config.ts";
@@ -23,7 +23,7 @@ process.exitCode = await runProgram(
       return {
         configuration: "valid",
         uplinks: config.uplinks.map(({ name }) => name),
-        capabilities: probeCapabilities(),
+        capabilities: ENGINES[config.engine].probe(),
       };
     },
     async run(options: ConfigOptions) {

@@ -8,6 +8,7 @@
  */
 import type { Endpoint } from "../base/ip-address.ts";
 import type { PathCommand, PathEvent } from "../policy/path-manager/path-manager.ts";
+import type { TcpOption } from "../wire/tcp-options.ts";
 
 export { WOULD_BLOCK } from "../platform/errno.ts";
 
@@ -108,13 +109,21 @@ export interface Engine {
   localEndpoint(leg: Leg): Endpoint | undefined;
   remoteEndpoint(leg: Leg): Endpoint | undefined;
   info(leg: Leg): ConnectionInfo;
+  /**
+   * The TCP options that the peer of an established plain TCP leg has agreed to, as its SYN+ACK must have carried them;
+   * those whose values this engine cannot know are left out.
+   */
+  tcpOptions(leg: Leg): TcpOption[];
 }
 
 /** Subflow control, apart from the legs: with the kernel engine it lives on the control plane's thread. */
 export interface PathControl {
   /** Carries a command out. Returns false when the kernel refused: the connection may be gone already. */
   execute(command: PathCommand): boolean;
-  /** Calls back for every event until {@link close}. */
+  /**
+   * Calls back for every event until {@link close}. Linux says nothing to the end of a connection that the peer has
+   * aborted (MP_FASTCLOSE): there is no connectionClosed, and {@link execute} returns false.
+   */
   onEvent(listener: (event: PathEvent) => void): void;
   close(): void;
 }
