@@ -180,3 +180,42 @@ describe("a farm of two directors and three converters", function () {
     await connectWithJoins(1, 10);
   });
 });
+
+describe("a farm that announces", function () {
+  this.timeout(30_000);
+
+  for (const { home, family, own } of [
+    { home: 1, family: "IPv4", own: [10, 8, 0, 11] },
+    { home: 2, family: "IPv6", own: [0xfd, 0x88] },
+  ]) {
+    it(`forbids further subflows to its address and names the gateway's own, over ${family}`, async () => {
+      const gateways = [{ name: "conv1", role: "both" }] as const;
+      const farm = await FarmLab.up({ homes: 2, gateways, steering: "announce" }, ["conv1"]);
+      const server = new StreamServer(farm.lab, "srv", PORT);
+      try {
+        const client = connectFrom(farm.lab, `lan${home}`, FARM_SERVER.ipv4, PORT);
+        client.write("x");
+        await server.accept();
+        const events = () =>
+          farm
+            .daemon(`hcpe${home}`)
+            .log()
+            .split("\n")
+            .filter((line) => line.includes('"msg":"path event"'))
+            .map((line) => (JSON.parse(line) as { event: Record<string, unknown> }).event);
+        const announced = await until(() => events().find(({ type }) => type === "addressAnnounced"), {
+          what: "an address is announced",
+          limitMs: 5000,
+        });
+        const { address } = announced.remote as { address: Record<string, number> };
+        const bytes = Object.values(address);
+        expect(family === "IPv4" ? bytes.slice(12) : bytes.slice(0, 2)).to.deep.equal(own);
+        expect(events().find(({ type }) => type === "connectionEstablished")?.denyJoinInitial).to.equal(true);
+        client.destroy();
+      } finally {
+        await server.close();
+        await farm.down();
+      }
+    });
+  }
+});

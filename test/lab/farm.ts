@@ -127,6 +127,7 @@ uplinks:
   - { name: dsl, interface: dsl, cost: 0 }
   - { name: lte, interface: lte, cost: 10 }
 gateways: [ { address: "${gateway}", port: ${FARM_PORT} } ]
+log: { level: debug }
 `;
 
 /** What `hag farm status --json` says, as far as tests look at it. */

@@ -93,11 +93,12 @@ export class Hag implements Daemon {
   }
 
   #addFarm(): void {
-    const { farm: config, listen } = this.#config;
+    const { farm: config, listen, engine } = this.#config;
     this.#farm = new Farm({
       config,
       ports: Array.from(new Set(listen.map(({ port }) => port))),
       load: () => this.#pool?.counters().connectionsActive ?? 0,
+      openPathControl: () => ENGINES[engine].openPathControl(),
       sysctls: this.#sysctls,
       log: this.#log,
     });

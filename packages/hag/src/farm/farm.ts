@@ -1,7 +1,7 @@
 /** One gateway's part in its farm: lease, publishing, steering, and what they need of the host. */
 import { readFileSync } from "node:fs";
 import { formatIpAddress } from "@hybrid-access/core/base/ip-address";
-import { KernelPathControl } from "@hybrid-access/core/engine/kernel/path-control";
+import type { PathControl } from "@hybrid-access/core/engine/engine";
 import { RouteClient } from "@hybrid-access/core/platform/netlink/route";
 import type { OwnerKey } from "@hybrid-access/core/policy/steering/steering";
 import type { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
@@ -9,6 +9,7 @@ import type { Logger } from "@hybrid-access/core/services/log";
 import { MemoryRegistry } from "@hybrid-access/core/services/registry/memory";
 import { RedisRegistry } from "@hybrid-access/core/services/registry/redis";
 import type { Registry } from "@hybrid-access/core/services/registry/registry";
+import { Announcer } from "./announcer.ts";
 import { type FarmConfig, fileOf } from "./config.ts";
 import { Director, type MarkedNode } from "./director.ts";
 import { addFarmRules, LOCAL_MARK, NodeRoutes, QUEUE, removeFarmRules, setFallback } from "./host-rules.ts";
@@ -21,6 +22,7 @@ export interface FarmOptions {
   readonly ports: readonly number[];
   /** Open connections. */
   readonly load: () => number;
+  readonly openPathControl: () => PathControl;
   readonly sysctls: OwnedSysctls;
   readonly log: Logger;
 }
@@ -35,8 +37,9 @@ export class Farm {
   readonly #membership: Membership;
   readonly #routes = new RouteClient();
   readonly #nodeRoutes = new NodeRoutes(this.#routes);
-  #paths: KernelPathControl | undefined;
+  #paths: PathControl | undefined;
   #publisher: Publisher | undefined;
+  #announcer: Announcer | undefined;
   #director: Director | undefined;
 
   constructor(options: FarmOptions) {
@@ -64,29 +67,40 @@ export class Farm {
     const { ports } = this.#options;
     addFarmRules({ virtualAddresses, ports, directs: this.#directs, converts: this.#converts });
     if (this.#directs) this.#director = new Director(this.#registry, QUEUE, this.#config.hold);
-    if (this.#converts) this.#publish();
+    if (this.#converts) this.#followConnections();
   }
 
-  #publish(): void {
+  #followConnections(): void {
+    const paths = this.#options.openPathControl();
+    this.#paths = paths;
+    if (this.#config.steering === "announce") {
+      Announcer.prepareHost(this.#options.sysctls);
+      const announcer = new Announcer(this.#config.addresses, paths);
+      this.#announcer = announcer;
+      paths.onEvent((event) => announcer.onEvent(event));
+    } else {
+      const publisher = this.#createPublisher();
+      this.#publisher = publisher;
+      paths.onEvent((event) => publisher.onEvent(event));
+    }
+  }
+
+  #createPublisher(): Publisher {
     const { node, tokenLife } = this.#config;
-    this.#paths = new KernelPathControl();
-    this.#publisher = new Publisher(
-      {
-        registry: this.#registry,
-        node,
-        tokenLifeMs: tokenLife,
-        isAlive: (name) => this.#membership.isAlive(name),
-        onOwned: (key: OwnerKey) => this.#director?.learn(key, node),
-        log: this.#log,
-      },
-      this.#paths,
-    );
+    return new Publisher({
+      registry: this.#registry,
+      node,
+      tokenLifeMs: tokenLife,
+      isAlive: (name) => this.#membership.isAlive(name),
+      onOwned: (key: OwnerKey) => this.#director?.learn(key, node),
+      log: this.#log,
+    });
   }
 
   /** Joins the farm: from now on connections come. Throws an AccessError when the farm does not want this node. */
   async join(): Promise<void> {
     await this.#membership.join();
-    if (this.#converts) void this.#releaseLeftovers();
+    if (this.#publisher !== undefined) void this.#releaseLeftovers();
   }
 
   /** A life of this node that was killed could not take its tokens back. */
@@ -161,6 +175,7 @@ export class Farm {
         addresses: member.addresses.map(formatIpAddress),
       })),
       ...(this.#publisher && { published: { tokens: this.#publisher.tokens, ...this.#publisher.counters } }),
+      ...(this.#announcer && { announcing: this.#announcer.counters }),
       ...(this.#director && { director: { ...this.#director.counters, ...this.#director.steering } }),
     };
   }

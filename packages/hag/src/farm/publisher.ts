@@ -3,7 +3,6 @@
  * and the flow of each of its subflows. What this node knows is the truth; the registry gets it again when it was away,
  * and regularly before it would expire.
  */
-import type { PathControl } from "@hybrid-access/core/engine/engine";
 import type { PathEvent, SubflowPath } from "@hybrid-access/core/policy/path-manager/path-manager";
 import type { OwnerKey } from "@hybrid-access/core/policy/steering/steering";
 import type { Logger } from "@hybrid-access/core/services/log";
@@ -49,9 +48,8 @@ export class Publisher {
   readonly #timer: NodeJS.Timeout;
   #connected = true;
 
-  constructor(options: PublisherOptions, paths: PathControl) {
+  constructor(options: PublisherOptions) {
     this.#options = options;
-    paths.onEvent((event) => this.onEvent(event));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
   }
