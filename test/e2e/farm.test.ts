@@ -1,8 +1,7 @@
-import { once } from "node:events";
-import type { Socket } from "node:net";
 import { expect } from "chai";
 import { FARM_SERVER, FarmLab } from "../lab/farm.ts";
-import { connectFrom, hashOf, pattern, receive, StreamServer } from "../lab/stream.ts";
+import { FarmTraffic, sumOf } from "../lab/farm-traffic.ts";
+import { connectFrom, StreamServer } from "../lab/stream.ts";
 import { until } from "../lab/until.ts";
 
 const PORT = 7000;
@@ -12,94 +11,37 @@ const GATEWAYS = [
   ...DIRECTORS.map((name) => ({ name, role: "director" }) as const),
   ...CONVERTERS.map((name) => ({ name, role: "converter" }) as const),
 ];
-const HALF = pattern(400_000, 7);
-const WHOLE_HASH = hashOf(Buffer.concat([HALF, HALF]));
 const HOMES = [
   { home: 1, family: "IPv4" },
   { home: 2, family: "IPv6" },
 ] as const;
 
-/** One connection from a home to the server. */
-interface Connection {
-  readonly client: Socket;
-  readonly peer: Socket;
-}
-
-/** The sum of a counter over nodes. */
-async function sum(farm: FarmLab, nodes: readonly string[], counter: string): Promise<number> {
-  const all = await Promise.all(nodes.map((node) => farm.multipathCounters(node)));
-  return all.reduce((total, counters) => total + (counters[counter] ?? 0), 0);
-}
-
 describe("a farm of two directors and three converters", function () {
   this.timeout(30_000);
   let farm: FarmLab;
-  let server: StreamServer;
-  const open = new Set<Connection>();
+  let traffic: FarmTraffic;
 
   before(async () => {
     farm = await FarmLab.up({ homes: 2, gateways: GATEWAYS }, [...DIRECTORS, ...CONVERTERS]);
-    server = new StreamServer(farm.lab, "srv", PORT);
+    traffic = new FarmTraffic(farm);
   });
-  afterEach(async () => {
-    const sockets = Array.from(open).flatMap(({ client, peer }) => [client, peer]);
-    open.clear();
-    for (const socket of sockets) socket.destroy();
-    await Promise.all(sockets.map((socket) => socket.closed || once(socket, "close")));
-  });
+  afterEach(() => traffic?.closeAll());
   after(async () => {
-    await server?.close();
+    await traffic?.close();
     await farm?.down();
   });
 
-  async function connect(home: number): Promise<Connection> {
-    const client = connectFrom(farm.lab, `lan${home}`, FARM_SERVER.ipv4, PORT);
-    client.write("x");
-    const peer = await server.accept();
-    const connection = { client, peer };
-    open.add(connection);
-    return connection;
-  }
-
-  /** Opens connections and waits until each has its second subflow. */
-  async function connectWithJoins(home: number, count: number): Promise<Connection[]> {
-    const before = await sum(farm, [`hcpe${home}`], "MPJoinSynAckRx");
-    const made: Connection[] = [];
-    for (let index = 0; index < count; index++) made.push(await connect(home));
-    await until(async () => (await sum(farm, [`hcpe${home}`], "MPJoinSynAckRx")) - before >= count, {
-      what: `${count} joins of home ${home}`,
-      limitMs: 10_000,
-    });
-    return made;
-  }
-
-  /** The server sends one half, `event` happens, it sends the other; what arrives must be both. */
-  async function transferAcross(connections: readonly Connection[], event: () => Promise<unknown>): Promise<void> {
-    const arrivals = connections.map(({ client }) => receive(client));
-    const firstHalves = connections.map(async ({ client, peer }) => {
-      peer.write(HALF);
-      await until(() => client.bytesRead >= HALF.length, { what: "the first half", limitMs: 10_000 });
-    });
-    await Promise.all(firstHalves);
-    await event();
-    for (const { peer } of connections) peer.end(HALF);
-    for (const { end, hash } of await Promise.all(arrivals)) {
-      expect(end).to.equal("end");
-      expect(hash).to.equal(WHOLE_HASH);
-    }
-  }
-
   for (const { home, family } of HOMES) {
     it(`brings 100 of 100 joins to their owner over ${family}, without a reset`, async () => {
-      await connectWithJoins(home, 100);
-      expect(await sum(farm, CONVERTERS, "MPJoinNoTokenFound")).to.equal(0);
-      expect(await sum(farm, [`hcpe${home}`], "MPRstRx")).to.equal(0);
+      await traffic.connectWithJoins(home, 100);
+      expect(await sumOf(farm, CONVERTERS, "MPJoinNoTokenFound")).to.equal(0);
+      expect(await sumOf(farm, [`hcpe${home}`], "MPRstRx")).to.equal(0);
       for (const name of CONVERTERS) expect((await farm.multipathCounters(name)).MPCapableSYNRX).to.be.greaterThan(10);
     });
   }
 
   it("takes back what closed connections owned", async () => {
-    await until(async () => !/:[tf]:/.test(await farm.redisCommand("--scan")), {
+    await until(async () => !/:[tf]:/.test(await farm.redis.command(0, "--scan")), {
       what: "no token and no flow is left in Redis",
       limitMs: 5000,
     });
@@ -108,35 +50,37 @@ describe("a farm of two directors and three converters", function () {
 
   for (const { home, family } of HOMES) {
     it(`loses no connection when a director goes, and when it comes back, over ${family}`, async () => {
-      const connections = await connectWithJoins(home, 10);
+      const connections = await traffic.connectWithJoins(home, 10);
       const before = (await farm.farmStatus("dir2")).director?.fromRegistry ?? 0;
-      await transferAcross(connections.slice(0, 5), () => farm.route(["dir2"]));
+      expect(await traffic.lostAcross(connections.slice(0, 5), () => farm.route(["dir2"]))).to.equal(0);
       expect((await farm.farmStatus("dir2")).director?.fromRegistry).to.be.greaterThan(before);
-      await transferAcross(connections.slice(5), () => farm.route(DIRECTORS));
+      expect(await traffic.lostAcross(connections.slice(5), () => farm.route(DIRECTORS))).to.equal(0);
     });
   }
 
   it("loses no connection when a director is killed, and takes new ones while it is away", async () => {
-    const connections = await connectWithJoins(1, 10);
-    await transferAcross(connections, async () => {
-      await farm.daemon("dir1").end("SIGKILL");
-    });
-    for (let count = 0; count < 10; count++) await connect(1);
+    const connections = await traffic.connectWithJoins(1, 10);
+    expect(
+      await traffic.lostAcross(connections, async () => {
+        await farm.daemon("dir1").end("SIGKILL");
+      }),
+    ).to.equal(0);
+    for (let count = 0; count < 10; count++) await traffic.connect(1);
     await farm.start("dir1");
-    await connectWithJoins(1, 10);
+    await traffic.connectWithJoins(1, 10);
   });
 
   it("drains a converter: no new connections, joins still steered, those it has end in peace", async () => {
-    const connections = await connectWithJoins(1, 20);
+    const connections = await traffic.connectWithJoins(1, 20);
     const { MPCapableSYNRX: before } = await farm.multipathCounters("conv1");
     await farm.run("conv1", "drain");
     await until(
       async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === "conv1")?.state === "draining",
       { what: "the directors know", limitMs: 5000 },
     );
-    await connectWithJoins(1, 20);
+    await traffic.connectWithJoins(1, 20);
     expect((await farm.multipathCounters("conv1")).MPCapableSYNRX).to.equal(before);
-    await transferAcross(connections, async () => {});
+    expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
     for (const { client, peer } of connections) {
       client.end();
       peer.resume();
@@ -146,7 +90,7 @@ describe("a farm of two directors and three converters", function () {
   });
 
   it("loses only a killed converter's connections, and new ones work within a second", async () => {
-    const connections = await connectWithJoins(1, 30);
+    const connections = await traffic.connectWithJoins(1, 30);
     const loads = await Promise.all(CONVERTERS.map((name) => farm.farmStatus(name)));
     const own = loads[CONVERTERS.indexOf("conv2")]?.published?.tokens ?? 0;
     let lost = 0;
@@ -157,27 +101,29 @@ describe("a farm of two directors and three converters", function () {
     }
     await farm.daemon("conv2").end("SIGKILL");
     const killedMs = performance.now();
-    await connect(1);
+    await traffic.connect(1);
     expect(performance.now() - killedMs).to.be.below(1000);
     await until(() => lost >= own, { what: "the killed converter's connections end", limitMs: 5000 });
     const left = connections.filter(({ client }) => !client.closed);
     expect(left.length).to.equal(connections.length - own);
-    await transferAcross(left, async () => {});
+    expect(await traffic.lostAcross(left, async () => {})).to.equal(0);
     await farm.start("conv2");
   });
 
   it("goes on without Redis: connections stay, new ones are made, and joins come back with it", async () => {
-    const connections = await connectWithJoins(1, 10);
-    await transferAcross(connections, async () => {
-      farm.redis.signal(0, "SIGKILL");
-      for (let count = 0; count < 10; count++) await connect(1);
-    });
+    const connections = await traffic.connectWithJoins(1, 10);
+    expect(
+      await traffic.lostAcross(connections, async () => {
+        farm.redis.signal(0, "SIGKILL");
+        for (let count = 0; count < 10; count++) await traffic.connect(1);
+      }),
+    ).to.equal(0);
     await farm.startRedis();
     await until(async () => (await farm.farmStatus("conv1")).registry.connected, {
       what: "Redis is back",
       limitMs: 5000,
     });
-    await connectWithJoins(1, 10);
+    await traffic.connectWithJoins(1, 10);
   });
 });
 

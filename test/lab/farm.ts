@@ -13,9 +13,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { commandOf, type LabDaemon, startDaemon } from "./daemon.ts";
 import { Lab } from "./lab.ts";
-import { RedisFleet } from "./redis.ts";
+import { RedisFleet, type RedisPlace } from "./redis.ts";
 import type { LinkSpec, NodeSpec, RouteSpec, Topology } from "./topology.ts";
-import { until } from "./until.ts";
 
 export const VIRTUAL = { ipv4: "10.9.9.9", ipv6: "fd99::9" } as const;
 export const FARM_SERVER = { ipv4: "10.3.3.2", ipv6: "fd33::2" } as const;
@@ -34,6 +33,8 @@ export interface FarmOptions {
   /** All that may ever run; {@link FarmLab.start} starts one. */
   readonly gateways: readonly Gateway[];
   readonly steering?: "steer" | "announce";
+  /** One server unless told otherwise. */
+  readonly redis?: "single" | "cluster";
 }
 
 function gatewayAddress(index: number) {
@@ -168,25 +169,22 @@ export class FarmLab {
     }
   }
 
+  /** The processes of an earlier start are gone already. */
   async startRedis(): Promise<void> {
-    this.#redis = await RedisFleet.single(undefined, REDIS, (command) =>
-      this.lab.spawn("redis", command, { stdio: "ignore" }),
-    );
-    const ping = ["redis-cli", "-h", REDIS.host, "ping"];
-    await until(async () => (await this.lab.run("redis", ping).catch(() => "")).includes("PONG"), {
-      what: "Redis answers",
-      limitMs: 5000,
-    });
+    await this.#redis?.close();
+    const place: RedisPlace = {
+      host: REDIS.host,
+      ports: async (count) => Array.from({ length: count }, (_, index) => REDIS.port + index),
+      spawn: (command) => this.lab.spawn("redis", command, { stdio: "ignore" }),
+      run: (command) => this.lab.run("redis", command),
+    };
+    const cluster = this.#options.redis === "cluster";
+    this.#redis = await (cluster ? RedisFleet.cluster(1, place) : RedisFleet.single(undefined, place));
   }
 
   get redis(): RedisFleet {
     if (this.#redis === undefined) throw new Error("Redis was not started");
     return this.#redis;
-  }
-
-  /** Runs a Redis command. */
-  async redisCommand(...command: string[]): Promise<string> {
-    return await this.lab.run("redis", ["redis-cli", "-h", REDIS.host, ...command]);
   }
 
   #gateway(name: string): Gateway {
@@ -210,7 +208,7 @@ farm:
   virtualAddresses: [ ${VIRTUAL.ipv4}, "${VIRTUAL.ipv6}" ]
   addresses: [ ${ipv4}, "${ipv6}" ]
   network: [ 10.8.0.0/24, "fd88::/64" ]
-  redis: { servers: [ { host: ${REDIS.host}, port: ${REDIS.port} } ] }
+  redis: { mode: ${this.#options.redis ?? "single"}, servers: [ { host: ${REDIS.host}, port: ${REDIS.port} }, { host: ${REDIS.host}, port: ${REDIS.port + 1} } ] }
 `;
   }
 
