@@ -1,6 +1,6 @@
 /**
- * Installs what a fresh clone lacks, and nothing else: npm packages, and the Debian packages that the lab needs. It asks
- * nothing. Where Debian packages may not be installed it names them and ends with exit code 1.
+ * Installs what a fresh clone lacks, and nothing else: npm packages, and the Debian packages that the lab needs; with
+ * --peers also the proxies that benchmarks compare with, whose services are not started. It asks nothing. Where Debian packages may not be installed it names them and ends with exit code 1.
  *
  * Plain JavaScript without dependencies: it runs before anything is installed or built.
  */
@@ -18,7 +18,20 @@ const PROGRAMS = [
   ["curl", "curl"],
   ["nc", "netcat-openbsd"],
   ["redis-server", "redis-server"],
+  ["taskset", "util-linux"],
 ];
+
+/** What `npm run bench` compares with. */
+const PEERS = [
+  ["haproxy", "haproxy"],
+  ["nginx", "nginx"],
+  ["/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"],
+  ["mptcpize", "mptcpize"],
+];
+
+/** Asked by every Debian package that would start a service; exit code 101 forbids it (invoke-rc.d(8)). */
+const SERVICE_POLICY = "/usr/sbin/policy-rc.d";
+const SERVICES_FORBIDDEN = "#!/bin/sh\nexit 101\n";
 
 function say(text) {
   process.stderr.write(`prepare: ${text}\n`);
@@ -42,7 +55,9 @@ function npmPackagesAreCurrent() {
   return existsSync(installed) && statSync(installed).mtimeMs >= statSync(`${root}/package-lock.json`).mtimeMs;
 }
 
+/** A program by its name, or any file by its path. */
 function hasProgram(name) {
+  if (name.startsWith("/")) return existsSync(name);
   const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"];
   return folders.some((folder) => existsSync(`${folder}/${name}`));
 }
@@ -58,8 +73,19 @@ function rootCommand() {
   }
 }
 
-function installDebianPackages() {
-  const missing = PROGRAMS.filter(([program]) => !hasProgram(program)).map(([, name]) => name);
+/** From now on until this process ends, no package may start a service. */
+function forbidServices(asRoot) {
+  if (existsSync(SERVICE_POLICY)) return;
+  const shell = (command) => execFileSync("sh", ["-c", command], { input: SERVICES_FORBIDDEN, stdio: ["pipe", 2, 2] });
+  const prefix = asRoot.join(" ");
+  // Ctrl-C ends apt-get, which ends this process by way of "exit": the policy must not stay.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
+  process.once("exit", () => shell(`${prefix} rm -f ${SERVICE_POLICY}`));
+  shell(`${prefix} tee ${SERVICE_POLICY} >/dev/null && ${prefix} chmod 755 ${SERVICE_POLICY}`);
+}
+
+function installDebianPackages(programs) {
+  const missing = programs.filter(([program]) => !hasProgram(program)).map(([, name]) => name);
   if (missing.length === 0) return;
   const asRoot = rootCommand();
   if (asRoot === undefined || !hasProgram("apt-get")) {
@@ -74,6 +100,7 @@ function installDebianPackages() {
     run("installing Debian packages", file, rest, { DEBIAN_FRONTEND: "noninteractive" });
   };
   apt("update");
+  forbidServices(asRoot);
   apt("install", "--no-install-recommends", ...missing);
 }
 
@@ -89,5 +116,6 @@ if (!npmPackagesAreCurrent()) {
   installed = true;
   run("installing npm packages", "npm", ["ci", "--no-audit", "--no-fund"]);
 }
-if (!process.argv.includes("--npm-only")) installDebianPackages();
+if (!process.argv.includes("--npm-only"))
+  installDebianPackages([...PROGRAMS, ...(process.argv.includes("--peers") ? PEERS : [])]);
 if (installed) say(`installed what was missing in ${Math.round((performance.now() - startMs) / 1000)} s`);

@@ -2,8 +2,14 @@
 import type { Benchmark } from "./benchmark.ts";
 import { farmBenchmark } from "./farm.ts";
 import { labBenchmark } from "./lab.ts";
+import { memoryBenchmark } from "./memory.ts";
+import { pairBenchmark } from "./pair.ts";
+import { relayBenchmark } from "./relay.ts";
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   lab: labBenchmark,
   farm: farmBenchmark,
+  relay: relayBenchmark,
+  pair: pairBenchmark,
+  memory: memoryBenchmark,
 };

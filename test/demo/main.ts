@@ -1,6 +1,7 @@
 /** `npm run demo [-- --json]`: shows the pair at work and what it reaches. */
 import { parseArgs } from "node:util";
 import { SHARE_GOAL } from "../lab/aggregation.ts";
+import { becomeRoot } from "../lab/root.ts";
 import { runSession } from "../lab/session.ts";
 import { runDemo } from "./demo.ts";
 import { displayFor } from "./display.ts";
@@ -37,4 +38,5 @@ async function main(): Promise<number> {
   });
 }
 
+becomeRoot();
 process.exitCode = await main();

@@ -2,6 +2,7 @@
 
 import type { ConfigOptions } from "@hybrid-access/core/cli/program";
 import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
+import { ConfigError, placeOutsideFile } from "@hybrid-access/core/services/config/config-error";
 import {
   address,
   addressPrefix,
@@ -13,7 +14,7 @@ import {
   secret,
   wholeNumber,
 } from "@hybrid-access/core/services/config/formats";
-import { type Config, ConfigError, loadConfig } from "@hybrid-access/core/services/config/load";
+import { type Config, loadConfig } from "@hybrid-access/core/services/config/load";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
 import { farmIssues, farmSettings } from "./farm/config.ts";
 
@@ -80,7 +81,7 @@ export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
     environment: process.env,
     overrides: set,
   });
-  const issues = farmIssues(loaded.farm).map((issue) => ({ ...issue, place: config }));
+  const issues = farmIssues(loaded.farm).map((issue) => ({ ...issue, place: placeOutsideFile(config) }));
   if (issues.length > 0) throw new ConfigError(issues);
   return loaded;
 }

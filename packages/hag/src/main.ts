@@ -1,7 +1,9 @@
 /** The command `hag`. */
 import { readFileSync } from "node:fs";
+import { formatEndpoint } from "@hybrid-access/core/base/ip-address";
 import { type ConfigOptions, runProgram } from "@hybrid-access/core/cli/program";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
+import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { runDaemon } from "@hybrid-access/core/services/lifecycle";
 import { createLogger } from "@hybrid-access/core/services/log";
 import { loadHagConfig } from "./config.ts";
@@ -24,7 +26,11 @@ process.exitCode = await runProgram(
     ],
     check(options) {
       const config = loadHagConfig(options);
-      return { configuration: "valid", listen: config.listen.length, capabilities: ENGINES[config.engine].probe() };
+      return {
+        configuration: "valid",
+        listen: config.listen.map(formatEndpoint),
+        capabilities: { ...ENGINES[config.engine].probe(), ...probeHost() },
+      };
     },
     async run(options: ConfigOptions) {
       const config = loadHagConfig(options);

@@ -6,6 +6,7 @@
  * and an idle connection costs bytes, not kilobytes (docs/adr/0003). Functions on the data path never throw: they return
  * a count, or minus errno, with {@link WOULD_BLOCK} for "not now".
  */
+import type { Capability } from "../base/capability.ts";
 import type { Endpoint } from "../base/ip-address.ts";
 import type { PathCommand, PathEvent } from "../policy/path-manager/path-manager.ts";
 import type { TcpOption } from "../wire/tcp-options.ts";
@@ -15,9 +16,7 @@ export { WOULD_BLOCK } from "../platform/errno.ts";
 /** One end of a byte stream: a Multipath TCP connection or a plain TCP socket. */
 export type Leg = number;
 
-/** What this engine can do on this host; where it cannot, the reason, for people. */
-export type Capability = { readonly available: true } | { readonly available: false; readonly reason: string };
-
+/** What this engine can do on this host. */
 export interface Capabilities {
   /** Connections with several subflows. */
   readonly multipathTcp: Capability;

@@ -6,8 +6,8 @@ import { readUint32 } from "../base/bytes.ts";
 import { ERRNO, resultOf } from "./errno.ts";
 import { libc, type Watch, watchReadable } from "./libc.ts";
 import { attribute, decodeAttributes, decodeMessages, encodeMessage } from "./netlink/message.ts";
-import { NETLINK_NETFILTER, netfilterHeader, transact, uint32 } from "./netlink/netfilter.ts";
-import { FLAG, openNetlink } from "./netlink/socket.ts";
+import { netfilterHeader, transact, uint32 } from "./netlink/netfilter.ts";
+import { FLAG, NETLINK_NETFILTER, openNetlink } from "./netlink/socket.ts";
 
 const QUEUE = 3;
 const MESSAGE = { packet: 0, verdict: 1, config: 2 } as const;

@@ -27,7 +27,8 @@ const LISTEN_BACKLOG = 4096;
  */
 const MULTIPATH_RECEIVE_BYTES = 8 * 1024 * 1024;
 const WATCHED = EPOLL.in | EPOLL.out | EPOLL.peerClosed | EPOLL.edgeTriggered;
-const TCP_ESTABLISHED = 1;
+const TCP_SYN_SENT = 2;
+const TCP_SYN_RECV = 3;
 /** Bits of tcpi_options. */
 const TCPI_OPT = { sack: 2, windowScale: 4 } as const;
 
@@ -102,8 +103,8 @@ export class KernelEngine implements Engine {
   }
 
   isEstablished(leg: Leg): boolean {
-    const state = firstSubflowState(leg);
-    return state === undefined || state === TCP_ESTABLISHED;
+    const state = firstSubflowState(leg) ?? readTcpInfo(leg)?.state;
+    return state !== TCP_SYN_SENT && state !== TCP_SYN_RECV;
   }
 
   isMultipath(leg: Leg): boolean {

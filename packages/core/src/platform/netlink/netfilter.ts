@@ -7,8 +7,6 @@ import { check, resultOf, SystemError } from "../errno.ts";
 import { libc } from "../libc.ts";
 import { decodeMessages } from "./message.ts";
 
-export const NETLINK_NETFILTER = 12;
-
 const ERROR = 2;
 const ANSWER_BYTES = 8192;
 

@@ -7,8 +7,8 @@ import type { Family } from "../../base/ip-address.ts";
 import { ERRNO, SystemError } from "../errno.ts";
 import { libc } from "../libc.ts";
 import { attribute, encodeMessage, nested, value } from "./message.ts";
-import { NETLINK_NETFILTER, netfilterHeader, transact, uint32 } from "./netfilter.ts";
-import { FLAG, openNetlink } from "./socket.ts";
+import { netfilterHeader, transact, uint32 } from "./netfilter.ts";
+import { FLAG, NETLINK_NETFILTER, openNetlink } from "./socket.ts";
 
 const NFTABLES = 10;
 const BATCH_BEGIN = 0x10;

@@ -2,9 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { AccessError } from "../../base/error.ts";
 
-/** Carries out what nft's language says, in one transaction. Throws an AccessError. */
-export function applyRules(input: string): void {
-  const { error, status, stderr } = spawnSync("nft", ["-f", "-"], { input, encoding: "utf8" });
+function nft(input: string, ...options: string[]): void {
+  const { error, status, stderr } = spawnSync("nft", [...options, "-f", "-"], { input, encoding: "utf8" });
   if (error !== undefined) {
     throw new AccessError("NFT_MISSING", "system", `nft cannot be started (package nftables): ${error.message}`, error);
   }
@@ -13,9 +12,19 @@ export function applyRules(input: string): void {
   }
 }
 
+/** Carries out what nft's language says, in one transaction. Throws an AccessError. */
+export function applyRules(input: string): void {
+  nft(input);
+}
+
 /** Creates "table inet NAME" with `body`, in place of an earlier one. */
 export function replaceTable(name: string, body: string): void {
   applyRules(`table inet ${name}\ndelete table inet ${name}\ntable inet ${name} {\n${body}\n}\n`);
+}
+
+/** Has nft and the kernel judge `rules` without applying them. Throws an AccessError. */
+export function checkRules(rules: string): void {
+  nft(rules, "--check");
 }
 
 /** Removes the table, whether it is there or not. */
