@@ -18,6 +18,7 @@ const PROGRAMS = [
   ["curl", "curl"],
   ["nc", "netcat-openbsd"],
   ["redis-server", "redis-server"],
+  ["bird", "bird2"],
   ["taskset", "util-linux"],
 ];
 

@@ -165,3 +165,47 @@ describe("a farm that announces", function () {
     });
   }
 });
+
+describe("a farm whose directors announce its address by BIRD", function () {
+  this.timeout(60_000);
+  let farm: FarmLab;
+  let traffic: FarmTraffic;
+
+  before(async () => {
+    const gateways = [...GATEWAYS.slice(0, 2), { name: "conv1", role: "converter" } as const];
+    farm = await FarmLab.up({ homes: 1, gateways, bird: true }, ["dir1", "dir2", "conv1"]);
+    traffic = new FarmTraffic(farm);
+  });
+  after(async () => {
+    await traffic?.close();
+    await farm?.down();
+  });
+
+  async function routes(count: number): Promise<void> {
+    await until(async () => (await farm.routesToFarm()).every((hops) => hops === count), {
+      what: `the router has ${count} ways to the farm`,
+      limitMs: 15_000,
+    });
+  }
+
+  it("loses no connection when one drains: its way is withdrawn, and comes back with it", async () => {
+    const connections = await traffic.connectWithJoins(1, 10);
+    const lost = await traffic.lostAcross(connections, async () => {
+      await farm.run("dir1", "drain");
+      await routes(1);
+      await traffic.connectWithJoins(1, 10);
+    });
+    expect(lost).to.equal(0);
+    expect(await farm.daemon("dir1").end("SIGCONT")).to.equal(0);
+    await farm.start("dir1");
+    await routes(2);
+  });
+
+  it("withdraws every way when no converter is left, and announces again when one is", async () => {
+    await farm.daemon("conv1").end("SIGKILL");
+    await routes(0);
+    await farm.start("conv1");
+    await routes(2);
+    await traffic.connectWithJoins(1, 10);
+  });
+});

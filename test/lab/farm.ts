@@ -12,9 +12,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { commandOf, type LabDaemon, startDaemon } from "./daemon.ts";
+import { directorBird, routerBird } from "./farm-bird.ts";
 import { Lab } from "./lab.ts";
 import { RedisFleet, type RedisPlace } from "./redis.ts";
 import type { LinkSpec, NodeSpec, RouteSpec, Topology } from "./topology.ts";
+import { until } from "./until.ts";
 
 export const VIRTUAL = { ipv4: "10.9.9.9", ipv6: "fd99::9" } as const;
 export const FARM_SERVER = { ipv4: "10.3.3.2", ipv6: "fd33::2" } as const;
@@ -33,6 +35,8 @@ export interface FarmOptions {
   /** All that may ever run; {@link FarmLab.start} starts one. */
   readonly gateways: readonly Gateway[];
   readonly steering?: "steer" | "announce";
+  /** Directors announce the farm's addresses to the router by BIRD; {@link FarmLab.route} is not to be used then. */
+  readonly bird?: boolean;
   /** One server unless told otherwise. */
   readonly redis?: "single" | "cluster";
 }
@@ -160,7 +164,9 @@ export class FarmLab {
       await farm.lab.run("core", ["sysctl", "-qw", "net.ipv6.fib_multipath_hash_policy=1"]);
       await farm.startRedis();
       await Promise.all(running.map((name) => farm.start(name)));
-      await farm.route(running.filter((name) => farm.#gateway(name).role !== "converter"));
+      const directors = running.filter((name) => farm.#gateway(name).role !== "converter");
+      if (options.bird) await farm.#startBirds(directors);
+      else await farm.route(directors);
       await Promise.all(Array.from({ length: options.homes }, (_, index) => farm.startHome(index + 1)));
       return farm;
     } catch (error) {
@@ -180,6 +186,39 @@ export class FarmLab {
     };
     const cluster = this.#options.redis === "cluster";
     this.#redis = await (cluster ? RedisFleet.cluster(1, place) : RedisFleet.single(undefined, place));
+  }
+
+  /** BIRD on the router and on these gateways, as docs/farm.md has it. */
+  async #startBirds(directors: readonly string[]): Promise<void> {
+    const addresses = directors.map((name) =>
+      gatewayAddress(this.#options.gateways.findIndex((gateway) => gateway.name === name)),
+    );
+    this.#startBird("core", routerBird("10.8.0.1", addresses));
+    directors.forEach((name, index) => {
+      const { ipv4, ipv6 } = addresses[index] ?? gatewayAddress(0);
+      this.#startBird(name, directorBird(ipv4, ipv6));
+    });
+    await until(async () => (await this.routesToFarm()).every((hops) => hops === directors.length), {
+      what: "the router has learnt the ways to the farm",
+      limitMs: 20_000,
+    });
+  }
+
+  #startBird(node: string, config: string): void {
+    const file = join(this.#directory, `bird-${node}.conf`);
+    writeFileSync(file, config);
+    const command = ["bird", "-f", "-c", file, "-s", join(this.#directory, `bird-${node}.ctl`)];
+    this.lab.spawn(node, command, { stdio: "ignore" });
+  }
+
+  /** How many ways the router has to the farm's address, IPv4 and IPv6. */
+  async routesToFarm(): Promise<number[]> {
+    const shown = await Promise.all(
+      [["-4", VIRTUAL.ipv4] as const, ["-6", VIRTUAL.ipv6] as const].map(([family, address]) =>
+        this.lab.run("core", ["ip", family, "route", "show", address]),
+      ),
+    );
+    return shown.map((routes) => (routes.match(/ via /g) ?? []).length);
   }
 
   get redis(): RedisFleet {

@@ -15,6 +15,7 @@ import { Director, type MarkedNode } from "./director.ts";
 import { addFarmRules, LOCAL_MARK, NodeRoutes, QUEUE, removeFarmRules, setFallback } from "./host-rules.ts";
 import { type KnownNode, Membership } from "./membership.ts";
 import { Publisher } from "./publisher.ts";
+import { RouteHealth } from "./route-health.ts";
 
 export interface FarmOptions {
   readonly config: FarmConfig;
@@ -37,6 +38,7 @@ export class Farm {
   readonly #membership: Membership;
   readonly #routes = new RouteClient();
   readonly #nodeRoutes = new NodeRoutes(this.#routes);
+  readonly #routeHealth: RouteHealth;
   #paths: PathControl | undefined;
   #publisher: Publisher | undefined;
   #announcer: Announcer | undefined;
@@ -49,6 +51,7 @@ export class Farm {
     this.#log = log;
     this.#directs = config.steering === "steer" && config.role !== "converter";
     this.#converts = config.role !== "director";
+    this.#routeHealth = new RouteHealth(this.#routes, config.virtualAddresses);
     this.#registry = openRegistry(config, log);
     this.#membership = new Membership(this.#registry, config, load, (nodes) => this.#onNodes(nodes), log);
   }
@@ -100,6 +103,7 @@ export class Farm {
   /** Joins the farm: from now on connections come. Throws an AccessError when the farm does not want this node. */
   async join(): Promise<void> {
     await this.#membership.join();
+    if (this.#config.steering === "announce") this.#routeHealth.set(true);
     if (this.#publisher !== undefined) void this.#releaseLeftovers();
   }
 
@@ -129,6 +133,7 @@ export class Farm {
     this.#director.setNodes(marked);
     const marks = marked.filter(({ accepting }) => accepting).map(({ mark }) => mark);
     setFallback(this.#config.virtualAddresses, marks);
+    this.#routeHealth.set(marks.length > 0 && this.#membership.state === "up");
   }
 
   /** Whether subflows of open connections still need this node's listeners. */
@@ -138,12 +143,14 @@ export class Farm {
 
   /** Directors send no new connections here any more once this has resolved. */
   async drain(): Promise<void> {
+    this.#routeHealth.set(false);
     await this.#membership.setState("draining");
     await new Promise((resolve) => setTimeout(resolve, this.#config.lease));
   }
 
   /** Gives the lease up: nothing new is sent here. */
   async leave(): Promise<void> {
+    this.#routeHealth.set(false);
     await this.#membership.stop();
   }
 
@@ -165,6 +172,7 @@ export class Farm {
       steering,
       role,
       state: this.#membership.state,
+      announced: this.#routeHealth.announced,
       virtualAddresses: virtualAddresses.map(formatIpAddress),
       registry: { ...this.#registry.health, foreign: this.#membership.foreign },
       nodes: this.#membership.nodes().map(({ member, alive }) => ({

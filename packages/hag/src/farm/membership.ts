@@ -134,6 +134,7 @@ export class Membership {
   async setState(state: NodeState): Promise<void> {
     this.#state = state;
     await this.#renew();
+    await this.#look();
   }
 
   async stop(): Promise<void> {
