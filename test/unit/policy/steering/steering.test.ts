@@ -126,11 +126,21 @@ describe("policy/steering/steering", () => {
     const subject = steering();
     subject.decide(JOIN, 1, 0);
     subject.takeLookups();
+    subject.onAnswer(KEY, { owner: undefined }, 19);
     expect(subject.onTimer(20)).to.deep.equal([{ handle: 1, verdict: { type: "drop" } }]);
     expect(subject.decide(JOIN, 2, 100)).to.deep.equal({ type: "drop" });
     expect(subject.decide(JOIN, 3, 1020)).to.equal(undefined);
     expect(subject.takeLookups()).to.deep.equal([KEY]);
     expect(subject.counters.unknown).to.equal(2);
+  });
+
+  it("does not take a late answer for none: the repetition is looked up again, however soon", () => {
+    const subject = steering();
+    subject.decide(JOIN, 1, 0);
+    subject.takeLookups();
+    expect(subject.onTimer(20)).to.deep.equal([{ handle: 1, verdict: { type: "drop" } }]);
+    expect(subject.counters.unanswered).to.equal(1);
+    expect(subject.decide(JOIN, 2, 21)).to.equal(undefined);
   });
 
   it("drops at once when the registry does not answer", () => {

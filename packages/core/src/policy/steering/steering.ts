@@ -210,8 +210,10 @@ export class Steering<Handle> {
     const released: Release<Handle>[] = [];
     for (const [id, waiting] of this.#waiting) {
       if (waiting.deadlineMs <= nowMs) {
-        this.#cache.learn(id, undefined, nowMs);
-        released.push(...this.#release(id, waiting, () => this.#drop("unknown")));
+        // That the last question is still open says nothing of the token.
+        const asked = waiting.askMs === Infinity;
+        if (!asked) this.#cache.learn(id, undefined, nowMs);
+        released.push(...this.#release(id, waiting, () => this.#drop(asked ? "unanswered" : "unknown")));
       } else if (waiting.askMs <= nowMs) {
         waiting.askMs = Infinity;
         if (this.#takeBudget(nowMs)) this.#lookups.push(waiting.key);
