@@ -1,5 +1,6 @@
 /** One gateway's part in its farm: lease, publishing, steering, and what they need of the host. */
 import { readFileSync } from "node:fs";
+import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { formatIpAddress } from "@hybrid-access/core/base/ip-address";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
 import { RouteClient } from "@hybrid-access/core/platform/netlink/route";
@@ -189,6 +190,14 @@ export class Farm {
   }
 }
 
+function readSecret(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new AccessError("FARM_FILE", "configuration", `farm.redis: ${describeError(error)}`, error);
+  }
+}
+
 /** Redis, or this process's own memory when there is none. Throws an AccessError for a file that cannot be read. */
 function openRegistry({ name, redis }: FarmConfig, log: Logger): Registry {
   const { mode, servers, primary, username, tls } = redis;
@@ -199,8 +208,8 @@ function openRegistry({ name, redis }: FarmConfig, log: Logger): Registry {
     mode,
     servers,
     primary,
-    ...(passwordFile !== undefined && { username, password: readFileSync(passwordFile, "utf8").trim() }),
-    ...(tls === "on" && { tls: caFile === undefined ? {} : { ca: readFileSync(caFile, "utf8") } }),
+    ...(passwordFile !== undefined && { username, password: readSecret(passwordFile).trim() }),
+    ...(tls === "on" && { tls: caFile === undefined ? {} : { ca: readSecret(caFile) } }),
   };
   let lost = false;
   return new RedisRegistry(name, settings, (error) => {

@@ -44,6 +44,7 @@ export class Membership {
   /** Members that cannot be of this farm, seen in the last look. */
   foreign = 0;
   #reported: Renewal = "renewed";
+  #looking: Promise<void> | undefined;
 
   /** `load` counts open connections; `onChange` hears of every change in who is there. */
   constructor(
@@ -110,7 +111,15 @@ export class Membership {
     if (renewal !== "renewed") this.#log.error({ renewal }, refusal(renewal, this.#config).message);
   }
 
+  /** One look at a time: an answer that comes late must not undo a later one. */
   async #look(): Promise<void> {
+    this.#looking ??= this.#lookOnce().finally(() => {
+      this.#looking = undefined;
+    });
+    await this.#looking;
+  }
+
+  async #lookOnce(): Promise<void> {
     const members = await this.#registry.members().catch(() => undefined);
     if (members === undefined) return;
     const { network } = this.#config;
@@ -127,7 +136,11 @@ export class Membership {
     this.#nodes = seen;
     if (describe(seen) === before) return;
     this.#log.info({ nodes: Array.from(seen.values(), summarize) }, "farm");
-    this.#onChange(this.nodes());
+    try {
+      this.#onChange(this.nodes());
+    } catch (error) {
+      this.#log.error({ error }, "the farm's change could not be followed; the next one is tried");
+    }
   }
 
   /** Tells the farm what becomes of this node. */
