@@ -100,9 +100,11 @@ describe("a farm of two directors and three converters", function () {
       });
     }
     await farm.daemon("conv2").end("SIGKILL");
-    const killedMs = performance.now();
-    await traffic.connect(1);
-    expect(performance.now() - killedMs).to.be.below(1000);
+    for (let count = 0; count < 10; count++) {
+      const startMs = performance.now();
+      await traffic.connect(1);
+      expect(performance.now() - startMs).to.be.below(1000);
+    }
     await until(() => lost >= own, { what: "the killed converter's connections end", limitMs: 5000 });
     const left = connections.filter(({ client }) => !client.closed);
     expect(left.length).to.equal(connections.length - own);

@@ -45,13 +45,10 @@ const SUBTYPE_JOIN = 1;
 
 /** Creates the table. Throws an AccessError or SystemError when the kernel lacks something. */
 export function addFarmRules(rules: FarmRules): void {
-  const { virtualAddresses, directs } = rules;
-  const parts = virtualAddresses.flatMap((address) => (directs ? directorRules(rules, address) : []));
-  const locals = virtualAddresses.map((address) => `${match(rules, address)} meta mark set ${LOCAL_MARK}`);
-  const body = directs
-    ? parts.join("\n")
-    : `chain deliver {\ntype filter hook prerouting priority mangle - 5\n${locals.join("\n")}\n}`;
-  replaceTable(TABLE, body);
+  const { virtualAddresses, directs, converts } = rules;
+  const chains = virtualAddresses.flatMap((address) => (directs ? directorRules(rules, address) : []));
+  if (converts) chains.push(converterRules(rules));
+  replaceTable(TABLE, chains.join("\n"));
   if (directs) {
     for (const family of virtualAddresses.map(familyOf)) {
       const { suffix } = WORDS[family];
@@ -64,6 +61,18 @@ export function addFarmRules(rules: FarmRules): void {
 function match({ ports }: FarmRules, address: IpAddress): string {
   const { ip } = WORDS[familyOf(address)];
   return `${ip} daddr ${formatIpAddress(address)} tcp dport { ${ports.join(", ")} }`;
+}
+
+/**
+ * What is for this node, by its mark or because nobody directs here, is delivered to the socket that has the connection
+ * or listens. Without one it is refused, as a host refuses for its own addresses: after a crash clients need not wait.
+ */
+function converterRules(rules: FarmRules): string {
+  const lines = rules.virtualAddresses.flatMap((address) => {
+    const local = rules.directs ? `${match(rules, address)} meta mark ${LOCAL_MARK}` : match(rules, address);
+    return [`${local} socket transparent 1 meta mark set ${LOCAL_MARK} accept`, `${local} reject with tcp reset`];
+  });
+  return `chain receive {\ntype filter hook prerouting priority mangle\n${lines.join("\n")}\n}`;
 }
 
 /**
