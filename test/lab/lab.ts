@@ -31,7 +31,8 @@ const SYSCTLS = (): string[] => [
   "net.ipv4.conf.default.rp_filter=0",
   "net.ipv6.conf.all.accept_ra=0",
   "net.ipv6.conf.default.accept_ra=0",
-  // Nobody else is there: link-local addresses need not be probed for a second before a router can use them.
+  // Or an interface's first neighbour solicitation waits for duplicate address detection: 1 s for the first connection.
+  "net.ipv6.conf.all.accept_dad=0",
   "net.ipv6.conf.default.accept_dad=0",
   `net.ipv4.tcp_congestion_control=${allowCubic() ? "cubic" : "reno"}`,
 ];

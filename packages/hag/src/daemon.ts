@@ -53,6 +53,8 @@ export class Hag implements Daemon {
   #addressWatch: { close(): void } | undefined;
   #routes: RouteClient | undefined;
   #farm: Farm | undefined;
+  /** The admin socket is ours, and so is everything on the host that carries this daemon's name. */
+  #owner = false;
   #ready = false;
 
   constructor(config: HagConfig, loadConfig: () => HagConfig, log: Logger) {
@@ -74,6 +76,7 @@ export class Hag implements Daemon {
       egress.source === "client" ? ["multipathTcp", "transparent"] : ["multipathTcp"],
     );
     await this.#admin.start();
+    this.#owner = true;
     this.#tuneHost();
     if (farm.steering !== "none") this.#addFarm();
     if (egress.source === "client") this.#addEgress();
@@ -183,6 +186,8 @@ export class Hag implements Daemon {
 
   async stop(): Promise<void> {
     this.#ready = false;
+    // Another daemon's table and sysctls have the same names.
+    if (!this.#owner) return;
     await this.#farm?.leave();
     this.#addressWatch?.close();
     await this.#pool?.stop();
