@@ -125,7 +125,6 @@ const TIMED = [
 async function latency({ farm, context: { say, selection } }: Running): Promise<Figure[]> {
   const syns = new RawSyns(farm.lab, "core", CONVERTERS, VIRTUAL.ipv4, FARM_PORT);
   const times = TIMED.map(() => ({ middle: [] as number[], slowest: [] as number[] }));
-  const noise: number[] = [];
   const rounds = selection.quick ? 1 : TIMED_ROUNDS;
   try {
     const tokens = Array.from({ length: rounds * TIMED_SYNS }, (_, index) => 0x4000_0000 + index);
@@ -133,9 +132,7 @@ async function latency({ farm, context: { say, selection } }: Running): Promise<
     for (let round = 0; round < rounds; round++) {
       say(`${TIMED_SYNS} joins each, straight, cached and from Redis: round ${round + 1} of ${rounds}`);
       await farm.route(["conv1"]);
-      const without = await timeAll(syns, () => 1);
-      const straight = quantile(without, 0.5);
-      noise.push(quantile(without, 0.99) - straight);
+      const straight = quantile(await timeAll(syns, () => 1), 0.5);
       await farm.route(["dir1"]);
       syns.time(1, 1, PATIENCE_MS);
       const cached = await timeAll(syns, () => 1);
@@ -149,12 +146,7 @@ async function latency({ farm, context: { say, selection } }: Running): Promise<
     syns.close();
     await farm.route(DIRECTORS);
   }
-  const floor: Figure = {
-    measured: "the same way without a director, p99 less p50: the host's noise",
-    runs: noise,
-    unit: "ms",
-  };
-  const added = TIMED.flatMap(({ name, goalMs }, index): Figure[] => {
+  return TIMED.flatMap(({ name, goalMs }, index): Figure[] => {
     const { middle = [], slowest = [] } = times[index] ?? {};
     const measured = `time a director adds to a join, ${name}`;
     return [
@@ -162,7 +154,6 @@ async function latency({ farm, context: { say, selection } }: Running): Promise<
       { measured: `${measured}, p99`, runs: slowest, unit: "ms", goal: { atMost: goalMs }, judged: "median" },
     ];
   });
-  return [...added, floor];
 }
 
 /** A lost SYN took as long as anybody waited for it. Lets the event loop run between some. */
