@@ -129,6 +129,41 @@ describe("a farm of two directors and three converters", function () {
   });
 });
 
+describe("a farm whose gateways are directors and converters at once", function () {
+  this.timeout(30_000);
+  let farm: FarmLab;
+  let traffic: FarmTraffic;
+  const nodes = ["hag1", "hag2", "hag3"];
+
+  before(async () => {
+    const gateways = nodes.map((name) => ({ name, role: "both" }) as const);
+    farm = await FarmLab.up({ homes: 2, gateways }, nodes);
+    traffic = new FarmTraffic(farm);
+  });
+  afterEach(() => traffic?.closeAll());
+  after(async () => {
+    await traffic?.close();
+    await farm?.down();
+  });
+
+  for (const { home, family } of HOMES) {
+    it(`brings 100 of 100 joins to their owner over ${family}, without a reset`, async () => {
+      await traffic.connectWithJoins(home, 100);
+      expect(await sumOf(farm, nodes, "MPJoinNoTokenFound")).to.equal(0);
+      for (const name of nodes) expect((await farm.multipathCounters(name)).MPCapableSYNRX).to.be.greaterThan(10);
+    });
+  }
+
+  it("loses no connection when the router moves every flow", async () => {
+    const connections = await traffic.connectWithJoins(1, 10);
+    const lost = await traffic.lostAcross(connections, async () => {
+      for (const name of nodes) await farm.route([name]);
+      await farm.route(nodes);
+    });
+    expect(lost).to.equal(0);
+  });
+});
+
 describe("a farm that announces", function () {
   this.timeout(30_000);
 
