@@ -19,6 +19,7 @@ const PROGRAMS = [
   ["nc", "netcat-openbsd"],
   ["redis-server", "redis-server"],
   ["bird", "bird2"],
+  ["openssl", "openssl"],
   ["taskset", "util-linux"],
 ];
 

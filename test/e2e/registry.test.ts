@@ -37,6 +37,7 @@ const STORES: readonly Store[] = [
   { name: "in-process", start: async () => undefined },
   { name: "single Redis", start: () => RedisFleet.single() },
   { name: "Redis with an access control list", start: () => RedisFleet.single("secret") },
+  { name: "Redis with TLS", start: () => RedisFleet.tls() },
   { name: "Sentinel", start: () => RedisFleet.sentinel() },
   { name: "Cluster", start: () => RedisFleet.cluster() },
 ];
@@ -192,6 +193,22 @@ describe("registry: what others wrote into Redis", () => {
     await fleet.command(0, "rpush", "ha:{farm:0}:t:00000004", "a");
     expect(await registry.claimToken(4, "a", LEASE_MS)).to.equal(undefined);
     expect(await registry.ownerOfToken(4)).to.equal("a");
+  });
+});
+
+describe("registry: TLS", () => {
+  it("does not speak to a Redis whose certificate it cannot believe", async () => {
+    const fleet = await RedisFleet.tls();
+    const errors: Error[] = [];
+    const registry = new RedisRegistry("farm", { ...fleet.settings, tls: {} }, (error) => errors.push(error));
+    try {
+      await until(() => errors.length > 0, { what: "the connection is refused", limitMs: 5000 });
+      expect(errors[0]).to.have.property("code", "DEPTH_ZERO_SELF_SIGNED_CERT");
+      expect(registry.health.connected).to.equal(false);
+    } finally {
+      registry.close();
+      await fleet.close();
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 /** Real redis-server processes (Debian's redis-server package) on the loopback interface, in ports and files of their own. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -69,6 +69,24 @@ export class RedisFleet {
     await answers(place, server, password === undefined ? [] : ["-a", "other"]);
     const credentials = password === undefined ? {} : { username: "farm", password };
     const settings = { mode: "single", servers: [server], primary: "farm", ...credentials } as const;
+    return new RedisFleet(place, directory, settings, [server], [child]);
+  }
+
+  /** One server that speaks TLS only, under a certificate of its own. */
+  static async tls(): Promise<RedisFleet> {
+    const place = LOOPBACK;
+    const [directory, [port = 0]] = [makeDirectory(), await place.ports(1)];
+    const server = { host: place.host, port };
+    const [key, certificate] = [join(directory, "key.pem"), join(directory, "certificate.pem")];
+    const subject = ["-subj", "/CN=farm", "-addext", `subjectAltName=IP:${place.host}`, "-days", "1"];
+    const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key];
+    await place.run(["openssl", "req", "-x509", ...newKey, "-out", certificate, ...subject]);
+    const files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate];
+    const tls = ["--port", "0", "--tls-port", String(port), "--tls-auth-clients", "no", ...files];
+    const child = place.spawn(serverCommand(directory, server, tls));
+    await answers(place, server, ["--tls", "--cacert", certificate]);
+    const ca = readFileSync(certificate, "utf8");
+    const settings = { mode: "single", servers: [server], primary: "farm", tls: { ca } } as const;
     return new RedisFleet(place, directory, settings, [server], [child]);
   }
 
