@@ -108,6 +108,12 @@ export function hybridTopology({ dsl, lte } = DEFAULT_ACCESS): Topology {
   };
 }
 
+/** The same with cables for access links: no delay, and no rate but the host's. */
+export function cableTopology(): Topology {
+  const { links, ...rest } = hybridTopology();
+  return { ...rest, links: links.map(({ emulation: _emulation, ...link }) => link) };
+}
+
 /** What a home router has of its own: IPv4 leaves from the uplink's address. */
 const HOME_NAT = `table ip home {
   chain postrouting {

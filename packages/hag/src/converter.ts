@@ -22,6 +22,7 @@ import {
 } from "@hybrid-access/core/wire/convert/message";
 import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
 import { TCP_OPTION, type TcpOption } from "@hybrid-access/core/wire/tcp-options";
+import { ClientSlots } from "./client-slots.ts";
 import { type ClientLimits, ClientTable } from "./client-table.ts";
 import { isCookieValid, makeCookie } from "./cookie.ts";
 import { type DestinationRules, judgeDestination } from "./destination-policy.ts";
@@ -33,6 +34,7 @@ export interface ConverterSetup extends WorkerSetup {
   readonly transparent: boolean;
   readonly rules: ConverterRules;
   readonly clientTable: SharedArrayBuffer;
+  readonly clientSlots: SharedArrayBuffer;
 }
 
 /** What may change while the worker runs. */
@@ -106,8 +108,6 @@ const MOST_DISCARDED_BYTES = 64 * 1024;
 /** For the answer to a first SYN: shorter than the first retransmission timeout (RFC 6298 section 2.1: 1 s). */
 const FIRST_SYN_MS = 900;
 
-const NO_CLIENT = -1;
-
 /** RFC 8803 section 6.2.8: which error tells the client of a failed attempt to connect, by errno. */
 const CONNECT_ERRORS: Readonly<Record<number, readonly [ErrorName, number]>> = {
   [ERRNO.ECONNREFUSED]: ["connectionReset", 0],
@@ -125,9 +125,7 @@ export class Converter implements WorkerFront {
   readonly #relay: Relay;
   readonly #counters: Counters;
   readonly #openings = new Map<number, Opening>();
-  /** Slots that no longer count as pending for their client. */
-  readonly #settled: Uint8Array;
-  readonly #clientOf: Int32Array;
+  readonly #clientSlots: ClientSlots;
   readonly #clientMemory: SharedArrayBuffer;
   readonly #scratch = new Uint8Array(MAX_MESSAGE_BYTES);
   readonly #mostStrangers: number;
@@ -135,12 +133,11 @@ export class Converter implements WorkerFront {
   #clients: ClientTable;
   #rules: ConverterRules;
 
-  constructor({ engine, relay, counters }: WorkerContext, setup: ConverterSetup) {
+  constructor({ engine, relay, counters, index }: WorkerContext, setup: ConverterSetup) {
     this.#engine = engine;
     this.#relay = relay;
     this.#counters = counters;
-    this.#clientOf = new Int32Array(setup.relay.maxConnections).fill(NO_CLIENT);
-    this.#settled = new Uint8Array(setup.relay.maxConnections);
+    this.#clientSlots = new ClientSlots(setup.clientSlots, setup.relay.maxConnections, index);
     this.#mostStrangers = Math.ceil(setup.relay.maxConnections * STRANGERS_SHARE);
     this.#clientMemory = setup.clientTable;
     this.#rules = setup.rules;
@@ -167,7 +164,7 @@ export class Converter implements WorkerFront {
       this.#counters.add("clientLimitRefused");
       return this.#refuseStranger(slot, opening, error("resourceExceeded"));
     }
-    this.#clientOf[slot] = admitted;
+    this.#clientSlots.take(slot, admitted);
     this.#relay.setTimer(slot, this.#rules.headerMs);
     // Data that came in the SYN is there already.
     this.#readHeader(slot, opening);
@@ -342,8 +339,7 @@ export class Converter implements WorkerFront {
 
   #startRelay(slot: number): void {
     this.#openings.delete(slot);
-    this.#clients.settle(this.#clientOf[slot] as number);
-    this.#settled[slot] = 1;
+    this.#clientSlots.settle(slot, this.#clients);
     this.#relay.start(slot);
   }
 
@@ -369,10 +365,7 @@ export class Converter implements WorkerFront {
   onClosed(slot: number): void {
     if (this.#openings.get(slot)?.stranger) this.#strangers -= 1;
     this.#openings.delete(slot);
-    const client = this.#clientOf[slot] as number;
-    if (client !== NO_CLIENT) this.#clients.leave(client, this.#settled[slot] === 1);
-    this.#clientOf[slot] = NO_CLIENT;
-    this.#settled[slot] = 0;
+    this.#clientSlots.leave(slot, this.#clients);
   }
 }
 

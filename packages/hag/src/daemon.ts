@@ -1,7 +1,7 @@
 /** The HAG's control plane: owns the workers and what the daemon adds to the host. */
 import { dirname } from "node:path";
 import type { IpAddress } from "@hybrid-access/core/base/ip-address";
-import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
+import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { AdminServer } from "@hybrid-access/core/services/admin";
@@ -13,6 +13,7 @@ import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { addTransparentRouting, MARK_TRANSPARENT } from "@hybrid-access/core/services/host/transparent-routing";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
+import { ClientSlots } from "./client-slots.ts";
 import { ClientTable } from "./client-table.ts";
 import type { HagConfig } from "./config.ts";
 import type { ConverterRules, ConverterSetup } from "./converter.ts";
@@ -20,7 +21,7 @@ import { Farm } from "./farm/farm.ts";
 
 const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
-const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
+const PENDING_LIMIT_BYTES = 16 * 1024 * 1024;
 
 const TUNING: readonly {
   readonly name: string;
@@ -98,13 +99,18 @@ export class Hag implements Daemon {
       transparent: farm.steering !== "none",
       rules: this.#rules(),
       clientTable: ClientTable.createMemory(),
+      clientSlots: ClientSlots.createMemory(capacity.connectionsPerWorker, workers),
     };
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
       workers,
-      setup,
+      setup: () => ({ ...setup, rules: this.#rules() }),
       onReport: () => {},
-      onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
+      onDeath: (index, error) => {
+        this.#log.error({ error }, "a worker ended, another takes its place");
+        const slots = new ClientSlots(setup.clientSlots, capacity.connectionsPerWorker, index);
+        slots.leaveAll(new ClientTable(setup.clientTable, this.#config.limits));
+      },
     });
     await this.#pool.start();
     await this.#farm?.join();

@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { type Endpoint, formatIpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
-import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
+import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
@@ -31,7 +31,7 @@ import {
 } from "./uplinks.ts";
 
 const BUFFER_BYTES = 256 * 1024;
-const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
+const PENDING_LIMIT_BYTES = 16 * 1024 * 1024;
 const LOST_WITHOUT_PATH_CONTROL =
   "every connection stays on the uplink it began on: no rates added up, no change of uplink while it lasts";
 /** Notifications come in bursts: what follows the first within this time is looked at together. */
@@ -128,7 +128,7 @@ export class Hcpe implements Daemon {
     const { workers, maxConnections, timeouts, gateways } = this.#config;
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
-    const setup: CarrierSetup = {
+    const setup = (): CarrierSetup => ({
       engine: this.#config.engine,
       relay: {
         maxConnections: capacity.connectionsPerWorker,
@@ -142,15 +142,15 @@ export class Hcpe implements Daemon {
       gatewayStates: this.#gatewayStates,
       uplinkStates: this.#uplinkStates,
       uplinks: uplinkSources(this.#uplinks),
-      gatewayMs: timeouts.gateway,
-      replyMs: timeouts.reply,
-    };
+      gatewayMs: this.#config.timeouts.gateway,
+      replyMs: this.#config.timeouts.reply,
+    });
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
       workers,
       setup,
       onReport: (report) => this.#onReport(report as CarrierReport),
-      onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
+      onDeath: (_index, error) => this.#log.error({ error }, "a worker ended, another takes its place"),
     });
     await this.#pool.start();
   }

@@ -27,7 +27,7 @@ const setup: ForwarderSetup = {
 const pool = new WorkerPool({
   entry: new URL("./worker.js", import.meta.url),
   workers: 1,
-  setup,
+  setup: () => setup,
   onReport: () => {},
   onDeath(_, error) {
     process.stderr.write(`forwarder: ${error.stack}\n`);

@@ -31,6 +31,9 @@ export const COUNTER_NAMES = [
 
 export type CounterName = (typeof COUNTER_NAMES)[number];
 
+/** Counters that tell how much there is now, not how much there ever was. */
+const GAUGES: readonly CounterName[] = ["connectionsActive", "pendingBytes"];
+
 const BYTES_PER_ROW = COUNTER_NAMES.length * Float64Array.BYTES_PER_ELEMENT;
 
 /** Shared memory for `workers` rows. */
@@ -50,6 +53,11 @@ export class Counters {
   add(name: CounterName, amount = 1): void {
     const index = INDEX[name];
     this.#row[index] = (this.#row[index] ?? 0) + amount;
+  }
+
+  /** What the worker had is gone with it. To be called only when its thread has ended. */
+  clearGauges(): void {
+    for (const name of GAUGES) this.#row[INDEX[name]] = 0;
   }
 }
 

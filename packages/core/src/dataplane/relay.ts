@@ -3,8 +3,9 @@
  * leg that was accepted) and `2 * slot + 1` (far: the leg that was opened for it). The other end of `end` is `end ^ 1`.
  *
  * Rules that every change must keep:
- * - A byte is read only when the other end can take it, so an idle connection owns no buffer; what a short write leaves
- *   is copied, bounded by one buffer for each direction and by `pendingLimitBytes` in all.
+ * - A byte is read only when the other end can take it, so an idle connection owns no buffer. What a short write leaves
+ *   is kept, once: from then on only what the receiver takes is removed from the sender's socket (peek, write, discard),
+ *   so that a slow receiver owns at most one buffer, and none when all receivers together hold `pendingLimitBytes`.
  * - The end of a stream is passed on (half-close) after its last byte; the legs are closed when both streams ended.
  * - An error at either end resets both: nothing cut short may look complete.
  * - Events are edges: an end is remembered as readable or writable until a call said "would block".
@@ -28,8 +29,12 @@ const ENDED = 4;
 const SHUT = 8;
 /** Waits in the run queue. */
 const QUEUED = 16;
-/** Its peer's end is in sight, or may be: a short read does not mean that nothing more comes. */
-const ENDING = 32;
+/** Its peer's end, or urgent data, is in sight: a short read does not mean that nothing more comes. */
+const UNSURE = 32;
+/** More comes from it than its receiver takes. */
+const OUTPACING = 64;
+/** Bytes from it are held. */
+const HELD = 128;
 
 /** Reads from one end before others get their turn. */
 const READS_PER_TURN = 8;
@@ -40,7 +45,7 @@ export interface RelayOptions {
   /** Slots. */
   readonly capacity: number;
   readonly bufferBytes: number;
-  /** Bytes that all slow receivers together may have waiting here; beyond it nothing more is read. */
+  /** Memory that all slow receivers together may hold, exceeded by at most one buffer. */
   readonly pendingLimitBytes: number;
   /** A relayed connection without a byte for this long is reset. */
   readonly idleMs: number;
@@ -56,20 +61,22 @@ export interface RelayOptions {
 export class Relay {
   readonly #options: RelayOptions;
   readonly #engines: readonly [Engine, Engine];
-  readonly #buffer: Uint8Array;
+  /** What is read goes here. A slow receiver keeps it with what it did not take, and another one takes its place. */
+  #buffer: Uint8Array;
+  readonly #spareBuffers: Uint8Array[] = [];
   readonly #legs: Int32Array;
   readonly #flags: Uint8Array;
   readonly #relaying: Uint8Array;
   readonly #activeAtMs: Float64Array;
-  /** By end: bytes read from it that the other end has not taken yet. */
+  /** By end, when HELD: what was read from it and the other end has not taken yet. */
   readonly #pending = new Map<number, Uint8Array>();
+  readonly #lent = new Map<number, Uint8Array>();
   readonly #freeSlots: number[] = [];
   readonly #closedSlots: number[] = [];
   readonly #timers: TimerWheel;
   #pendingBytes = 0;
-  /** Ends that may go on once `pendingBytes` has fallen below its limit. */
-  #starved: number[] = [];
   #runQueue: number[] = [];
+  #nextQueue: number[] = [];
   #nowMs = 0;
 
   constructor(options: RelayOptions) {
@@ -114,14 +121,19 @@ export class Relay {
     const end = 2 * slot + 1;
     const leg = this.#legs[end] as number;
     if (leg !== NO_LEG) this.#engines[FAR].reset(leg);
-    this.#legs[end] = NO_LEG;
-    this.#flags[end] = 0;
+    this.#clear(end);
   }
 
   #setLeg(end: number, leg: Leg): void {
     this.#legs[end] = leg;
-    this.#flags[end] = 0;
     this.#engineOf(end).watch(leg, end);
+  }
+
+  /** Forgets a leg. Its place in the run queue stays until its turn, so that it is never there twice. */
+  #clear(end: number): void {
+    if (((this.#flags[end] as number) & HELD) !== 0) this.#forget(end);
+    this.#legs[end] = NO_LEG;
+    this.#flags[end] = (this.#flags[end] as number) & QUEUED;
   }
 
   #engineOf(end: number): Engine {
@@ -143,11 +155,7 @@ export class Relay {
     this.#relaying[slot] = 1;
     this.#activeAtMs[slot] = this.#nowMs;
     this.setTimer(slot, this.#options.idleMs);
-    for (const end of [2 * slot, 2 * slot + 1]) {
-      // Edges seen before now are gone, that of the peer's end too; a call that would block costs nothing.
-      this.#flags[end] = (this.#flags[end] as number) | READABLE | WRITABLE | ENDING;
-      this.#enqueue(end);
-    }
+    for (const end of [2 * slot, 2 * slot + 1]) this.#enqueue(end);
   }
 
   /** Lets `onTimer` be called `delayMs` from now, unless the slot is closed or the timer set again before. */
@@ -175,9 +183,7 @@ export class Relay {
       const at = 2 * slot + side;
       const leg = this.#legs[at] as number;
       if (leg !== NO_LEG) end(this.#engines[side], leg);
-      this.#legs[at] = NO_LEG;
-      this.#flags[at] = 0;
-      this.#forget(at);
+      this.#clear(at);
     }
     this.#relaying[slot] = 0;
     this.#timers.cancel(slot);
@@ -186,22 +192,29 @@ export class Relay {
     this.#options.onClosed(slot);
   }
 
+  /** Resets what is left: the worker ends. */
+  abortAll(): void {
+    for (let slot = 0; slot < this.#relaying.length; slot++) if (this.leg(slot, NEAR) !== NO_LEG) this.abort(slot);
+  }
+
   /**
    * Readiness of an end. True when the relay took care of it; false when the slot is not being relayed yet and whoever
    * opened it must act. Ends that were closed a moment ago are ignored.
    */
   onReady(end: number, bits: number): boolean {
     if (this.#legs[end] === NO_LEG) return true;
-    if (this.#relaying[end >> 1] === 0) return false;
-    if ((bits & READY.error) !== 0) {
+    const relaying = this.#relaying[end >> 1] !== 0;
+    if (relaying && (bits & READY.error) !== 0) {
       this.abort(end >> 1);
       return true;
     }
     let flags = this.#flags[end] as number;
-    if ((bits & (READY.read | READY.peerClosed | READY.hangUp)) !== 0) flags |= READABLE;
-    if ((bits & (READY.peerClosed | READY.hangUp)) !== 0) flags |= ENDING;
+    if ((bits & (READY.read | READY.urgent | READY.peerClosed | READY.hangUp)) !== 0) flags |= READABLE;
+    if ((bits & (READY.urgent | READY.peerClosed | READY.hangUp)) !== 0) flags |= UNSURE;
     if ((bits & READY.write) !== 0) flags |= WRITABLE;
+    // Remembered before the start too: an edge comes only once.
     this.#flags[end] = flags;
+    if (!relaying) return false;
     if ((flags & READABLE) !== 0) this.#turn(end);
     if ((bits & READY.write) !== 0 && this.#legs[end] !== NO_LEG) this.#turn(end ^ 1);
     return true;
@@ -215,11 +228,13 @@ export class Relay {
   /** Gives every waiting end one turn. */
   runQueued(): void {
     const queue = this.#runQueue;
-    this.#runQueue = [];
+    this.#runQueue = this.#nextQueue;
+    this.#nextQueue = queue;
     for (const end of queue) {
       this.#flags[end] = (this.#flags[end] as number) & ~QUEUED;
-      if (this.#legs[end] !== NO_LEG) this.#turn(end);
+      if (this.#relaying[end >> 1] !== 0) this.#turn(end);
     }
+    queue.length = 0;
   }
 
   /** Time passed: runs the timers. */
@@ -268,20 +283,22 @@ export class Relay {
   #turn(from: number): void {
     if (((this.#flags[from] as number) & QUEUED) !== 0) return;
     for (let reads = 0; reads < READS_PER_TURN; reads++) {
-      if (!this.#flushPending(from) || !this.#move(from)) return;
+      if (!this.#flush(from) || !this.#move(from)) return;
     }
     this.#enqueue(from);
   }
 
-  /** Writes what is pending. True when nothing is left, and more may be read. */
-  #flushPending(from: number): boolean {
-    const bytes = this.#pending.get(from);
-    if (bytes === undefined) return true;
+  /** Writes what is held. True when nothing is left, and more may be read. */
+  #flush(from: number): boolean {
+    if (((this.#flags[from] as number) & HELD) === 0) return true;
+    const bytes = this.#pending.get(from) as Uint8Array;
     const taken = this.#write(from ^ 1, bytes, bytes.length);
     if (taken < 0) return false;
-    this.#forget(from);
-    if (taken === bytes.length) return true;
-    this.#hold(from, bytes.subarray(taken));
+    if (taken === bytes.length) {
+      this.#forget(from);
+      return true;
+    }
+    this.#pending.set(from, bytes.subarray(taken));
     return false;
   }
 
@@ -290,38 +307,68 @@ export class Relay {
     const flags = this.#flags[from] as number;
     if ((flags & ENDED) !== 0) return this.#passEnd(from);
     if ((flags & READABLE) === 0 || ((this.#flags[from ^ 1] as number) & WRITABLE) === 0) return false;
-    if (this.#pendingBytes >= this.#options.pendingLimitBytes) {
-      this.#starved.push(from);
-      return false;
-    }
+    if ((flags & OUTPACING) !== 0 || this.#pendingBytes >= this.#options.pendingLimitBytes)
+      return this.#moveTaken(from);
+    return this.#moveRead(from);
+  }
+
+  /** Reads, then writes, and holds what is left. */
+  #moveRead(from: number): boolean {
     const length = this.#engineOf(from).read(this.#legs[from] as number, this.#buffer, this.#buffer.length);
-    if (length > 0) return this.#forward(from, length);
-    if (length === 0) {
-      this.#flags[from] = flags | ENDED;
-      return true;
-    }
-    if (length !== WOULD_BLOCK) this.abort(from >> 1);
-    else this.#flags[from] = flags & ~(READABLE | ENDING);
+    if (length <= 0) return this.#onNothing(from, length);
+    const flags = this.#flags[from] as number;
+    // A short read has emptied the socket; when more comes, an edge says so.
+    if (length < this.#buffer.length && (flags & UNSURE) === 0) this.#flags[from] = flags & ~READABLE;
+    this.#countRead(from, length);
+    const taken = this.#write(from ^ 1, this.#buffer, length);
+    if (taken === length) return true;
+    if (this.#legs[from] === NO_LEG) return false;
+    this.#flags[from] = (this.#flags[from] as number) | OUTPACING;
+    this.#hold(from, this.#buffer.subarray(Math.max(0, taken), length));
+    this.#lent.set(from, this.#buffer);
+    this.#buffer = this.#spareBuffers.pop() ?? new Uint8Array(this.#options.bufferBytes);
     return false;
   }
 
-  #forward(from: number, length: number): boolean {
-    // A short read has emptied the socket; when more comes, an edge says so.
-    if (length < this.#buffer.length && ((this.#flags[from] as number) & ENDING) === 0) {
-      this.#flags[from] = (this.#flags[from] as number) & ~READABLE;
+  /** Writes what is there, then takes away only what was written: costs one call more, and no memory. */
+  #moveTaken(from: number): boolean {
+    const engine = this.#engineOf(from);
+    const leg = this.#legs[from] as number;
+    const length = engine.peek(leg, this.#buffer, this.#buffer.length);
+    if (length <= 0) return this.#onNothing(from, length);
+    const taken = this.#write(from ^ 1, this.#buffer, length);
+    if (taken <= 0) return false;
+    if (engine.discard(leg, taken) !== taken) {
+      this.abort(from >> 1);
+      return false;
     }
+    this.#countRead(from, taken);
+    return taken === length;
+  }
+
+  /** A read gave the end of the stream (0), nothing for now, or an error. True when there is something to do. */
+  #onNothing(from: number, result: number): boolean {
+    if (result === 0) {
+      this.#flags[from] = (this.#flags[from] as number) | ENDED;
+      this.#activeAtMs[from >> 1] = this.#nowMs;
+      this.setTimer(from >> 1, this.#options.halfClosedMs);
+      return true;
+    }
+    if (result === WOULD_BLOCK) this.#flags[from] = (this.#flags[from] as number) & ~(READABLE | OUTPACING | UNSURE);
+    else this.abort(from >> 1);
+    return false;
+  }
+
+  #countRead(from: number, length: number): void {
     this.#activeAtMs[from >> 1] = this.#nowMs;
     this.#options.counters.add((from & 1) === NEAR ? "bytesUp" : "bytesDown", length);
-    const taken = this.#write(from ^ 1, this.#buffer, length);
-    if (taken === length) return true;
-    if (this.#legs[from] !== NO_LEG) this.#hold(from, this.#buffer.slice(Math.max(0, taken), length));
-    return false;
   }
 
   /** Bytes taken; less than `length`, or -1, when the end takes no more for now, or was aborted. */
   #write(to: number, bytes: Uint8Array, length: number): number {
     if (((this.#flags[to] as number) & WRITABLE) === 0) return -1;
     const taken = this.#engineOf(to).write(this.#legs[to] as number, bytes, length);
+    if (taken > 0) this.#activeAtMs[to >> 1] = this.#nowMs;
     if (taken === length) return taken;
     this.#flags[to] = (this.#flags[to] as number) & ~WRITABLE;
     if (taken < 0 && taken !== WOULD_BLOCK) this.abort(to >> 1);
@@ -333,32 +380,33 @@ export class Relay {
     const to = from ^ 1;
     if (((this.#flags[to] as number) & SHUT) !== 0) return false;
     this.#flags[to] = (this.#flags[to] as number) | SHUT;
-    if (this.#engineOf(to).shutdownWrite(this.#legs[to] as number) < 0) this.abort(from >> 1);
-    else if (((this.#flags[from] as number) & SHUT) !== 0) this.finish(from >> 1);
+    // Closing ends the last stream as well.
+    if (((this.#flags[from] as number) & SHUT) !== 0) this.finish(from >> 1);
+    else if (this.#engineOf(to).shutdownWrite(this.#legs[to] as number) < 0) this.abort(from >> 1);
     return false;
   }
 
+  /** The whole array counts until it has been sent: so long it takes up memory. */
   #hold(from: number, bytes: Uint8Array): void {
+    this.#flags[from] = (this.#flags[from] as number) | HELD;
     this.#pending.set(from, bytes);
-    this.#countPending(bytes.length);
+    this.#countPending(bytes.buffer.byteLength);
   }
 
   #forget(from: number): void {
     const bytes = this.#pending.get(from);
     if (bytes === undefined) return;
+    this.#flags[from] = (this.#flags[from] as number) & ~HELD;
     this.#pending.delete(from);
-    this.#countPending(-bytes.length);
-    if (this.#starved.length > 0 && this.#pendingBytes < this.#options.pendingLimitBytes) this.#feedStarved();
+    this.#countPending(-bytes.buffer.byteLength);
+    const lent = this.#lent.get(from);
+    if (lent === undefined) return;
+    this.#lent.delete(from);
+    this.#spareBuffers.push(lent);
   }
 
   #countPending(change: number): void {
     this.#pendingBytes += change;
     this.#options.counters.add("pendingBytes", change);
-  }
-
-  #feedStarved(): void {
-    const starved = this.#starved;
-    this.#starved = [];
-    for (const end of starved) if (this.#legs[end] !== NO_LEG) this.#enqueue(end);
   }
 }

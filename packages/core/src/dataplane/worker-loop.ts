@@ -84,7 +84,7 @@ class Acceptor {
   }
 }
 
-/** Runs until the message {@link STOP}. */
+/** Runs until the message {@link STOP}, and resets what is open then. */
 export function runWorkerLoop(options: WorkerLoopOptions): void {
   const { epoll, relay, front, engine, listeners, wakeDescriptor } = options;
   const acceptor = new Acceptor(options);
@@ -111,6 +111,7 @@ export function runWorkerLoop(options: WorkerLoopOptions): void {
     relay.recycle();
     acceptor.run(relay.nowMs);
   }
+  relay.abortAll();
 }
 
 /** Milliseconds for epoll: 0 when there is work, -1 when nothing is to come. */

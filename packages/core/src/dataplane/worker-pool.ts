@@ -1,9 +1,10 @@
-/** The control plane's view of the data-plane workers: starts them, talks to them, notices when one dies. */
-import { once } from "node:events";
+/** The control plane's view of the data-plane workers: starts them, talks to them, replaces one that dies. */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { AccessError } from "../base/error.ts";
+import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import { openEventDescriptor, signalEvent } from "../platform/epoll.ts";
-import { type CounterName, createCounterMemory, sumCounters } from "./counters.ts";
+import { closeDescriptor } from "../platform/socket.ts";
+import { type CounterName, Counters, createCounterMemory, sumCounters } from "./counters.ts";
 import { CLOSE_LISTENERS, STOP } from "./worker-loop.ts";
 
 /** What every worker gets besides its daemon's own setup. */
@@ -12,6 +13,7 @@ export interface WorkerEnvironment {
   readonly wakeDescriptor: number;
   readonly inbox: MessagePort;
   readonly counterMemory: SharedArrayBuffer;
+  readonly ledgerMemory: SharedArrayBuffer;
 }
 
 /** What a worker says to the control plane: "listening", or what its front reports. */
@@ -23,68 +25,129 @@ export interface WorkerReport {
 const IDLE_CHECK_MS = 100;
 
 interface Member {
-  readonly worker: Worker;
   readonly outbox: MessagePort;
   readonly wakeDescriptor: number;
+  readonly exited: Promise<void>;
 }
 
 export interface WorkerPoolOptions {
   /** The module a worker runs; it reports { type: "listening" } once it accepts. */
   readonly entry: URL;
   readonly workers: number;
-  /** Handed to each worker beside its {@link WorkerEnvironment}. */
-  readonly setup: unknown;
+  /** Handed to each worker beside its {@link WorkerEnvironment}; asked again for one that replaces another. */
+  readonly setup: () => unknown;
   readonly onReport: (report: WorkerReport) => void;
-  /** A worker ended by itself: `error` says why. */
-  readonly onDeath: (index: number, error: Error) => void;
+  /** A worker ended by itself: `error` says why. Its connections are reset by then; another takes its place. */
+  readonly onDeath: (index: number, error: AccessError) => void;
 }
 
+/** A worker that lived shorter is replaced only after {@link REPLACEMENT_PAUSE_MS}: one that cannot live must not spin. */
+const SHORT_LIFE_MS = 10_000;
+const REPLACEMENT_PAUSE_MS = 1000;
+
 export class WorkerPool {
-  readonly #members: Member[] = [];
+  /** By index; undefined while one that died has not been replaced. */
+  readonly #members: (Member | undefined)[] = [];
+  readonly #replacements = new Set<NodeJS.Timeout>();
   readonly #counterMemory: SharedArrayBuffer;
+  readonly #ledgerMemory: SharedArrayBuffer;
   readonly #options: WorkerPoolOptions;
+  #draining = false;
   #stopping = false;
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
     this.#counterMemory = createCounterMemory(options.workers);
+    this.#ledgerMemory = DescriptorLedger.createMemory();
   }
 
-  /** Starts the workers and waits until every one accepts connections. */
+  /** Starts the workers and waits until every one accepts connections; rejects with the error of one that cannot. */
   async start(): Promise<void> {
-    await Promise.all(Array.from({ length: this.#options.workers }, (_, index) => this.#startWorker(index)));
+    await Promise.all(
+      Array.from(
+        { length: this.#options.workers },
+        (_, index) =>
+          new Promise<void>((resolve, reject) => {
+            this.#startWorker(index, resolve, reject);
+          }),
+      ),
+    );
   }
 
-  async #startWorker(index: number): Promise<void> {
+  /** `onListening` is called once it accepts; `onFailed` when it ended before that. */
+  #startWorker(index: number, onListening: () => void, onFailed: (error: Error) => void): void {
     const { port1: outbox, port2: inbox } = new MessageChannel();
-    const wakeDescriptor = openEventDescriptor();
-    const environment: WorkerEnvironment = { index, wakeDescriptor, inbox, counterMemory: this.#counterMemory };
+    const environment: WorkerEnvironment = {
+      index,
+      wakeDescriptor: openEventDescriptor(),
+      inbox,
+      counterMemory: this.#counterMemory,
+      ledgerMemory: this.#ledgerMemory,
+    };
     const worker = new Worker(this.#options.entry, {
-      workerData: { environment, setup: this.#options.setup },
+      workerData: { environment, setup: this.#options.setup() },
       transferList: [inbox],
     });
     outbox.unref();
-    this.#members[index] = { worker, outbox, wakeDescriptor };
-    const listening = new Promise<void>((resolve, reject) => {
-      worker.on("message", (report: WorkerReport) => {
-        if (report.type === "listening") resolve();
-        else this.#options.onReport(report);
+    const startedMs = performance.now();
+    let listening = false;
+    let error = new Error("it ended without an error");
+    worker.on("message", (report: WorkerReport) => {
+      if (report.type !== "listening") return this.#options.onReport(report);
+      listening = true;
+      onListening();
+    });
+    worker.on("error", (cause: Error) => {
+      error = cause;
+    });
+    const exited = new Promise<void>((resolve) => {
+      worker.once("exit", () => {
+        this.#bury(index);
+        if (!listening) onFailed(error);
+        else if (!this.#stopping) this.#replace(index, error, performance.now() - startedMs);
+        resolve();
       });
-      worker.once("error", reject);
     });
-    await listening;
-    worker.removeAllListeners("error");
-    worker.on("error", (error: Error) => {
-      if (!this.#stopping) this.#options.onDeath(index, error);
-    });
+    this.#members[index] = { outbox, wakeDescriptor: environment.wakeDescriptor, exited };
+  }
+
+  /** Closes what a worker has left open: its peers must not wait for somebody who is gone. */
+  #bury(index: number): void {
+    const member = this.#members[index];
+    this.#members[index] = undefined;
+    member?.outbox.close();
+    if (member !== undefined) closeDescriptor(member.wakeDescriptor);
+    new DescriptorLedger(this.#ledgerMemory, index).closeAll();
+    new Counters(this.#counterMemory, index).clearGauges();
+  }
+
+  #replace(index: number, cause: Error, livedMs: number): void {
+    this.#options.onDeath(index, workerDeath(index, cause));
+    if (this.#draining) return;
+    const timer = setTimeout(
+      () => {
+        this.#replacements.delete(timer);
+        this.#startWorker(
+          index,
+          () => {},
+          (error) => this.#replace(index, error, 0),
+        );
+      },
+      livedMs < SHORT_LIFE_MS ? REPLACEMENT_PAUSE_MS : 0,
+    );
+    this.#replacements.add(timer);
   }
 
   /** Sends a message to every worker. A worker in its loop hears it through its wake descriptor. */
   broadcast(message: unknown): void {
-    for (const { outbox, wakeDescriptor } of this.#members) {
-      outbox.postMessage(message);
-      signalEvent(wakeDescriptor);
-    }
+    for (const index of this.#members.keys()) this.#tell(index, message);
+  }
+
+  #tell(index: number, message: unknown): void {
+    const member = this.#members[index];
+    if (member === undefined) return;
+    member.outbox.postMessage(message);
+    signalEvent(member.wakeDescriptor);
   }
 
   counters(): Record<CounterName, number> {
@@ -93,6 +156,7 @@ export class WorkerPool {
 
   /** Accepts no more; what is open goes on. */
   closeListeners(): void {
+    this.#draining = true;
     this.broadcast(CLOSE_LISTENERS);
   }
 
@@ -104,18 +168,18 @@ export class WorkerPool {
   }
 
   /**
-   * Ends the workers. They are told, not terminated: a thread that sleeps in a system call cannot be, and the process
-   * could not exit either.
+   * Ends the workers, which reset what is still open. They are told, not terminated: a thread that sleeps in a system
+   * call cannot be, and the process could not exit either.
    */
   async stop(): Promise<void> {
     this.#stopping = true;
-    const exits = this.#members.map(({ worker }) => once(worker, "exit"));
+    for (const timer of this.#replacements) clearTimeout(timer);
     this.broadcast(STOP);
-    await Promise.all(exits);
+    await Promise.all(this.#members.map((member) => member?.exited));
   }
 }
 
 /** Wraps what ended a worker. */
-export function workerDeath(index: number, cause: Error): AccessError {
+function workerDeath(index: number, cause: Error): AccessError {
   return new AccessError("WORKER_DIED", "local", `worker ${index} ended: ${cause.message}`, cause);
 }

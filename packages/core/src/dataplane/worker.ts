@@ -2,6 +2,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import type { Engine, Leg } from "../engine/engine.ts";
 import { ENGINES, type EngineName } from "../engine/engines.ts";
+import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import { Epoll } from "../platform/epoll.ts";
 import { Counters } from "./counters.ts";
 import { Relay } from "./relay.ts";
@@ -51,7 +52,9 @@ export function runWorker<Setup extends WorkerSetup>(
   const { environment, setup } = workerData as { environment: WorkerEnvironment; setup: Setup };
   const { maxConnections, ...bounds } = setup.relay;
   const epoll = new Epoll(EVENTS_PER_WAIT);
-  const engine = ENGINES[setup.engine].create(epoll);
+  const ledger = new DescriptorLedger(environment.ledgerMemory, environment.index);
+  ledger.note(epoll.descriptor);
+  const engine = ENGINES[setup.engine].create(epoll, ledger);
   const counters = new Counters(environment.counterMemory, environment.index);
   const relay: Relay = new Relay({
     ...bounds,

@@ -75,8 +75,11 @@ export interface ConnectionInfo {
   readonly subflows: readonly SubflowInfo[];
 }
 
-/** Readiness, as the bits of epoll(7); edge-triggered: each is said once until it has been used up. */
-export const READY = { read: 0x1, write: 0x4, error: 0x8, hangUp: 0x10, peerClosed: 0x2000 } as const;
+/**
+ * Readiness, as the bits of epoll(7); edge-triggered: each is said once until it has been used up. "urgent": a read may
+ * stop at urgent data though more has arrived.
+ */
+export const READY = { read: 0x1, urgent: 0x2, write: 0x4, error: 0x8, hangUp: 0x10, peerClosed: 0x2000 } as const;
 
 export interface Engine {
   readonly name: "kernel" | "userspace" | "simulated";
@@ -89,6 +92,10 @@ export interface Engine {
   watch(leg: Leg, tag: number): number;
   /** Bytes read into the start of `into`, 0 at the end of the stream, or minus errno. */
   read(leg: Leg, into: Uint8Array, length: number): number;
+  /** As {@link read}, but the bytes stay. */
+  peek(leg: Leg, into: Uint8Array, length: number): number;
+  /** Takes away the first `length` bytes of what {@link peek} has shown. How many, or minus errno. */
+  discard(leg: Leg, length: number): number;
   /** Bytes taken from the start of `from`, or minus errno. */
   write(leg: Leg, from: Uint8Array, length: number): number;
   shutdownWrite(leg: Leg): number;

@@ -1,4 +1,5 @@
 /** Every engine by its name in the configuration: the one place that knows which implementations there are. */
+import type { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import type { Epoll } from "../platform/epoll.ts";
 import type { Capabilities, Engine, PathControl } from "./engine.ts";
 import { KernelEngine } from "./kernel/kernel-engine.ts";
@@ -9,8 +10,8 @@ import { probeCapabilities } from "./kernel/probe.ts";
 export interface EngineKind {
   /** Tries what this host offers; takes about a millisecond and leaves nothing behind. */
   probe(): Capabilities;
-  /** An engine for the calling thread, whose legs' readiness is reported by `epoll`. */
-  create(epoll: Epoll): Engine;
+  /** An engine for the calling thread, whose legs' readiness is reported by `epoll`; its descriptors go into `ledger`. */
+  create(epoll: Epoll, ledger?: DescriptorLedger): Engine;
   /** Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. */
   openPathControl(): PathControl;
 }
@@ -18,7 +19,7 @@ export interface EngineKind {
 export const ENGINES = {
   kernel: {
     probe: probeCapabilities,
-    create: (epoll) => new KernelEngine(epoll),
+    create: (epoll, ledger?: DescriptorLedger) => new KernelEngine(epoll, ledger),
     openPathControl: () => new KernelPathControl(),
   },
 } as const satisfies Record<string, EngineKind>;

@@ -4,6 +4,7 @@ import { libc } from "./libc.ts";
 
 export const EPOLL = {
   in: 0x1,
+  urgent: 0x2,
   out: 0x4,
   error: 0x8,
   hangUp: 0x10,
@@ -21,14 +22,14 @@ const DATA_WORD = STRIDE_WORDS - 2;
 
 /** One epoll instance. Each watched descriptor carries a `tag`, a 32-bit number its events come back with. */
 export class Epoll {
-  readonly #fd: number;
+  readonly descriptor: number;
   readonly #events: Int32Array;
   readonly #capacity: number;
   readonly #request = new Int32Array(STRIDE_WORDS);
 
   /** `capacity` bounds how many events one {@link wait} returns. Throws a SystemError. */
   constructor(capacity: number) {
-    this.#fd = check(resultOf(libc.epoll_create1(EPOLL_CLOEXEC)), "epoll_create1");
+    this.descriptor = check(resultOf(libc.epoll_create1(EPOLL_CLOEXEC)), "epoll_create1");
     this.#capacity = capacity;
     this.#events = new Int32Array(capacity * STRIDE_WORDS);
   }
@@ -37,17 +38,17 @@ export class Epoll {
   add(fd: number, events: number, tag: number): number {
     this.#request[0] = events;
     this.#request[DATA_WORD] = tag;
-    return resultOf(libc.epoll_ctl(this.#fd, EPOLL_CTL_ADD, fd, this.#request));
+    return resultOf(libc.epoll_ctl(this.descriptor, EPOLL_CTL_ADD, fd, this.#request));
   }
 
   /** Forgets `fd`. Closing the last descriptor of a socket does the same. */
   remove(fd: number): number {
-    return resultOf(libc.epoll_ctl(this.#fd, EPOLL_CTL_DEL, fd, this.#request));
+    return resultOf(libc.epoll_ctl(this.descriptor, EPOLL_CTL_DEL, fd, this.#request));
   }
 
   /** Waits up to `timeoutMs` (-1: without end) and returns how many events there are; an interrupted wait gives 0. */
   wait(timeoutMs: number): number {
-    return Math.max(0, libc.epoll_wait(this.#fd, this.#events, this.#capacity, timeoutMs));
+    return Math.max(0, libc.epoll_wait(this.descriptor, this.#events, this.#capacity, timeoutMs));
   }
 
   /** The tag of the event at `index` of the last {@link wait}. */
@@ -61,7 +62,7 @@ export class Epoll {
   }
 
   close(): void {
-    libc.close(this.#fd);
+    libc.close(this.descriptor);
   }
 }
 

@@ -45,11 +45,6 @@ export const libc = {
   >("long sendto(int, const void *, size_t, int, const void *, uint32_t)"),
   read: declare<(fd: number, into: Bytes, length: number) => number>("long read(int, void *, size_t)"),
   write: declare<(fd: number, from: Bytes, length: number) => number>("long write(int, const void *, size_t)"),
-  splice: declare<(from: number, offsetIn: null, to: number, offsetOut: null, length: number, flags: number) => number>(
-    "long splice(int, void *, int, void *, size_t, unsigned int)",
-  ),
-  pipe2: declare<(fds: Bytes, flags: number) => number>("int pipe2(void *, int)"),
-  fcntl: declare<(fd: number, command: number, argument: number) => number>("int fcntl(int, int, int)"),
   ioctl: declare<(fd: number, request: number, argument: Bytes) => number>("int ioctl(int, unsigned long, void *)"),
   open: declare<(path: string, flags: number) => number>("int open(const char *, int)"),
   epoll_create1: declare<(flags: number) => number>("int epoll_create1(int)"),

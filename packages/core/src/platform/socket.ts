@@ -20,6 +20,7 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_MPTCP = 262;
 
+const MSG_PEEK = 0x2;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
@@ -31,6 +32,7 @@ export const OPTION = {
   error: [1, 4],
   sendBuffer: [1, 7],
   receiveBuffer: [1, 8],
+  urgentInline: [1, 10],
   linger: [1, 13],
   reusePort: [1, 15],
   mark: [1, 36],
@@ -135,6 +137,11 @@ export function discard(fd: number, length: number): number {
   return resultOf(libc.recv(fd, null, length, MSG_DONTWAIT | MSG_TRUNC));
 }
 
+/** As {@link receive}, but what was read stays and is read again. */
+export function peek(fd: number, into: Uint8Array, length: number): number {
+  return resultOf(libc.recv(fd, into, length, MSG_DONTWAIT | MSG_PEEK));
+}
+
 /** Writes the first `length` bytes of `from`: the number taken, or minus errno. Raises no SIGPIPE. */
 export function send(fd: number, from: Uint8Array, length: number): number {
   return resultOf(libc.send(fd, from, length, MSG_DONTWAIT | MSG_NOSIGNAL));
@@ -199,6 +206,7 @@ export function openListenSocket(options: ListenSocketOptions): number {
     if (options.transparent) check(setOption(fd, transparentOption(family), 1), "IP_TRANSPARENT");
     check(setOption(fd, OPTION.tcpNoDelay, 1), "TCP_NODELAY");
     check(setLinger(fd, 0), "SO_LINGER");
+    if (options.protocol === IPPROTO_TCP) keepUrgentInline(fd);
     if (options.receiveBufferBytes !== undefined) setReceiveBuffer(fd, options.receiveBufferBytes);
     check(bind(fd, options.endpoint), "bind");
     if (options.fastOpen) enableFastOpen(fd, options.backlog);
@@ -216,6 +224,11 @@ export function openListenSocket(options: ListenSocketOptions): number {
  */
 export function setReceiveBuffer(fd: number, bytes: number): void {
   if (setOption(fd, OPTION.receiveBufferForce, bytes) < 0) setOption(fd, OPTION.receiveBuffer, bytes);
+}
+
+/** Urgent data stays in the stream, where it would otherwise be lost. Multipath TCP sockets know nothing else. */
+export function keepUrgentInline(fd: number): void {
+  setOption(fd, OPTION.urgentInline, 1);
 }
 
 /** Fast Open is an optimisation: a host without it still serves. */

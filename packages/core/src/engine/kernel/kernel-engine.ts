@@ -1,5 +1,6 @@
 /** The kernel engine: Linux's own TCP and Multipath TCP (v1) sockets. A leg is a file descriptor. */
 import type { Endpoint } from "../../base/ip-address.ts";
+import type { DescriptorLedger } from "../../platform/descriptor-ledger.ts";
 import { EPOLL, type Epoll } from "../../platform/epoll.ts";
 import { ERRNO } from "../../platform/errno.ts";
 import * as socket from "../../platform/socket.ts";
@@ -26,7 +27,7 @@ const LISTEN_BACKLOG = 4096;
  * from the start nothing is dropped. 8 MiB (the kernel doubles it) carry 1 Gbit/s over 60 ms.
  */
 const MULTIPATH_RECEIVE_BYTES = 8 * 1024 * 1024;
-const WATCHED = EPOLL.in | EPOLL.out | EPOLL.peerClosed | EPOLL.edgeTriggered;
+const WATCHED = EPOLL.in | EPOLL.urgent | EPOLL.out | EPOLL.peerClosed | EPOLL.edgeTriggered;
 const TCP_SYN_SENT = 2;
 const TCP_SYN_RECV = 3;
 /** Bits of tcpi_options. */
@@ -37,13 +38,16 @@ export class KernelEngine implements Engine {
   readonly capabilities: Capabilities = probeCapabilities();
   readonly #epoll: Epoll;
 
-  /** Readiness of the legs is reported by `epoll`. */
-  constructor(epoll: Epoll) {
+  readonly #ledger: DescriptorLedger | undefined;
+
+  /** Readiness of the legs is reported by `epoll`. Every descriptor of this engine stands in the `ledger`. */
+  constructor(epoll: Epoll, ledger?: DescriptorLedger) {
     this.#epoll = epoll;
+    this.#ledger = ledger;
   }
 
   listen({ endpoint, protocol, transparent = false }: ListenOptions): Leg {
-    return socket.openListenSocket({
+    const fd = socket.openListenSocket({
       endpoint,
       protocol: protocolNumber(protocol, this.capabilities),
       backlog: LISTEN_BACKLOG,
@@ -51,13 +55,23 @@ export class KernelEngine implements Engine {
       transparent,
       ...(protocol === "mptcp" && { fastOpen: true, receiveBufferBytes: MULTIPATH_RECEIVE_BYTES }),
     });
+    this.#ledger?.note(fd);
+    return fd;
   }
 
   accept(listener: Leg): Leg {
-    return socket.accept(listener);
+    const fd = socket.accept(listener);
+    this.#ledger?.note(fd);
+    return fd;
   }
 
   connect(options: ConnectOptions): ConnectResult {
+    const result = this.#connect(options);
+    this.#ledger?.note(result.leg);
+    return result;
+  }
+
+  #connect(options: ConnectOptions): ConnectResult {
     const family = addressFamily(options.peer.address);
     const fd = socket.openStreamSocket(family, protocolNumber(options.protocol, this.capabilities));
     if (fd < 0) return { leg: fd, taken: 0 };
@@ -80,6 +94,14 @@ export class KernelEngine implements Engine {
     return socket.receive(leg, into, length);
   }
 
+  peek(leg: Leg, into: Uint8Array, length: number): number {
+    return socket.peek(leg, into, length);
+  }
+
+  discard(leg: Leg, length: number): number {
+    return socket.discard(leg, length);
+  }
+
   write(leg: Leg, from: Uint8Array, length: number): number {
     return socket.send(leg, from, length);
   }
@@ -90,12 +112,13 @@ export class KernelEngine implements Engine {
 
   /** Every socket has SO_LINGER 0 from its birth, so closing is resetting. */
   reset(leg: Leg): void {
+    this.#ledger?.forget(leg);
     socket.closeDescriptor(leg);
   }
 
   close(leg: Leg): void {
     socket.setLinger(leg, "off");
-    socket.closeDescriptor(leg);
+    this.reset(leg);
   }
 
   takeError(leg: Leg): number {
@@ -146,9 +169,10 @@ function protocolNumber(protocol: "mptcp" | "tcp", { multipathTcp }: Capabilitie
 }
 
 /** Options and source address of a socket that is about to connect. 0 or minus errno. */
-function prepare(fd: number, family: number, { source, transparent, firstBytes }: ConnectOptions): number {
+function prepare(fd: number, family: number, { protocol, source, transparent, firstBytes }: ConnectOptions): number {
   socket.setOption(fd, socket.OPTION.tcpNoDelay, 1);
   socket.setLinger(fd, 0);
+  if (protocol === "tcp") socket.keepUrgentInline(fd);
   if (firstBytes !== undefined) socket.setOption(fd, socket.OPTION.tcpFastOpenNoCookie, 1);
   if (source === undefined) return 0;
   if (transparent) {

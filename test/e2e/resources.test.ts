@@ -1,0 +1,191 @@
+/** Memory, descriptors and time under load: what peers can take from the pair, and what they leave behind. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { SeededRandom } from "@hybrid-access/core/base/random";
+import { expect } from "chai";
+import { median } from "../bench/statistics.ts";
+import { ADDRESS, cableTopology } from "../lab/hybrid.ts";
+import { type Exchange, Load } from "../lab/load.ts";
+import { type DaemonName, HCPE_CONFIG, Pair } from "../lab/pair.ts";
+import { descriptorsOf, processorSecondsOf, residentBytesOf } from "../lab/process-figures.ts";
+import { eventually } from "../support/eventually.ts";
+
+const PORT = 7000;
+const MEBIBYTE = 1024 * 1024;
+const DAEMONS: readonly DaemonName[] = ["hag", "hcpe"];
+
+const PENDING_LIMIT_BYTES = 16 * MEBIBYTE;
+const BUFFER_BYTES = 256 * 1024;
+
+describe("the pair's resources", function () {
+  this.timeout(120_000);
+  let pair: Pair;
+  let load: Load;
+
+  before(async () => {
+    pair = await Pair.up({ topology: cableTopology() });
+  });
+  beforeEach(() => {
+    load = new Load(pair.lab, ADDRESS.server, PORT);
+  });
+  afterEach(() => load?.close());
+  after(async () => await pair?.down());
+
+  function pid(name: DaemonName): number {
+    return pair.daemon(name).process.pid ?? 0;
+  }
+
+  async function counters(name: DaemonName): Promise<Readonly<Record<string, number>>> {
+    return (await pair.status(name)).counters;
+  }
+
+  /** Waits until nothing of earlier connections is left. */
+  async function untilIdle(): Promise<void> {
+    for (const name of DAEMONS) {
+      await eventually(5000, async () => {
+        expect(await counters(name)).to.include({ connectionsActive: 0, pendingBytes: 0 });
+      });
+    }
+  }
+
+  /** Seconds for one exchange. */
+  async function secondsFor(exchange: Exchange): Promise<number> {
+    const startMs = performance.now();
+    load.open([exchange]);
+    const others = load.clients - 1;
+    await load.run(() => load.clients === others, 30_000);
+    return (performance.now() - startMs) / 1000;
+  }
+
+  const DIRECTIONS = [
+    { name: "download", exchange: (bytes: number): Exchange => ({ upBytes: 0, downBytes: bytes }) },
+    { name: "upload", exchange: (bytes: number): Exchange => ({ upBytes: bytes, downBytes: 0 }) },
+  ];
+
+  describe("one connection as fast as the host allows", () => {
+    const BYTES = 300_000_000;
+    const WARM_UPS = 3;
+    const RUNS = 5;
+
+    for (const { name, exchange } of DIRECTIONS) {
+      it(`${name}: a full window never collapses, the slowest of ${RUNS} runs has at least half the median`, async () => {
+        for (let run = 0; run < WARM_UPS; run++) await secondsFor(exchange(BYTES));
+        const rates: number[] = [];
+        for (let run = 0; run < RUNS; run++) rates.push((BYTES * 8) / (await secondsFor(exchange(BYTES))) / 1e9);
+        const told = rates.map((rate) => rate.toFixed(2)).join(", ");
+        expect(Math.min(...rates), `Gbit/s: ${told}`).to.be.at.least(median(rates) / 2);
+        expect(load.result.failures).to.deep.equal([]);
+      });
+    }
+  });
+
+  describe("receivers that stop reading", () => {
+    const CONNECTIONS = 1000;
+    const STOPPED_BYTES = 600_000;
+    const OTHER_BYTES = 100_000_000;
+    /** Plain TCP toward the clients buffers little, so that it is the HCPE that has to bear them. */
+    const SMALL_BUFFERS = ["net.ipv4.tcp_rmem=4096 32768 65536", "net.ipv4.tcp_wmem=4096 32768 65536"];
+
+    it(`${CONNECTIONS} of them cost bounded memory and leave others their pace; all complete when they read on`, async () => {
+      await pair.lab.run("lan", ["sysctl", "-qw", ...SMALL_BUFFERS]);
+      const other = { upBytes: OTHER_BYTES, downBytes: 0 };
+      const before = median([await secondsFor(other), await secondsFor(other), await secondsFor(other)]);
+      const residentBefore = residentBytesOf(pid("hcpe"));
+
+      load.open(Array(CONNECTIONS).fill({ upBytes: 0, downBytes: STOPPED_BYTES }), { paused: true });
+      let moved = -1;
+      await load.run(async () => {
+        const { connectionsActive, bytesDown = 0 } = await counters("hcpe");
+        const still = connectionsActive === CONNECTIONS && bytesDown === moved;
+        moved = bytesDown;
+        return still;
+      }, 30_000);
+
+      const { pendingBytes } = await counters("hcpe");
+      expect(pendingBytes).to.be.within(1, PENDING_LIMIT_BYTES + BUFFER_BYTES);
+      expect(residentBytesOf(pid("hcpe")) - residentBefore).to.be.lessThan(PENDING_LIMIT_BYTES + 16 * MEBIBYTE);
+      const during = median([await secondsFor(other), await secondsFor(other), await secondsFor(other)]);
+      expect(during, `${before} s before`).to.be.lessThan(2 * before);
+
+      load.resume();
+      await load.run(() => load.ends === 0, 60_000);
+      expect(load.result).to.deep.equal({ completed: CONNECTIONS + 6, aborted: 0, failures: [] });
+      await untilIdle();
+    });
+  });
+
+  describe("short connections", () => {
+    const CONNECTIONS = 40_000;
+    const AT_ONCE = 64;
+    /** The garbage of two threads; a leak of 2 kB for each connection of the second half would be more. */
+    const MOST_GROWTH_BYTES = 32 * MEBIBYTE;
+    const random = new SeededRandom(1);
+
+    /** A fifth is aborted by its client, anywhere. */
+    function exchanges(count: number): Exchange[] {
+      return Array.from({ length: count }, () => {
+        const upBytes = Math.floor(random.next() * 2000);
+        const downBytes = Math.floor(random.next() ** 4 * 100_000);
+        const aborted = random.next() < 0.2;
+        return { upBytes, downBytes, ...(aborted && { abortAfterBytes: random.next() * (upBytes + downBytes) }) };
+      });
+    }
+
+    it(`${CONNECTIONS} of them, a fifth aborted anywhere, leave nothing behind`, async () => {
+      await load.carry(exchanges(CONNECTIONS / 2), AT_ONCE, 60_000);
+      await untilIdle();
+      const before = DAEMONS.map((name) => ({
+        descriptors: descriptorsOf(pid(name)),
+        bytes: residentBytesOf(pid(name)),
+      }));
+      await load.carry(exchanges(CONNECTIONS / 2), AT_ONCE, 60_000);
+      await untilIdle();
+      const { completed, aborted, failures } = load.result;
+      expect(failures).to.deep.equal([]);
+      expect(completed + aborted).to.equal(CONNECTIONS);
+      expect(aborted).to.be.within(CONNECTIONS * 0.18, CONNECTIONS * 0.22);
+      for (const [index, name] of DAEMONS.entries()) {
+        expect(descriptorsOf(pid(name)), `${name} descriptors`).to.equal(before[index]?.descriptors);
+        expect(residentBytesOf(pid(name)) - (before[index]?.bytes ?? 0), `${name} memory`).to.be.at.most(
+          MOST_GROWTH_BYTES,
+        );
+        expect(await pair.lab.run(name, ["ss", "-Htn", "state", "close-wait"])).to.equal("");
+      }
+    });
+  });
+
+  describe("a HCPE that may have 300 descriptors", () => {
+    const LIMITED = ["prlimit", "--nofile=300:300"];
+    const HELD = 40;
+    const WANTED = 200;
+    const WATCHED_SECONDS = 1;
+    const MOST_SHARE = 0.2;
+
+    before(async () => {
+      await pair.daemon("hcpe").end("SIGTERM");
+      await pair.start("hcpe", HCPE_CONFIG, { launcher: LIMITED });
+    });
+
+    it("serves those that it has, lets others wait without spinning, and goes on at once when there is room", async () => {
+      const [, allowed] = /"connectionsPerWorker":(\d+)/.exec(pair.daemon("hcpe").log()) ?? [];
+      const capacity = Number(allowed);
+      expect(capacity).to.be.within(HELD + 1, WANTED - HELD - 1);
+
+      load.open(Array(HELD).fill({ upBytes: 100, downBytes: 2_000_000 }), { paused: true });
+      await load.run(async () => (await counters("hcpe")).connectionsActive === HELD, 10_000);
+      load.open(Array(WANTED - HELD).fill({ upBytes: 100, downBytes: 1_000_000 }), { paused: true });
+      await load.run(async () => (await counters("hcpe")).connectionsActive === capacity, 10_000);
+
+      const usedBefore = processorSecondsOf(pid("hcpe"));
+      await sleep(WATCHED_SECONDS * 1000);
+      const share = (processorSecondsOf(pid("hcpe")) - usedBefore) / WATCHED_SECONDS;
+      expect(share).to.be.lessThan(MOST_SHARE);
+      expect((await counters("hcpe")).connectionsActive).to.equal(capacity);
+
+      load.resume();
+      await load.run(() => load.clients === 0, 10_000);
+      expect(load.result).to.deep.equal({ completed: WANTED, aborted: 0, failures: [] });
+      await untilIdle();
+      expect(await secondsFor({ upBytes: 100, downBytes: 100 })).to.be.lessThan(1);
+    });
+  });
+});
