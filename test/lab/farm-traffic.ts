@@ -40,8 +40,11 @@ export class FarmTraffic {
     return (await this.#farm.multipathCounters(`hcpe${home}`)).MPJoinSynAckRx ?? 0;
   }
 
-  /** Opens connections and waits until each has its second subflow. */
+  /** Opens connections through the farm and waits until each has its second subflow. */
   async connectWithJoins(home: number, count: number): Promise<FarmConnection[]> {
+    // After a converter was killed, the HCPE goes direct until a probe has found another one.
+    const what = `home ${home} uses the farm`;
+    await until(() => this.#farm.isUsedBy(home), { what, limitMs: PATIENCE_MS });
     const before = await this.joins(home);
     const made: FarmConnection[] = [];
     for (let index = 0; index < count; index++) made.push(await this.connect(home));

@@ -295,6 +295,14 @@ farm:
     return JSON.parse(await this.lab.run(name, command)) as FarmStatus;
   }
 
+  /** Whether a home's HCPE sends new connections through the farm, and not direct. */
+  async isUsedBy(home: number): Promise<boolean> {
+    const name = `hcpe${home}`;
+    const command = commandOf("hcpe", "status", "--json", "--config", join(this.#directory, `${name}.yaml`));
+    const { gateways } = JSON.parse(await this.lab.run(name, command)) as { gateways: readonly { up: boolean }[] };
+    return gateways.every(({ up }) => up);
+  }
+
   async run(name: string, ...args: string[]): Promise<string> {
     return await this.lab.run(name, commandOf("hag", ...args, "--config", join(this.#directory, `${name}.yaml`)));
   }
