@@ -17,6 +17,9 @@ const PROGRAMS = [
   ["sysctl", "procps"],
   ["curl", "curl"],
   ["nc", "netcat-openbsd"],
+  ["redis-server", "redis-server"],
+  ["bird", "bird2"],
+  ["openssl", "openssl"],
   ["taskset", "util-linux"],
 ];
 

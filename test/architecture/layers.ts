@@ -43,7 +43,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   engine: core("engine", ["base", "wire", "policy", "platform"], []),
   // A worker reads no file and talks to nobody but the main thread.
   dataplane: core("dataplane", ["base", "wire", "policy", "platform", "engine"], ["events", "worker_threads"]),
-  services: core("services", ["base", "platform"], "any", ["convict", "pino", "yaml"]),
+  services: core("services", ["base", "platform"], "any", ["convict", "ioredis", "pino", "yaml"]),
   cli: core("cli", ["base", "services"], "any", ["commander"]),
   hcpe: daemon("hcpe", ["node-cron"]),
   hag: daemon("hag"),

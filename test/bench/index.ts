@@ -1,5 +1,6 @@
 /** Every benchmark, by name: one file and one line here each. */
 import type { Benchmark } from "./benchmark.ts";
+import { farmBenchmark } from "./farm.ts";
 import { labBenchmark } from "./lab.ts";
 import { memoryBenchmark } from "./memory.ts";
 import { pairBenchmark } from "./pair.ts";
@@ -7,6 +8,7 @@ import { relayBenchmark } from "./relay.ts";
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   lab: labBenchmark,
+  farm: farmBenchmark,
   relay: relayBenchmark,
   pair: pairBenchmark,
   memory: memoryBenchmark,

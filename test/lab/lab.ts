@@ -103,11 +103,14 @@ export class Lab {
       links.filter((link) => link.emulation === undefined).map((link) => this.#vethCommand(link)),
     );
     const ends = links.flatMap((link) => link.ends);
-    for (const [node, { loopback = [] }] of Object.entries(nodes)) {
+    for (const [node, { loopback = [], bridge = false }] of Object.entries(nodes)) {
+      const ports = bridge ? ends.filter((end) => end.node === node).map(({ name }) => name) : [];
       await ip(
         ["-n", this.namespace(node)],
         [
           "link set lo up",
+          ...(bridge ? ["link add switch type bridge", "link set switch up"] : []),
+          ...ports.map((name) => `link set ${name} master switch`),
           ...loopback.map((address) => addressCommand(address, "lo")),
           ...ends.filter((end) => end.node === node).flatMap(interfaceCommands),
           ...routes.filter((route) => route.node === node).map(routeCommand),

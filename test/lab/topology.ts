@@ -5,6 +5,8 @@ import type { LinkOptions } from "@hybrid-access/core/testing/link";
 export interface NodeSpec {
   /** Forwards packets between its interfaces. */
   readonly router?: boolean;
+  /** Joins its interfaces into one Ethernet and has no addresses: a switch. */
+  readonly bridge?: boolean;
   /** Addresses of its loopback interface, besides 127.0.0.1 and ::1. */
   readonly loopback?: readonly string[];
 }

@@ -2,6 +2,7 @@
 
 import type { ConfigOptions } from "@hybrid-access/core/cli/program";
 import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
+import { ConfigError, placeOutsideFile } from "@hybrid-access/core/services/config/config-error";
 import {
   address,
   addressPrefix,
@@ -15,6 +16,7 @@ import {
 } from "@hybrid-access/core/services/config/formats";
 import { type Config, loadConfig } from "@hybrid-access/core/services/config/load";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
+import { farmIssues, farmSettings } from "./farm/config.ts";
 
 /** Every setting of hag.yaml. */
 export const hagSchema = {
@@ -60,6 +62,7 @@ export const hagSchema = {
       default: 2000,
     },
   },
+  farm: farmSettings,
   timeouts: {
     ...RELAY_TIMEOUTS,
     header: { doc: "For the Convert message to arrive", format: duration, default: "5s" },
@@ -71,11 +74,14 @@ export type HagConfig = Config<typeof hagSchema>;
 
 /** Loads and checks the configuration. Throws a ConfigError. */
 export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
-  return loadConfig({
+  const loaded = loadConfig({
     schema: hagSchema,
     file: config,
     environmentPrefix: "HAG",
     environment: process.env,
     overrides: set,
   });
+  const issues = farmIssues(loaded.farm).map((issue) => ({ ...issue, place: placeOutsideFile(config) }));
+  if (issues.length > 0) throw new ConfigError(issues);
+  return loaded;
 }

@@ -30,6 +30,8 @@ import { type DestinationRules, judgeDestination } from "./destination-policy.ts
 /** What the control plane gives a worker; plain data that crosses threads. */
 export interface ConverterSetup extends WorkerSetup {
   readonly listen: readonly { readonly address: IpAddress; readonly port: number }[];
+  /** Connections to addresses of no interface are taken too, when routing brings them here. */
+  readonly transparent: boolean;
   readonly rules: ConverterRules;
   readonly clientTable: SharedArrayBuffer;
   readonly clientSlots: SharedArrayBuffer;

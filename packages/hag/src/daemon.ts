@@ -17,6 +17,7 @@ import { ClientSlots } from "./client-slots.ts";
 import { ClientTable } from "./client-table.ts";
 import type { HagConfig } from "./config.ts";
 import type { ConverterRules, ConverterSetup } from "./converter.ts";
+import { Farm } from "./farm/farm.ts";
 
 const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
@@ -52,6 +53,7 @@ export class Hag implements Daemon {
   #ownAddresses: readonly IpAddress[] = [];
   #addressWatch: { close(): void } | undefined;
   #routes: RouteClient | undefined;
+  #farm: Farm | undefined;
   /** The admin socket is ours, and so is everything on the host that carries this daemon's name. */
   #owner = false;
   #ready = false;
@@ -60,12 +62,16 @@ export class Hag implements Daemon {
     this.#config = config;
     this.#loadConfig = loadConfig;
     this.#log = log;
-    this.#admin = new AdminServer(config.admin.socket, { "/status": () => this.status() });
+    this.#admin = new AdminServer(config.admin.socket, {
+      "/status": () => this.status(),
+      "/farm": () => this.#farm?.status() ?? { steering: "none" },
+      "/drain": () => ({ draining: process.kill(process.pid, "SIGTERM") }),
+    });
     this.#sysctls = new OwnedSysctls(`${dirname(config.admin.socket)}/hag-host-state.json`);
   }
 
   async start(): Promise<void> {
-    const { workers, maxConnections, listen, timeouts, egress } = this.#config;
+    const { workers, maxConnections, listen, timeouts, egress, farm } = this.#config;
     requireCapabilities(
       ENGINES[this.#config.engine].probe(),
       egress.source === "client" ? ["multipathTcp", "transparent"] : ["multipathTcp"],
@@ -73,6 +79,7 @@ export class Hag implements Daemon {
     await this.#admin.start();
     this.#owner = true;
     this.#tuneHost();
+    if (farm.steering !== "none") this.#addFarm();
     if (egress.source === "client") this.#addEgress();
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
@@ -88,6 +95,8 @@ export class Hag implements Daemon {
         halfClosedMs: timeouts.halfClosed,
       },
       listen,
+      // The farm's address is on no interface.
+      transparent: farm.steering !== "none",
       rules: this.#rules(),
       clientTable: ClientTable.createMemory(),
       clientSlots: ClientSlots.createMemory(capacity.connectionsPerWorker, workers),
@@ -104,8 +113,24 @@ export class Hag implements Daemon {
       },
     });
     await this.#pool.start();
+    await this.#farm?.join();
     this.#followAddresses();
     this.#ready = true;
+  }
+
+  #addFarm(): void {
+    const { farm: config, listen, engine } = this.#config;
+    requireCapabilities(ENGINES[engine].probe(), ["transparent", "pathControl"]);
+    if (config.role !== "converter") requireCapabilities(this.#host, ["netfilterQueue"]);
+    this.#farm = new Farm({
+      config,
+      ports: Array.from(new Set(listen.map(({ port }) => port))),
+      load: () => this.#pool?.counters().connectionsActive ?? 0,
+      openPathControl: () => ENGINES[engine].openPathControl(),
+      sysctls: this.#sysctls,
+      log: this.#log,
+    });
+    this.#farm.prepareHost();
   }
 
   /** Optimisations: where one cannot be switched on, the daemon serves without it. */
@@ -134,7 +159,7 @@ export class Hag implements Daemon {
     return {
       clients,
       destinations,
-      ownAddresses: this.#ownAddresses,
+      ownAddresses: [...this.#ownAddresses, ...this.#config.farm.virtualAddresses],
       egress: egress.source,
       cookieKeys: cookies.keys,
       limits,
@@ -152,15 +177,16 @@ export class Hag implements Daemon {
 
   async reload(): Promise<void> {
     const config = this.#loadConfig();
-    const { listen, workers, maxConnections, egress } = this.#config;
+    const { listen, workers, maxConnections, egress, farm } = this.#config;
     // What sockets and threads were made from stays until the next start.
-    this.#config = { ...config, listen, workers, maxConnections, egress };
+    this.#config = { ...config, listen, workers, maxConnections, egress, farm };
     this.#pool?.broadcast(this.#rules());
   }
 
   async drain(): Promise<void> {
     this.#ready = false;
-    this.#pool?.closeListeners();
+    await this.#farm?.drain();
+    if (this.#farm?.keepsListeners !== true) this.#pool?.closeListeners();
     await this.#pool?.idle();
   }
 
@@ -168,8 +194,10 @@ export class Hag implements Daemon {
     this.#ready = false;
     // Another daemon's table and sysctls have the same names.
     if (!this.#owner) return;
+    await this.#farm?.leave();
     this.#addressWatch?.close();
     await this.#pool?.stop();
+    await this.#farm?.stop();
     await this.#admin.stop();
     if (this.#routes !== undefined) {
       removeTable(NFT_TABLE);

@@ -20,6 +20,10 @@ process.exitCode = await runProgram(
     version,
     defaultConfig: "/etc/hag/hag.yaml",
     adminSocket: (options) => loadHagConfig(options).admin.socket,
+    questions: [
+      { name: "drain", description: "tell the running daemon to take nothing new, and to end", path: () => "/drain" },
+      { name: "farm status", description: "ask the running daemon about its farm", path: () => "/farm" },
+    ],
     check(options) {
       const config = loadHagConfig(options);
       return {

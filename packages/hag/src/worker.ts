@@ -4,5 +4,6 @@ import { Converter, type ConverterSetup } from "./converter.ts";
 
 runWorker<ConverterSetup>(
   (context, setup) => new Converter(context, setup),
-  (engine, setup) => setup.listen.map((endpoint) => engine.listen({ endpoint, protocol: "mptcp" })),
+  (engine, { listen, transparent }) =>
+    listen.map((endpoint) => engine.listen({ endpoint, protocol: "mptcp", transparent })),
 );

@@ -22,12 +22,13 @@ export interface DaemonCommands {
 
 /** A command that asks the running daemon. */
 export interface Question {
+  /** Its words, with a space between: "farm status" is `status` in the group `farm`. */
   readonly name: string;
   readonly description: string;
   /** The path on the admin socket. */
   path(options: QuestionOptions): string;
-  /** The answer as text. */
-  render(answer: object): string;
+  /** The answer as text; left out: as `status` is shown. */
+  render?(answer: object): string;
   /** Takes `--limit <number>`. */
   readonly limited?: boolean;
   /** With `--follow`: a path that goes on, and one of its items as text. */
@@ -55,8 +56,8 @@ export async function runProgram(commands: DaemonCommands, argv: readonly string
     .version(`${commands.name} ${commands.version}`, "-V, --version", "print the version")
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, `${commands.name}:`)) })
     .exitOverride();
-  const command = (name: string, description: string) =>
-    program
+  const command = (name: string, description: string, group = program) =>
+    group
       .command(name)
       .description(description)
       .exitOverride()
@@ -76,7 +77,9 @@ export async function runProgram(commands: DaemonCommands, argv: readonly string
       print((await askDaemon(commands.adminSocket(options), "/status")) as object, options);
     });
   for (const question of commands.questions ?? []) {
-    const asked = command(question.name, question.description).option("--json", "print JSON");
+    const words = question.name.split(" ");
+    const group = words.slice(0, -1).reduce((parent, word) => parent.command(word).exitOverride(), program);
+    const asked = command(words.at(-1) ?? "", question.description, group).option("--json", "print JSON");
     if (question.limited) asked.option("--limit <number>", "show no more than this");
     if (question.follow) asked.option("--follow", "go on with what happens from now on");
     asked.action((options: OutputOptions & QuestionOptions) => ask(commands, question, options));
@@ -110,7 +113,7 @@ async function ask(
   const { json = false } = options;
   if (options.follow !== true || question.follow === undefined) {
     const answer = (await askDaemon(socket, question.path(options))) as object;
-    process.stdout.write(json ? `${JSON.stringify(answer)}\n` : question.render(answer));
+    process.stdout.write(json ? `${JSON.stringify(answer)}\n` : (question.render ?? renderStatus)(answer));
     return;
   }
   const stop = new AbortController();

@@ -80,13 +80,15 @@ export interface Rule {
   readonly mark?: number;
 }
 
-/** A route of this project's own, for everything: through a gateway, or to this host. */
+/** A route of this project's own: through a gateway, to a link, or to this host. */
 export interface OwnRoute {
   readonly family: Family;
   readonly table: number;
   readonly kind: "unicast" | "local";
   readonly interfaceIndex: number;
   readonly gateway?: IpAddress;
+  /** For this address alone; for everything without it. */
+  readonly destination?: IpAddress;
 }
 
 const FAMILIES: readonly (readonly [Family, number])[] = [
@@ -238,13 +240,15 @@ function decodeDefaultRoute({ body }: NetlinkMessage): DefaultRoute | undefined 
   };
 }
 
-function encodeRoute({ family, table, kind, interfaceIndex, gateway }: OwnRoute): Uint8Array {
+function encodeRoute({ family, table, kind, interfaceIndex, gateway, destination }: OwnRoute): Uint8Array {
   const scope = kind === "local" ? RT_SCOPE_HOST : gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
   const type = kind === "local" ? RTN_LOCAL : RTN_UNICAST;
+  const bits = destination === undefined ? 0 : 8 * networkBytes(destination).length;
   return concatBytes([
-    Uint8Array.of(familyNumber(family), 0, 0, 0, RT_TABLE_UNSPEC, ROUTE_PROTOCOL, scope, type, 0, 0, 0, 0),
+    Uint8Array.of(familyNumber(family), bits, 0, 0, RT_TABLE_UNSPEC, ROUTE_PROTOCOL, scope, type, 0, 0, 0, 0),
     attribute(ROUTE.table, value.uint32(table)),
     attribute(ROUTE.outInterface, value.uint32(interfaceIndex)),
+    ...(destination === undefined ? [] : [attribute(ROUTE.destination, networkBytes(destination))]),
     ...(gateway === undefined ? [] : [attribute(ROUTE.gateway, networkBytes(gateway))]),
   ]);
 }

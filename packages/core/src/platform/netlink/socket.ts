@@ -30,7 +30,8 @@ const DONE = 3;
 
 const RECEIVE_BYTES = 256 * 1024;
 
-function openNetlink(protocol: number): number {
+/** A bound netlink socket; the caller closes it. Throws a SystemError. */
+export function openNetlink(protocol: number): number {
   const fd = check(resultOf(libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol)), "netlink socket");
   const address = new Uint8Array(12);
   address[0] = AF_NETLINK;

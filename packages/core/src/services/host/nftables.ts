@@ -12,9 +12,14 @@ function nft(input: string, ...options: string[]): void {
   }
 }
 
+/** Carries out what nft's language says, in one transaction. Throws an AccessError. */
+export function applyRules(input: string): void {
+  nft(input);
+}
+
 /** Creates "table inet NAME" with `body`, in place of an earlier one. */
 export function replaceTable(name: string, body: string): void {
-  nft(`table inet ${name}\ndelete table inet ${name}\ntable inet ${name} {\n${body}\n}\n`);
+  applyRules(`table inet ${name}\ndelete table inet ${name}\ntable inet ${name} {\n${body}\n}\n`);
 }
 
 /** Has nft and the kernel judge `rules` without applying them. Throws an AccessError. */
@@ -24,5 +29,5 @@ export function checkRules(rules: string): void {
 
 /** Removes the table, whether it is there or not. */
 export function removeTable(name: string): void {
-  nft(`table inet ${name}\ndelete table inet ${name}\n`);
+  applyRules(`table inet ${name}\ndelete table inet ${name}\n`);
 }

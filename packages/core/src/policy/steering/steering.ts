@@ -1,0 +1,236 @@
+/**
+ * Where a packet to the farm's address goes. Pure: the director brings packets, answers of the registry and time, and
+ * carries the verdicts out.
+ *
+ * A new connection goes to a node by rendezvous hashing. A join goes to its token's owner, and a packet of a flow that
+ * this director has not seen before to its flow's owner: from the cache, else from the registry, and the packet is held
+ * meanwhile. What has no owner is dropped, never hashed: a node that does not know the token answers with a reset, and
+ * the client gives the subflow up, whereas it repeats what was dropped.
+ */
+import { flowId, type SteeredPacket } from "../../wire/steered-packet.ts";
+import { OwnerCache } from "./owner-cache.ts";
+import { type Choice, choose } from "./rendezvous.ts";
+
+/** A converter, as a director sees it. */
+export interface SteeringNode extends Choice {
+  /** Takes new connections. */
+  readonly accepting: boolean;
+}
+
+/** What is looked up in the registry. */
+export type OwnerKey =
+  | { readonly type: "token"; readonly token: number }
+  | { readonly type: "flow"; readonly flow: string };
+
+/** "pass" leaves the packet to the kernel's own rules: there is no node to choose from. */
+export type Verdict = { readonly type: "forward"; readonly node: string } | { readonly type: "drop" | "pass" };
+
+/** A verdict on a packet that was held. */
+export interface Release<Handle> {
+  readonly handle: Handle;
+  readonly verdict: Verdict;
+}
+
+/** What the registry said: an owner, that there is none, or nothing in time. */
+export type Answer = { readonly owner: string | undefined } | "unanswered";
+
+export interface SteeringLimits {
+  /** How long a packet may wait for its owner to be known. */
+  readonly holdMs: number;
+  readonly heldPackets: number;
+  readonly lookupsPerSecond: number;
+  readonly cachedOwners: number;
+}
+
+/** What was decided, by count. */
+export interface SteeringCounters {
+  /** New connections. */
+  hashed: number;
+  /** Joins and flows whose owner was in the cache, and those that the registry knew. */
+  fromCache: number;
+  fromRegistry: number;
+  /** Dropped: nobody owns it; too many look-ups or held packets; the registry did not answer; the owner is no node. */
+  unknown: number;
+  overLimit: number;
+  unanswered: number;
+  ownerGone: number;
+}
+
+/** Packets that wait for the same answer. */
+interface Waiting<Handle> {
+  readonly key: OwnerKey;
+  readonly handles: Handle[];
+  readonly deadlineMs: number;
+  /** When to ask again; infinite while an answer is awaited. */
+  askMs: number;
+  pauseMs: number;
+}
+
+const FIRST_PAUSE_MS = 1;
+const DROP: Verdict = { type: "drop" };
+
+export class Steering<Handle> {
+  readonly counters: SteeringCounters = {
+    hashed: 0,
+    fromCache: 0,
+    fromRegistry: 0,
+    unknown: 0,
+    overLimit: 0,
+    unanswered: 0,
+    ownerGone: 0,
+  };
+  readonly #limits: SteeringLimits;
+  readonly #cache: OwnerCache;
+  readonly #waiting = new Map<string, Waiting<Handle>>();
+  readonly #nodes = new Map<string, SteeringNode>();
+  #accepting: readonly SteeringNode[] = [];
+  #held = 0;
+  #budget: number;
+  #budgetMs = Number.NEGATIVE_INFINITY;
+  #lookups: OwnerKey[] = [];
+
+  constructor(limits: SteeringLimits) {
+    this.#limits = limits;
+    this.#cache = new OwnerCache(limits.cachedOwners);
+    this.#budget = limits.lookupsPerSecond;
+  }
+
+  /** The converters there are now. One whose lease has run out may stay in the list, without accepting. */
+  setNodes(nodes: readonly SteeringNode[]): void {
+    this.#nodes.clear();
+    for (const node of nodes) this.#nodes.set(node.name, node);
+    this.#accepting = nodes.filter(({ accepting }) => accepting);
+  }
+
+  get heldPackets(): number {
+    return this.#held;
+  }
+
+  /** Decides at once, or keeps `handle` and gives undefined; a {@link Release} follows by the hold time. */
+  decide(packet: SteeredPacket, handle: Handle, nowMs: number): Verdict | undefined {
+    const flow = flowId(packet.client, packet.port);
+    switch (packet.kind.type) {
+      case "connect":
+        this.#cache.forget(flow);
+        return this.#hash(this.#accepting, flow);
+      case "join":
+        return this.#findOwner({ type: "token", token: packet.kind.token }, handle, nowMs);
+      case "data":
+        // A plain flow is known to nobody but its node: among all nodes, the choice is as it was when it began.
+        if (!packet.kind.multipath) return this.#hash(Array.from(this.#nodes.values()), flow);
+        return this.#findOwner({ type: "flow", flow }, handle, nowMs);
+    }
+  }
+
+  #hash(nodes: readonly SteeringNode[], flow: string): Verdict {
+    const node = choose(nodes, flow);
+    if (node === undefined) return { type: "pass" };
+    this.counters.hashed += 1;
+    return { type: "forward", node: node.name };
+  }
+
+  #findOwner(key: OwnerKey, handle: Handle, nowMs: number): Verdict | undefined {
+    const id = idOf(key);
+    const cached = this.#cache.find(id, nowMs);
+    if (cached === null) return this.#drop("unknown");
+    if (cached !== undefined) return this.#toOwner(cached, "fromCache");
+    if (this.#held >= this.#limits.heldPackets) return this.#drop("overLimit");
+    const waiting = this.#waiting.get(id);
+    if (waiting !== undefined) waiting.handles.push(handle);
+    else {
+      if (!this.#takeBudget(nowMs)) return this.#drop("overLimit");
+      const deadlineMs = nowMs + this.#limits.holdMs;
+      this.#waiting.set(id, { key, handles: [handle], deadlineMs, askMs: Infinity, pauseMs: FIRST_PAUSE_MS });
+      this.#lookups.push(key);
+    }
+    this.#held += 1;
+    return undefined;
+  }
+
+  #toOwner(name: string, from: "fromCache" | "fromRegistry"): Verdict {
+    if (!this.#nodes.has(name)) return this.#drop("ownerGone");
+    this.counters[from] += 1;
+    return { type: "forward", node: name };
+  }
+
+  #drop(reason: "unknown" | "overLimit" | "unanswered" | "ownerGone"): Verdict {
+    this.counters[reason] += 1;
+    return DROP;
+  }
+
+  /** A bucket that holds one second's look-ups and fills evenly. */
+  #takeBudget(nowMs: number): boolean {
+    const { lookupsPerSecond } = this.#limits;
+    const passedMs = Math.max(0, nowMs - this.#budgetMs);
+    this.#budget = Math.min(lookupsPerSecond, this.#budget + (passedMs * lookupsPerSecond) / 1000);
+    this.#budgetMs = nowMs;
+    if (this.#budget < 1) return false;
+    this.#budget -= 1;
+    return true;
+  }
+
+  /** What is to be asked of the registry now; each key is to be answered once. */
+  takeLookups(): OwnerKey[] {
+    const lookups = this.#lookups;
+    this.#lookups = [];
+    return lookups;
+  }
+
+  /** The registry's answer. An unknown owner is asked for again until the hold time is over. */
+  onAnswer(key: OwnerKey, answer: Answer, nowMs: number): Release<Handle>[] {
+    const id = idOf(key);
+    const waiting = this.#waiting.get(id);
+    if (answer === "unanswered") {
+      return waiting === undefined ? [] : this.#release(id, waiting, () => this.#drop("unanswered"));
+    }
+    const { owner } = answer;
+    if (owner !== undefined) return this.learn(key, owner, nowMs);
+    if (waiting === undefined) return [];
+    waiting.askMs = nowMs + waiting.pauseMs;
+    waiting.pauseMs *= 2;
+    return [];
+  }
+
+  /** An owner has become known, whether it was asked for or not. */
+  learn(key: OwnerKey, owner: string, nowMs: number): Release<Handle>[] {
+    const id = idOf(key);
+    this.#cache.learn(id, owner, nowMs);
+    const waiting = this.#waiting.get(id);
+    return waiting === undefined ? [] : this.#release(id, waiting, () => this.#toOwner(owner, "fromRegistry"));
+  }
+
+  #release(id: string, { handles }: Waiting<Handle>, verdict: () => Verdict): Release<Handle>[] {
+    this.#waiting.delete(id);
+    this.#held -= handles.length;
+    return handles.map((handle) => ({ handle, verdict: verdict() }));
+  }
+
+  /** Time has passed; to be called when {@link nextTimerMs} says so. */
+  onTimer(nowMs: number): Release<Handle>[] {
+    const released: Release<Handle>[] = [];
+    for (const [id, waiting] of this.#waiting) {
+      if (waiting.deadlineMs <= nowMs) {
+        // That the last question is still open says nothing of the token.
+        const asked = waiting.askMs === Infinity;
+        if (!asked) this.#cache.learn(id, undefined, nowMs);
+        released.push(...this.#release(id, waiting, () => this.#drop(asked ? "unanswered" : "unknown")));
+      } else if (waiting.askMs <= nowMs) {
+        waiting.askMs = Infinity;
+        if (this.#takeBudget(nowMs)) this.#lookups.push(waiting.key);
+      }
+    }
+    return released;
+  }
+
+  /** When {@link onTimer} has something to do, or undefined. */
+  get nextTimerMs(): number | undefined {
+    let next = Infinity;
+    for (const { deadlineMs, askMs } of this.#waiting.values()) next = Math.min(next, deadlineMs, askMs);
+    return next === Infinity ? undefined : next;
+  }
+}
+
+/** A token and a flow never look alike: flows have 16 digits or more. */
+function idOf(key: OwnerKey): string {
+  return key.type === "token" ? key.token.toString(16) : key.flow;
+}

@@ -1,0 +1,135 @@
+/**
+ * Everything that stands in Redis: the keys, the scripts that change them, how long they live. Nothing else of this
+ * project names a key.
+ *
+ *   ha:{FARM}:members         hash, node → "EXPIRES IDENTITY MEMBER" (EXPIRES: milliseconds of Redis's own clock)
+ *   ha:{FARM}:settings        string, what all nodes of the farm must have configured alike; no expiry
+ *   ha:{FARM:SHARD}:t:TOKEN   string, the node that has the token (8 hexadecimal digits)
+ *   ha:{FARM:SHARD}:n:NODE    set of the node's tokens in this shard, as integers
+ *   ha:{FARM:SHARD}:f:FLOW    string, the node at which the flow ends
+ *
+ * The part in braces is Redis Cluster's hash tag: a script's keys share one, so they are on one master. A thousand
+ * shards spread tokens over the masters, and keep each set of tokens small enough for Redis's compact encoding (512
+ * integers), which takes 8 bytes for a token and not 60.
+ */
+
+const SHARDS = 1024;
+const SHARD_SHIFT = 22;
+
+/** The keys of one farm. */
+export class Keys {
+  readonly #farm: string;
+  readonly members: string;
+  readonly settings: string;
+
+  /** `farm` is a name as isNodeName wants it: it can hold no brace. */
+  constructor(farm: string) {
+    this.#farm = farm;
+    this.members = `ha:{${farm}}:members`;
+    this.settings = `ha:{${farm}}:settings`;
+  }
+
+  token(token: number): string {
+    return `${this.#shard(token >>> SHARD_SHIFT)}:t:${token.toString(16).padStart(8, "0")}`;
+  }
+
+  /** The set that lists `token` among the node's. */
+  tokensOf(node: string, token: number): string {
+    return `${this.#shard(token >>> SHARD_SHIFT)}:n:${node}`;
+  }
+
+  /** All sets of the node's tokens. */
+  allTokensOf(node: string): string[] {
+    return Array.from({ length: SHARDS }, (_, shard) => `${this.#shard(shard)}:n:${node}`);
+  }
+
+  flow(flow: string): string {
+    let hash = 0;
+    for (let index = 0; index < flow.length; index++) hash = (Math.imul(hash, 31) + flow.charCodeAt(index)) >>> 0;
+    return `${this.#shard(hash % SHARDS)}:f:${flow}`;
+  }
+
+  #shard(shard: number): string {
+    return `ha:{${this.#farm}:${shard.toString(16)}}`;
+  }
+}
+
+/** The hash of members outlives the leases in it, so that a renewal finds who had the name. */
+const MEMBERS_LIFE_IN_LEASES = 10;
+
+const NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)";
+
+/** ioredis loads them by their digest and calls them by these names. */
+export const SCRIPTS = {
+  /** KEYS members, settings; ARGV name, identity, member, lease in ms, settings. */
+  farmRenew: {
+    numberOfKeys: 2,
+    lua: `
+      ${NOW}
+      local others = 0
+      local all = redis.call('HGETALL', KEYS[1])
+      for i = 1, #all, 2 do
+        local expires, identity = string.match(all[i + 1], '^(%d+) (%S+) ')
+        if expires and tonumber(expires) <= now then
+          redis.call('HDEL', KEYS[1], all[i])
+        elseif expires and all[i] ~= ARGV[1] then
+          others = others + 1
+        elseif expires and identity ~= ARGV[2] then
+          return 'nameTaken'
+        end
+      end
+      local settings = redis.call('GET', KEYS[2])
+      if others > 0 and settings and settings ~= ARGV[5] then return 'otherSettings' end
+      if settings ~= ARGV[5] then redis.call('SET', KEYS[2], ARGV[5]) end
+      redis.call('HSET', KEYS[1], ARGV[1], string.format('%d %s %s', now + ARGV[4], ARGV[2], ARGV[3]))
+      redis.call('PEXPIRE', KEYS[1], ${MEMBERS_LIFE_IN_LEASES} * ARGV[4])
+      return 'renewed'`,
+  },
+  /** KEYS members; ARGV name, identity. */
+  farmLeave: {
+    numberOfKeys: 1,
+    lua: `
+      local value = redis.call('HGET', KEYS[1], ARGV[1])
+      if value and string.match(value, '^%d+ (%S+) ') == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end`,
+  },
+  /** KEYS members. Gives name, member, name, member, ... of the leases that hold; "" for a member in another form. */
+  farmMembers: {
+    numberOfKeys: 1,
+    lua: `
+      ${NOW}
+      local live = {}
+      local all = redis.call('HGETALL', KEYS[1])
+      for i = 1, #all, 2 do
+        local expires, member = string.match(all[i + 1], '^(%d+) %S+ (.*)$')
+        if not expires or tonumber(expires) > now then
+          live[#live + 1] = all[i]
+          live[#live + 1] = member or ''
+        end
+      end
+      return live`,
+  },
+  /** KEYS token, set; ARGV node, life in ms, token as integer, "force" or "". Gives the other owner, if there is one. */
+  farmClaimToken: {
+    numberOfKeys: 2,
+    lua: `
+      local owner = redis.pcall('GET', KEYS[1])
+      if type(owner) == 'string' and owner ~= ARGV[1] and ARGV[4] == '' then return owner end
+      redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+      redis.pcall('SADD', KEYS[2], ARGV[3])
+      redis.call('PEXPIRE', KEYS[2], ARGV[2])`,
+  },
+  /** KEYS token, set; ARGV node, token as integer. */
+  farmReleaseToken: {
+    numberOfKeys: 2,
+    lua: `
+      redis.pcall('SREM', KEYS[2], ARGV[2])
+      if redis.pcall('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`,
+  },
+  /** KEYS flow; ARGV node. */
+  farmReleaseFlow: {
+    numberOfKeys: 1,
+    lua: "if redis.pcall('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end",
+  },
+} as const;
+
+export type ScriptName = keyof typeof SCRIPTS;

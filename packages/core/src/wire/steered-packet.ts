@@ -1,0 +1,122 @@
+/**
+ * What a director must know of a packet to the farm's address: who sent it, and whether it begins a connection, joins
+ * one (RFC 8684 section 3.2), or belongs to one that exists.
+ *
+ * Options are read as Linux reads them: reading ends where a length does not fit, and what came before counts. So no SYN
+ * is taken for malformed that the gateway's kernel would have accepted.
+ */
+import { readUint16, readUint32, toHex } from "../base/bytes.ts";
+import { type Endpoint, ipAddressFromBytes, networkBytes } from "../base/ip-address.ts";
+import { TCP_OPTION } from "./tcp-options.ts";
+
+/** A TCP packet of a client, as far as directors look at it. */
+export interface SteeredPacket {
+  readonly client: Endpoint;
+  /** The destination port. */
+  readonly port: number;
+  readonly kind: PacketKind;
+}
+
+export type PacketKind =
+  /** The SYN of a new connection, over Multipath TCP or not. */
+  | { readonly type: "connect" }
+  /** The SYN of a further subflow; `token` is the gateway's, 32 bits. */
+  | { readonly type: "join"; readonly token: number }
+  /** Not a SYN. A Multipath TCP option says that the flow is a subflow; plain TCP has none. */
+  | { readonly type: "data"; readonly multipath: boolean };
+
+const PROTOCOL_TCP = 6;
+const TCP_HEADER_BYTES = 20;
+const FLAG_SYN = 0x02;
+const FLAGS_FIN_RST_ACK = 0x15;
+const SUBTYPE_CAPABLE = 0;
+const SUBTYPE_JOIN = 1;
+/** Kind, length, subtype and flags, address identifier, token, nonce: the same in versions 0 and 1. */
+const JOIN_SYN_BYTES = 12;
+
+/** Reads a packet from its IP header on; the end may be missing. Undefined when it is no TCP of either family. */
+export function parseSteeredPacket(packet: Uint8Array): SteeredPacket | undefined {
+  const version = (packet[0] ?? 0) >> 4;
+  const located = version === 4 ? locateTcp4(packet) : version === 6 ? locateTcp6(packet) : undefined;
+  if (located === undefined || located.tcp + TCP_HEADER_BYTES > packet.length) return undefined;
+  const address = ipAddressFromBytes(located.source);
+  if (address === undefined) return undefined;
+  const { tcp } = located;
+  const client = { address, port: readUint16(packet, tcp) };
+  const flags = packet[tcp + 13] ?? 0;
+  const optionsEnd = tcp + 4 * ((packet[tcp + 12] ?? 0) >> 4);
+  const found = readOptions(packet, tcp + TCP_HEADER_BYTES, Math.min(optionsEnd, packet.length));
+  return { client, port: readUint16(packet, tcp + 2), kind: kindOf(flags, found) };
+}
+
+interface Located {
+  readonly source: Uint8Array;
+  /** Where the TCP header begins. */
+  readonly tcp: number;
+}
+
+/** A fragment other than the first has no TCP header. */
+function locateTcp4(packet: Uint8Array): Located | undefined {
+  const fragmentOffset = readUint16(packet, 6) & 0x1fff;
+  if (packet[9] !== PROTOCOL_TCP || fragmentOffset !== 0) return undefined;
+  return { source: packet.subarray(12, 16), tcp: 4 * ((packet[0] ?? 0) & 15) };
+}
+
+/** Hop-by-hop options, routing and destination options: next header, then length in units of 8 bytes less one. */
+const SKIPPED_HEADERS = [0, 43, 60];
+const MOST_EXTENSION_HEADERS = 8;
+
+function locateTcp6(packet: Uint8Array): Located | undefined {
+  let next = packet[6];
+  let offset = 40;
+  for (let count = 0; count < MOST_EXTENSION_HEADERS && next !== undefined; count++) {
+    if (next === PROTOCOL_TCP) return { source: packet.subarray(8, 24), tcp: offset };
+    if (!SKIPPED_HEADERS.includes(next)) return undefined;
+    next = packet[offset];
+    offset += 8 * ((packet[offset + 1] ?? 0) + 1);
+  }
+  return undefined;
+}
+
+interface FoundOptions {
+  multipath: boolean;
+  capable: boolean;
+  token: number | undefined;
+}
+
+function readOptions(packet: Uint8Array, start: number, end: number): FoundOptions {
+  const found: FoundOptions = { multipath: false, capable: false, token: undefined };
+  for (let offset = start; offset < end; ) {
+    const kind = packet[offset];
+    if (kind === TCP_OPTION.endOfList) break;
+    if (kind === TCP_OPTION.noOperation) {
+      offset += 1;
+      continue;
+    }
+    const length = packet[offset + 1] ?? 0;
+    if (length < 2 || offset + length > end) break;
+    if (kind === TCP_OPTION.multipathTcp && length > 2) noteMultipath(found, packet, offset, length);
+    offset += length;
+  }
+  return found;
+}
+
+function noteMultipath(found: FoundOptions, packet: Uint8Array, offset: number, length: number): void {
+  const subtype = (packet[offset + 2] ?? 0) >> 4;
+  found.multipath = true;
+  if (subtype === SUBTYPE_CAPABLE) found.capable = true;
+  if (subtype === SUBTYPE_JOIN && length === JOIN_SYN_BYTES) found.token = readUint32(packet, offset + 4);
+}
+
+/** A SYN that says both, or a join of another length, is plain TCP for Linux. */
+function kindOf(flags: number, { multipath, capable, token }: FoundOptions): PacketKind {
+  const syn = (flags & FLAG_SYN) !== 0 && (flags & FLAGS_FIN_RST_ACK) === 0;
+  if (!syn) return { type: "data", multipath };
+  return token === undefined || capable ? { type: "connect" } : { type: "join", token };
+}
+
+/** What names a flow among all that reach the farm: client address, client port, service port, in hexadecimal. */
+export function flowId({ address, port }: Endpoint, servicePort: number): string {
+  const ports = (port * 0x10000 + servicePort).toString(16).padStart(8, "0");
+  return `${toHex(networkBytes(address))}${ports}`;
+}

@@ -1,0 +1,116 @@
+/** The settings of a gateway that is one of a farm, and what makes no sense among them. */
+import { familyOf, formatIpAddress, type IpAddress } from "@hybrid-access/core/base/ip-address";
+import { findPrefix } from "@hybrid-access/core/base/prefix";
+import {
+  address,
+  addressPrefix,
+  duration,
+  type Format,
+  listOf,
+  oneOf,
+  port,
+  record,
+  text,
+  wholeNumber,
+} from "@hybrid-access/core/services/config/formats";
+import type { Config } from "@hybrid-access/core/services/config/load";
+import { isNodeName } from "@hybrid-access/core/services/registry/registry";
+
+const DEFAULT_REDIS_PORT = 6379;
+
+/** The word for a file that is not used. */
+const NO_FILE = "none";
+
+const nodeName: Format<string> = {
+  expects: "a name (1 to 32 of a to z, 0 to 9 and -)",
+  parse(raw, path, report) {
+    if (isNodeName(raw)) return raw;
+    report(path, `expected ${this.expects}, found ${JSON.stringify(raw)}`);
+    return undefined;
+  },
+};
+
+export const farmSettings = {
+  steering: {
+    doc: "Whether this gateway is one of a farm behind one address: `none`; `steer`, directors bring every subflow to its owner; `announce`, each gateway announces its own address for further subflows",
+    format: oneOf("none", "steer", "announce"),
+    default: "none",
+  },
+  name: { doc: "The farm", format: nodeName, default: "farm" },
+  node: { doc: "This gateway; every gateway of the farm has another name", format: nodeName, default: "hag" },
+  role: {
+    doc: "What this gateway does: `director` steers, `converter` converts, `both`",
+    format: oneOf("director", "converter", "both"),
+    default: "both",
+  },
+  virtualAddresses: {
+    doc: "The farm's addresses, at most one of each family; on no interface of any gateway",
+    format: listOf(address),
+    default: [],
+  },
+  addresses: {
+    doc: "This gateway's own addresses, one of each family of `virtualAddresses`, on a link that all gateways share",
+    format: listOf(address),
+    default: [],
+  },
+  network: {
+    doc: "Prefixes in which the gateways of the farm have their own addresses; the registry's others are ignored",
+    format: listOf(addressPrefix),
+    default: [],
+  },
+  weight: { doc: "Share of new connections, relative to the others'", format: wholeNumber(1, 1000), default: 100 },
+  lease: { doc: "How long a gateway that says nothing still counts as alive", format: duration, default: "1s" },
+  hold: { doc: "How long a director keeps a SYN whose owner is not known yet", format: duration, default: "20ms" },
+  tokenLife: { doc: "How long the registry keeps a token that nobody renews", format: duration, default: "10m" },
+  redis: {
+    mode: { doc: "What `servers` are", format: oneOf("single", "sentinel", "cluster"), default: "single" },
+    servers: {
+      doc: "Redis servers, Sentinels or Cluster nodes; without any, the gateway keeps its registry to itself",
+      format: listOf(record({ host: { format: text }, port: { format: port, default: DEFAULT_REDIS_PORT } })),
+      default: [],
+    },
+    primary: { doc: "The name that Sentinels have for the master", format: text, default: "mymaster" },
+    username: { doc: "User of Redis's access control list", format: text, default: "default" },
+    passwordFile: { doc: "File with the user's password, or `none`", format: text, default: NO_FILE },
+    tls: { doc: "Whether to speak TLS", format: oneOf("off", "on"), default: "off" },
+    caFile: { doc: "File with the certificates to believe, or `none` for the host's", format: text, default: NO_FILE },
+  },
+} as const;
+
+export type FarmConfig = Config<typeof farmSettings>;
+
+/** The path, unless there is no file. */
+export function fileOf(setting: string): string | undefined {
+  return setting === NO_FILE ? undefined : setting;
+}
+
+const MOST_HOLD_MS = 1000;
+const LEASE_MS = { least: 200, most: 60_000 };
+const LEAST_TOKEN_LIFE_MS = 10_000;
+
+/** Everything about the settings that makes no sense together: the key, and what is wrong. */
+export function farmIssues(farm: FarmConfig): { key: string; message: string }[] {
+  if (farm.steering === "none") return [];
+  const issues: { key: string; message: string }[] = [];
+  const wrong = (key: string, message: string) => issues.push({ key: `farm.${key}`, message });
+  const { addresses, virtualAddresses, network, lease, hold, tokenLife } = farm;
+  if (virtualAddresses.length === 0) wrong("virtualAddresses", "a farm needs at least one");
+  if (hasTwoOfAFamily(virtualAddresses)) wrong("virtualAddresses", "there can be one of each family");
+  if (hasTwoOfAFamily(addresses)) wrong("addresses", "there can be one of each family");
+  for (const virtual of virtualAddresses) {
+    if (!addresses.some((own) => familyOf(own) === familyOf(virtual))) {
+      wrong("addresses", `there is none of the family of ${formatIpAddress(virtual)}`);
+    }
+  }
+  for (const own of addresses) {
+    if (findPrefix(network, own) === undefined) wrong("network", `${formatIpAddress(own)} lies outside`);
+  }
+  if (lease < LEASE_MS.least || lease > LEASE_MS.most) wrong("lease", "expected 200ms to 1m");
+  if (hold > MOST_HOLD_MS) wrong("hold", "expected at most 1s: clients repeat their SYN then");
+  if (tokenLife < LEAST_TOKEN_LIFE_MS) wrong("tokenLife", "expected at least 10s");
+  return issues;
+}
+
+function hasTwoOfAFamily(addresses: readonly IpAddress[]): boolean {
+  return new Set(addresses.map(familyOf)).size !== addresses.length;
+}

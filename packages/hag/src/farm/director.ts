@@ -1,0 +1,160 @@
+/**
+ * The director: decides on what the kernel hands over (SYNs, and the first packet of a flow it does not know), by
+ * policy/steering, and gives the packet the mark of a node. All else follows the marks in the kernel.
+ */
+import { PacketQueue } from "@hybrid-access/core/platform/nfqueue";
+import {
+  type OwnerKey,
+  type Release,
+  Steering,
+  type SteeringLimits,
+  type SteeringNode,
+  type Verdict,
+} from "@hybrid-access/core/policy/steering/steering";
+import type { Registry } from "@hybrid-access/core/services/registry/registry";
+import { parseSteeredPacket } from "@hybrid-access/core/wire/steered-packet";
+
+/** A converter and the firewall mark that leads to it. */
+export interface MarkedNode extends SteeringNode {
+  readonly mark: number;
+}
+
+/** Packets that wait for an answer of the registry, and that the kernel keeps for us in all. */
+const HELD_PACKETS = 4096;
+const QUEUED_PACKETS = 8192;
+/** Enough for 5000 new connections a second with a subflow each, half of them known already. */
+const LOOKUPS_PER_SECOND = 5000;
+const CACHED_OWNERS = 65_536;
+
+/** Upper edges in milliseconds of the histogram of what joins waited. */
+export const WAIT_BUCKETS_MS = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100] as const;
+
+/** What a held packet needs to be let go. */
+interface Held {
+  readonly id: number;
+  readonly sinceMs: number;
+}
+
+export interface DirectorCounters {
+  /** Packets that the kernel handed over. */
+  packets: number;
+  /** Those that are no TCP that can be read; the kernel's own rules decide. */
+  unreadable: number;
+  /** Joins and unknown flows that went on, by the time they were held; the last bucket has no upper edge. */
+  readonly waited: number[];
+}
+
+export class Director {
+  readonly counters: DirectorCounters = {
+    packets: 0,
+    unreadable: 0,
+    waited: Array.from({ length: WAIT_BUCKETS_MS.length + 1 }, () => 0),
+  };
+  readonly #registry: Registry;
+  readonly #steering: Steering<Held>;
+  readonly #queue: PacketQueue;
+  readonly #marks = new Map<string, number>();
+  #timer: NodeJS.Timeout | undefined;
+  #timerMs = Number.POSITIVE_INFINITY;
+
+  /** Takes the queue. Throws a SystemError when another process has it. */
+  constructor(registry: Registry, queue: number, holdMs: number) {
+    this.#registry = registry;
+    const limits: SteeringLimits = {
+      holdMs,
+      heldPackets: HELD_PACKETS,
+      lookupsPerSecond: LOOKUPS_PER_SECOND,
+      cachedOwners: CACHED_OWNERS,
+    };
+    this.#steering = new Steering(limits);
+    this.#queue = new PacketQueue({
+      queue,
+      mostPackets: QUEUED_PACKETS,
+      onPacket: ({ id, bytes }) => this.#onPacket(id, bytes),
+    });
+  }
+
+  get steering(): Readonly<Steering<Held>["counters"]> & { readonly held: number } {
+    return { ...this.#steering.counters, held: this.#steering.heldPackets };
+  }
+
+  setNodes(nodes: readonly MarkedNode[]): void {
+    this.#marks.clear();
+    for (const { name, mark } of nodes) this.#marks.set(name, mark);
+    this.#steering.setNodes(nodes);
+  }
+
+  #onPacket(id: number, bytes: Uint8Array): void {
+    this.counters.packets += 1;
+    const packet = parseSteeredPacket(bytes);
+    if (packet === undefined) {
+      this.counters.unreadable += 1;
+      this.#queue.accept(id);
+      return;
+    }
+    const nowMs = performance.now();
+    const verdict = this.#steering.decide(packet, { id, sinceMs: nowMs }, nowMs);
+    if (verdict !== undefined) this.#carryOut(id, verdict);
+    else this.#lookUp();
+  }
+
+  /** A mark that is gone meanwhile leaves the packet to the kernel. */
+  #carryOut(id: number, verdict: Verdict): void {
+    if (verdict.type === "drop") this.#queue.drop(id);
+    else this.#queue.accept(id, verdict.type === "forward" ? this.#marks.get(verdict.node) : undefined);
+  }
+
+  #lookUp(): void {
+    for (const key of this.#steering.takeLookups()) {
+      const asked =
+        key.type === "token" ? this.#registry.ownerOfToken(key.token) : this.#registry.ownerOfFlow(key.flow);
+      asked.then(
+        (owner) => this.#release(this.#steering.onAnswer(key, { owner }, performance.now())),
+        () => this.#release(this.#steering.onAnswer(key, "unanswered", performance.now())),
+      );
+    }
+    this.#schedule();
+  }
+
+  /** This node itself owns it: what waits for that goes on at once. */
+  learn(key: OwnerKey, node: string): void {
+    this.#release(this.#steering.learn(key, node, performance.now()));
+  }
+
+  #release(released: readonly Release<Held>[]): void {
+    const nowMs = performance.now();
+    for (const { handle, verdict } of released) {
+      this.#carryOut(handle.id, verdict);
+      if (verdict.type === "forward") this.#count(nowMs - handle.sinceMs);
+    }
+    this.#queue.flush();
+    this.#schedule();
+  }
+
+  #count(waitedMs: number): void {
+    const found = WAIT_BUCKETS_MS.findIndex((edge) => waitedMs <= edge);
+    const bucket = found === -1 ? WAIT_BUCKETS_MS.length : found;
+    this.counters.waited[bucket] = (this.counters.waited[bucket] ?? 0) + 1;
+  }
+
+  #schedule(): void {
+    const nextMs = this.#steering.nextTimerMs ?? Number.POSITIVE_INFINITY;
+    if (nextMs === this.#timerMs) return;
+    clearTimeout(this.#timer);
+    this.#timerMs = nextMs;
+    if (nextMs === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#timerMs = Number.POSITIVE_INFINITY;
+        this.#release(this.#steering.onTimer(performance.now()));
+        this.#lookUp();
+      },
+      Math.max(1, Math.ceil(nextMs - performance.now())),
+    );
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#queue.close();
+  }
+}

@@ -1,0 +1,222 @@
+/** One gateway's part in its farm: lease, publishing, steering, and what they need of the host. */
+import { readFileSync } from "node:fs";
+import { AccessError, describeError } from "@hybrid-access/core/base/error";
+import { formatIpAddress } from "@hybrid-access/core/base/ip-address";
+import type { PathControl } from "@hybrid-access/core/engine/engine";
+import { RouteClient } from "@hybrid-access/core/platform/netlink/route";
+import type { OwnerKey } from "@hybrid-access/core/policy/steering/steering";
+import type { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
+import type { Logger } from "@hybrid-access/core/services/log";
+import { MemoryRegistry } from "@hybrid-access/core/services/registry/memory";
+import { RedisRegistry } from "@hybrid-access/core/services/registry/redis";
+import type { Registry } from "@hybrid-access/core/services/registry/registry";
+import { Announcer } from "./announcer.ts";
+import { type FarmConfig, fileOf } from "./config.ts";
+import { Director, type MarkedNode } from "./director.ts";
+import { addFarmRules, LOCAL_MARK, NodeRoutes, QUEUE, removeFarmRules, setFallback } from "./host-rules.ts";
+import { type KnownNode, Membership } from "./membership.ts";
+import { Publisher } from "./publisher.ts";
+import { RouteHealth } from "./route-health.ts";
+
+export interface FarmOptions {
+  readonly config: FarmConfig;
+  /** Where the converters listen. */
+  readonly ports: readonly number[];
+  /** Open connections. */
+  readonly load: () => number;
+  readonly openPathControl: () => PathControl;
+  readonly sysctls: OwnedSysctls;
+  readonly log: Logger;
+}
+
+export class Farm {
+  readonly #options: FarmOptions;
+  readonly #config: FarmConfig;
+  readonly #log: Logger;
+  readonly #directs: boolean;
+  readonly #converts: boolean;
+  readonly #registry: Registry;
+  readonly #membership: Membership;
+  readonly #routes = new RouteClient();
+  readonly #nodeRoutes = new NodeRoutes(this.#routes);
+  readonly #routeHealth: RouteHealth;
+  #paths: PathControl | undefined;
+  #publisher: Publisher | undefined;
+  #announcer: Announcer | undefined;
+  #director: Director | undefined;
+
+  constructor(options: FarmOptions) {
+    const { config, log, load } = options;
+    this.#options = options;
+    this.#config = config;
+    this.#log = log;
+    this.#directs = config.steering === "steer" && config.role !== "converter";
+    this.#converts = config.role !== "director";
+    this.#routeHealth = new RouteHealth(this.#routes, config.virtualAddresses);
+    this.#registry = openRegistry(config, log);
+    this.#membership = new Membership(this.#registry, config, load, (nodes) => this.#onNodes(nodes), log);
+  }
+
+  /** Makes the host ready: from now on packets to the virtual addresses come here. */
+  prepareHost(): void {
+    const { virtualAddresses } = this.#config;
+    this.#routes.removeOwn();
+    this.#nodeRoutes.addLocal();
+    if (this.#directs) {
+      this.#options.sysctls.set("net.ipv4.ip_forward", () => "1");
+      if (virtualAddresses.some((address) => formatIpAddress(address).includes(":"))) {
+        this.#options.sysctls.set("net.ipv6.conf.all.forwarding", () => "1");
+      }
+    }
+    const { ports } = this.#options;
+    addFarmRules({ virtualAddresses, ports, directs: this.#directs, converts: this.#converts });
+    if (this.#directs) this.#director = new Director(this.#registry, QUEUE, this.#config.hold);
+    if (this.#converts) this.#followConnections();
+  }
+
+  #followConnections(): void {
+    const paths = this.#options.openPathControl();
+    this.#paths = paths;
+    if (this.#config.steering === "announce") {
+      Announcer.prepareHost(this.#options.sysctls);
+      const announcer = new Announcer(this.#config.addresses, paths);
+      this.#announcer = announcer;
+      paths.onEvent((event) => announcer.onEvent(event));
+    } else {
+      const publisher = this.#createPublisher();
+      this.#publisher = publisher;
+      paths.onEvent((event) => publisher.onEvent(event));
+    }
+  }
+
+  #createPublisher(): Publisher {
+    const { node, tokenLife } = this.#config;
+    return new Publisher({
+      registry: this.#registry,
+      node,
+      tokenLifeMs: tokenLife,
+      isAlive: (name) => this.#membership.isAlive(name),
+      onOwned: (key: OwnerKey) => this.#director?.learn(key, node),
+      log: this.#log,
+    });
+  }
+
+  /** Joins the farm: from now on connections come. Throws an AccessError when the farm does not want this node. */
+  async join(): Promise<void> {
+    await this.#membership.join();
+    if (this.#config.steering === "announce") this.#routeHealth.set(true);
+    if (this.#publisher !== undefined) void this.#releaseLeftovers();
+  }
+
+  /** A life of this node that was killed could not take its tokens back. */
+  async #releaseLeftovers(): Promise<void> {
+    const { node } = this.#config;
+    try {
+      const left = (await this.#registry.tokensOf(node)).filter((token) => this.#publisher?.owns(token) !== true);
+      for (const token of left) await this.#registry.releaseToken(token, node);
+      if (left.length > 0) this.#log.info({ tokens: left.length }, "took back tokens of an earlier run");
+    } catch (error) {
+      this.#log.warn({ error }, "tokens of an earlier run stay until they expire");
+    }
+  }
+
+  #onNodes(nodes: readonly KnownNode[]): void {
+    if (this.#director === undefined) return;
+    const own = this.#routes.addresses();
+    const marked = nodes.flatMap(({ member, alive }): MarkedNode[] => {
+      const { name, addresses, weight, state } = member;
+      if (weight === 0) return [];
+      const mark = name === this.#config.node ? LOCAL_MARK : this.#nodeRoutes.reach(name, addresses, own);
+      if (mark !== undefined) return [{ name, weight, mark, accepting: alive && state === "up" }];
+      this.#log.error({ node: name }, "no link of this host leads to this node directly: nothing is steered there");
+      return [];
+    });
+    this.#director.setNodes(marked);
+    const marks = marked.filter(({ accepting }) => accepting).map(({ mark }) => mark);
+    setFallback(this.#config.virtualAddresses, marks);
+    this.#routeHealth.set(marks.length > 0 && this.#membership.state === "up");
+  }
+
+  /** Whether subflows of open connections still need this node's listeners. */
+  get keepsListeners(): boolean {
+    return this.#config.steering === "steer" && this.#converts;
+  }
+
+  /** Directors send no new connections here any more once this has resolved. */
+  async drain(): Promise<void> {
+    this.#routeHealth.set(false);
+    await this.#membership.setState("draining");
+    await new Promise((resolve) => setTimeout(resolve, this.#config.lease));
+  }
+
+  /** Gives the lease up: nothing new is sent here. */
+  async leave(): Promise<void> {
+    this.#routeHealth.set(false);
+    await this.#membership.stop();
+  }
+
+  async stop(): Promise<void> {
+    this.#director?.close();
+    this.#publisher?.close();
+    this.#paths?.close();
+    removeFarmRules();
+    this.#routes.removeOwn();
+    this.#routes.close();
+    this.#registry.close();
+  }
+
+  status(): object {
+    const { name, node, steering, role, virtualAddresses } = this.#config;
+    return {
+      name,
+      node,
+      steering,
+      role,
+      state: this.#membership.state,
+      announced: this.#routeHealth.announced,
+      virtualAddresses: virtualAddresses.map(formatIpAddress),
+      registry: { ...this.#registry.health, foreign: this.#membership.foreign },
+      nodes: this.#membership.nodes().map(({ member, alive }) => ({
+        node: member.name,
+        state: alive ? member.state : "lost",
+        weight: member.weight,
+        load: member.load,
+        addresses: member.addresses.map(formatIpAddress),
+      })),
+      ...(this.#publisher && { published: { tokens: this.#publisher.tokens, ...this.#publisher.counters } }),
+      ...(this.#announcer && { announcing: this.#announcer.counters }),
+      ...(this.#director && { director: { ...this.#director.counters, ...this.#director.steering } }),
+    };
+  }
+}
+
+function readSecret(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new AccessError("FARM_FILE", "configuration", `farm.redis: ${describeError(error)}`, error);
+  }
+}
+
+/** Redis, or this process's own memory when there is none. Throws an AccessError for a file that cannot be read. */
+function openRegistry({ name, redis }: FarmConfig, log: Logger): Registry {
+  const { mode, servers, primary, username, tls } = redis;
+  if (servers.length === 0) return new MemoryRegistry(() => performance.now());
+  const passwordFile = fileOf(redis.passwordFile);
+  const caFile = fileOf(redis.caFile);
+  const settings = {
+    mode,
+    servers,
+    primary,
+    ...(passwordFile !== undefined && { username, password: readSecret(passwordFile).trim() }),
+    ...(tls === "on" && { tls: caFile === undefined ? {} : { ca: readSecret(caFile) } }),
+  };
+  let lost = false;
+  return new RedisRegistry(name, settings, (error) => {
+    if (!lost) log.warn({ error }, "Redis is away; the farm goes on with what it knows");
+    lost = true;
+    setTimeout(() => {
+      lost = false;
+    }, 10_000).unref();
+  });
+}

@@ -1,0 +1,176 @@
+/**
+ * The nodes of the farm, as this one sees them: its own lease, kept alive, and the others', looked at often.
+ *
+ * A lease that has run out keeps a node from new connections, no more: it may live and only Redis be slow, and what it
+ * owns still goes there. While Redis is away, the last view stays.
+ */
+import { AccessError } from "@hybrid-access/core/base/error";
+import { formatIpAddress } from "@hybrid-access/core/base/ip-address";
+import { findPrefix } from "@hybrid-access/core/base/prefix";
+import type { Logger } from "@hybrid-access/core/services/log";
+import type { Member, NodeState, Registry, Renewal } from "@hybrid-access/core/services/registry/registry";
+import type { FarmConfig } from "./config.ts";
+
+/** A node with what became of its lease. */
+export interface KnownNode {
+  readonly member: Member;
+  /** Its lease held when it was last looked at. */
+  readonly alive: boolean;
+}
+
+/** How often a lease is renewed, and how often the others' are looked at, within its time. */
+const RENEWALS = 3;
+const LOOKS = 4;
+/** A node without a lease is forgotten after so long: its connections are over or it will say so itself. */
+const FORGET_MS = 600_000;
+const MOST_NODES = 250;
+const FIRST_RENEWAL_MS = 3000;
+const FIRST_RENEWAL_PAUSE_MS = 50;
+
+interface Seen extends KnownNode {
+  readonly seenMs: number;
+}
+
+export class Membership {
+  readonly #registry: Registry;
+  readonly #config: FarmConfig;
+  readonly #load: () => number;
+  readonly #onChange: (nodes: readonly KnownNode[]) => void;
+  readonly #log: Logger;
+  readonly #settings: string;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #nodes = new Map<string, Seen>();
+  #state: NodeState = "up";
+  /** Members that cannot be of this farm, seen in the last look. */
+  foreign = 0;
+  #reported: Renewal = "renewed";
+  #looking: Promise<void> | undefined;
+
+  /** `load` counts open connections; `onChange` hears of every change in who is there. */
+  constructor(
+    registry: Registry,
+    config: FarmConfig,
+    load: () => number,
+    onChange: (nodes: readonly KnownNode[]) => void,
+    log: Logger,
+  ) {
+    this.#registry = registry;
+    this.#config = config;
+    this.#load = load;
+    this.#onChange = onChange;
+    this.#log = log;
+    const { steering, virtualAddresses } = config;
+    this.#settings = JSON.stringify({ steering, virtualAddresses: virtualAddresses.map(formatIpAddress) });
+  }
+
+  get state(): NodeState {
+    return this.#state;
+  }
+
+  nodes(): readonly KnownNode[] {
+    return Array.from(this.#nodes.values(), ({ member, alive }) => ({ member, alive }));
+  }
+
+  isAlive(name: string): boolean {
+    return this.#nodes.get(name)?.alive ?? false;
+  }
+
+  /** Takes the lease. Throws an AccessError when the farm does not want this node; a silent registry only delays. */
+  async join(): Promise<void> {
+    const endMs = performance.now() + FIRST_RENEWAL_MS;
+    for (;;) {
+      const renewal = await this.#tryRenew();
+      if (renewal === "nameTaken" || renewal === "otherSettings") throw refusal(renewal, this.#config);
+      if (renewal === "renewed") break;
+      if (performance.now() > endMs) {
+        this.#log.warn({ farm: this.#config.name }, "the registry does not answer; the farm is joined when it does");
+        break;
+      }
+      await new Promise((resolve) => setTimeout(resolve, FIRST_RENEWAL_PAUSE_MS));
+    }
+    await this.#look();
+    const { lease } = this.#config;
+    this.#timers.push(setInterval(() => void this.#renew(), lease / RENEWALS));
+    this.#timers.push(setInterval(() => void this.#look(), lease / LOOKS));
+    for (const timer of this.#timers) timer.unref();
+  }
+
+  #describe(): Member {
+    const { node, addresses, role, weight } = this.#config;
+    return { name: node, addresses, state: this.#state, weight: role === "director" ? 0 : weight, load: this.#load() };
+  }
+
+  async #tryRenew(): Promise<Renewal | undefined> {
+    return await this.#registry.renew(this.#describe(), this.#settings, this.#config.lease).catch(() => undefined);
+  }
+
+  async #renew(): Promise<void> {
+    const renewal = await this.#tryRenew();
+    if (renewal === undefined || renewal === this.#reported) return;
+    this.#reported = renewal;
+    if (renewal !== "renewed") this.#log.error({ renewal }, refusal(renewal, this.#config).message);
+  }
+
+  /** One look at a time: an answer that comes late must not undo a later one. */
+  async #look(): Promise<void> {
+    this.#looking ??= this.#lookOnce().finally(() => {
+      this.#looking = undefined;
+    });
+    await this.#looking;
+  }
+
+  async #lookOnce(): Promise<void> {
+    const members = await this.#registry.members().catch(() => undefined);
+    if (members === undefined) return;
+    const { network } = this.#config;
+    const own = members.filter(({ addresses }) => addresses.every((one) => findPrefix(network, one) !== undefined));
+    this.foreign = members.length - own.length;
+    const nowMs = performance.now();
+    const before = describe(this.#nodes);
+    const seen = new Map<string, Seen>();
+    for (const member of own.slice(0, MOST_NODES)) seen.set(member.name, { member, alive: true, seenMs: nowMs });
+    for (const [name, node] of this.#nodes) {
+      const remembered = !seen.has(name) && seen.size < MOST_NODES && nowMs - node.seenMs < FORGET_MS;
+      if (remembered) seen.set(name, { ...node, alive: false });
+    }
+    this.#nodes = seen;
+    if (describe(seen) === before) return;
+    this.#log.info({ nodes: Array.from(seen.values(), summarize) }, "farm");
+    try {
+      this.#onChange(this.nodes());
+    } catch (error) {
+      this.#log.error({ error }, "the farm's change could not be followed; the next one is tried");
+    }
+  }
+
+  /** Tells the farm what becomes of this node. */
+  async setState(state: NodeState): Promise<void> {
+    this.#state = state;
+    await this.#renew();
+    await this.#look();
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#registry.leave(this.#describe()).catch(() => undefined);
+  }
+}
+
+function refusal(renewal: Renewal, { name, node }: FarmConfig): AccessError {
+  return renewal === "nameTaken"
+    ? new AccessError("FARM_NAME_TAKEN", "configuration", `farm ${name} has another living node called ${node}`)
+    : new AccessError(
+        "FARM_SETTINGS",
+        "configuration",
+        `farm ${name} runs with another steering or other virtual addresses`,
+      );
+}
+
+function summarize({ member, alive }: KnownNode) {
+  return { node: member.name, state: alive ? member.state : "lost", weight: member.weight };
+}
+
+/** What others depend on, as one text to compare: the load changes all the time. */
+function describe(nodes: ReadonlyMap<string, Seen>): string {
+  return JSON.stringify(Array.from(nodes.values(), (node) => [summarize(node), node.member.addresses.map(String)]));
+}

@@ -1,0 +1,167 @@
+/**
+ * Tells the registry what this node owns: the token of each Multipath TCP connection, from the kernel's first word of it,
+ * and the flow of each of its subflows. What this node knows is the truth; the registry gets it again when it was away,
+ * and regularly before it would expire.
+ */
+import type { PathEvent, SubflowPath } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type { OwnerKey } from "@hybrid-access/core/policy/steering/steering";
+import type { Logger } from "@hybrid-access/core/services/log";
+import type { Registry } from "@hybrid-access/core/services/registry/registry";
+import { flowId } from "@hybrid-access/core/wire/steered-packet";
+
+export interface PublisherOptions {
+  readonly registry: Registry;
+  readonly node: string;
+  readonly tokenLifeMs: number;
+  /** Whether another node's lease holds: a token of a dead one may be taken. */
+  readonly isAlive: (node: string) => boolean;
+  /** Hears what this node owns, before the registry does. */
+  readonly onOwned: (key: OwnerKey) => void;
+  readonly log: Logger;
+}
+
+export interface PublisherCounters {
+  published: number;
+  released: number;
+  /** Tokens that another living node has too: the second connection does without steered joins. */
+  collisions: number;
+  /** Calls to the registry that failed; each is repeated. */
+  failed: number;
+}
+
+const TICK_MS = 500;
+/** Claims renewed or repeated in one tick at most, so that a registry that comes back is not flooded. */
+const CLAIMS_PER_TICK = 5000;
+/** A claim is renewed after this part of its life. */
+const RENEWAL_PART = 1 / 3;
+
+interface Owned {
+  readonly flows: Set<string>;
+  /** When its claims are to be made again; -Infinity at once. */
+  dueMs: number;
+}
+
+export class Publisher {
+  readonly counters: PublisherCounters = { published: 0, released: 0, collisions: 0, failed: 0 };
+  readonly #options: PublisherOptions;
+  readonly #owned = new Map<number, Owned>();
+  readonly #timer: NodeJS.Timeout;
+  #connected = true;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer.unref();
+  }
+
+  /** Tokens owned now. */
+  get tokens(): number {
+    return this.#owned.size;
+  }
+
+  owns(token: number): boolean {
+    return this.#owned.has(token);
+  }
+
+  onEvent(event: PathEvent): void {
+    switch (event.type) {
+      case "connectionCreated":
+      case "connectionEstablished":
+        if (event.serverSide) this.#add(event.token, event);
+        return;
+      case "subflowEstablished":
+        if (this.#owned.has(event.token)) this.#add(event.token, event);
+        return;
+      case "subflowClosed":
+        return this.#removeFlow(event.token, flowOf(event));
+      case "connectionClosed":
+        return this.#remove(event.token);
+      default:
+        return;
+    }
+  }
+
+  #add(token: number, path: SubflowPath): void {
+    const flow = flowOf(path);
+    const known = this.#owned.get(token);
+    if (known?.flows.has(flow)) return;
+    const { registry, node, tokenLifeMs, onOwned } = this.#options;
+    if (known === undefined) {
+      this.#owned.set(token, { flows: new Set([flow]), dueMs: performance.now() + tokenLifeMs * RENEWAL_PART });
+      onOwned({ type: "token", token });
+      this.#claimToken(token);
+    } else {
+      known.flows.add(flow);
+    }
+    onOwned({ type: "flow", flow });
+    this.#call(token, registry.claimFlow(flow, node, tokenLifeMs));
+  }
+
+  #claimToken(token: number): void {
+    const { registry, node, tokenLifeMs, isAlive, log } = this.#options;
+    const claim = async () => {
+      const owner = await registry.claimToken(token, node, tokenLifeMs);
+      if (owner === undefined) return;
+      if (isAlive(owner)) {
+        this.counters.collisions += 1;
+        log.warn({ owner }, "another node has a connection with the same token");
+      } else {
+        await registry.claimToken(token, node, tokenLifeMs, true);
+      }
+    };
+    this.counters.published += 1;
+    this.#call(token, claim());
+  }
+
+  #removeFlow(token: number, flow: string): void {
+    if (this.#owned.get(token)?.flows.delete(flow) !== true) return;
+    this.#call(undefined, this.#options.registry.releaseFlow(flow, this.#options.node));
+  }
+
+  #remove(token: number): void {
+    const owned = this.#owned.get(token);
+    if (owned === undefined) return;
+    const { registry, node } = this.#options;
+    this.#owned.delete(token);
+    this.counters.released += 1;
+    this.#call(undefined, registry.releaseToken(token, node));
+    for (const flow of owned.flows) this.#call(undefined, registry.releaseFlow(flow, node));
+  }
+
+  /** A claim that failed is made again at the next tick; what was not released expires. */
+  #call(token: number | undefined, call: Promise<unknown>): void {
+    call.catch(() => {
+      this.counters.failed += 1;
+      const owned = token === undefined ? undefined : this.#owned.get(token);
+      if (owned !== undefined) owned.dueMs = Number.NEGATIVE_INFINITY;
+    });
+  }
+
+  #tick(): void {
+    const { registry, node, tokenLifeMs } = this.#options;
+    const { connected } = registry.health;
+    // A registry that was away may have lost everything.
+    if (connected && !this.#connected) for (const owned of this.#owned.values()) owned.dueMs = -Infinity;
+    this.#connected = connected;
+    if (!connected) return;
+    const nowMs = performance.now();
+    let claims = 0;
+    for (const [token, owned] of this.#owned) {
+      if (owned.dueMs > nowMs) continue;
+      if (claims >= CLAIMS_PER_TICK) return;
+      owned.dueMs = nowMs + tokenLifeMs * RENEWAL_PART;
+      this.#claimToken(token);
+      for (const flow of owned.flows) this.#call(token, registry.claimFlow(flow, node, tokenLifeMs));
+      claims += 1 + owned.flows.size;
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** The remote end is the client. */
+function flowOf({ remote, local }: SubflowPath): string {
+  return flowId(remote, local.port);
+}

@@ -1,0 +1,402 @@
+/** A farm in the lab: joins that reach their owner, what steering costs, and what happens when parts of it go. */
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Keys } from "@hybrid-access/core/services/registry/keys";
+import { FARM_PORT, FarmLab, type FarmOptions, VIRTUAL } from "../lab/farm.ts";
+import { FarmTraffic, sumOf } from "../lab/farm-traffic.ts";
+import { until } from "../lab/until.ts";
+import type { Benchmark, BenchmarkContext, Figure, Goal } from "./benchmark.ts";
+import { RawSyns } from "./raw-syn.ts";
+import { registryFigures } from "./registry.ts";
+
+const DIRECTORS = ["dir1", "dir2"];
+const CONVERTERS = ["conv1", "conv2", "conv3"];
+const LAB: FarmOptions = {
+  homes: 2,
+  gateways: [
+    ...DIRECTORS.map((name) => ({ name, role: "director" }) as const),
+    ...CONVERTERS.map((name) => ({ name, role: "converter" }) as const),
+  ],
+};
+const HOMES = [1, 2];
+const CONNECTIONS = 1000;
+const NONE: Goal = { atMost: 0 };
+const ALL: Goal = { atLeast: 1 };
+
+/** A farm with traffic, for one part of the benchmark. */
+interface Running {
+  readonly farm: FarmLab;
+  readonly traffic: FarmTraffic;
+  readonly context: BenchmarkContext;
+}
+
+export const farmBenchmark: Benchmark = {
+  summary: "a farm: joins that reach their owner, steering's cost, failures of every part, a million tokens",
+  parts: { only: ["steering", "failures", "cluster", "registry"], variants: [] },
+  async run(context) {
+    const { say, selection } = context;
+    const figures: Figure[] = [];
+    if (selection.only("steering")) {
+      figures.push(...(await inFarm(context, LAB, (running) => inTurn(running, [joins, latency, synRate]))));
+    }
+    if (selection.only("failures")) {
+      const failures = [churn, killedConverter, withoutRedis, slowRedis];
+      figures.push(...(await inFarm(context, LAB, (running) => inTurn(running, failures))));
+    }
+    if (selection.only("cluster")) {
+      figures.push(...(await inFarm(context, { ...LAB, redis: "cluster" }, killedMaster)));
+    }
+    if (selection.only("registry")) figures.push(...(await registryFigures(say, shortened(context))));
+    return figures;
+  },
+};
+
+type Part = (running: Running) => Promise<Figure[]>;
+
+async function inTurn(running: Running, parts: readonly Part[]): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const part of parts) figures.push(...(await part(running)));
+  return figures;
+}
+
+/** Which part of everything is measured: all, or a tenth to see that it works. */
+function shortened({ selection }: BenchmarkContext): number {
+  return selection.quick ? 0.1 : 1;
+}
+
+async function inFarm(context: BenchmarkContext, options: FarmOptions, measure: Part): Promise<Figure[]> {
+  const farm = await FarmLab.up(options, [...DIRECTORS, ...CONVERTERS]);
+  const traffic = new FarmTraffic(farm);
+  try {
+    return await measure({ farm, traffic, context });
+  } finally {
+    await traffic.close();
+    await farm.down();
+  }
+}
+
+const HCPES = HOMES.map((home) => `hcpe${home}`);
+
+/** Joins that the homes' kernels asked for and got, and that a converter reset as it did not know the token. */
+async function joinCounts(farm: FarmLab, before = { asked: 0, made: 0, resets: 0 }) {
+  const [asked, made, resets] = await Promise.all([
+    sumOf(farm, HCPES, "MPJoinSynTx"),
+    sumOf(farm, HCPES, "MPJoinSynAckRx"),
+    sumOf(farm, CONVERTERS, "MPJoinNoTokenFound"),
+  ]);
+  return { asked: asked - before.asked, made: made - before.made, resets: resets - before.resets };
+}
+
+/** The same connections through the directors, and through a router that knows only flows. */
+async function joins({ farm, traffic, context }: Running): Promise<Figure[]> {
+  const count = CONNECTIONS * shortened(context);
+  context.say(`${count} connections through two directors`);
+  for (const home of HOMES) await traffic.connectWithJoins(home, count / HOMES.length);
+  const steered = await joinCounts(farm);
+  await traffic.closeAll();
+  context.say(`${count} connections through a plain per-flow balancer`);
+  await farm.route(CONVERTERS);
+  const before = await joinCounts(farm);
+  for (const home of HOMES) for (let made = 0; made < count / HOMES.length; made++) await traffic.connect(home);
+  const plain = await joinCounts(farm, before);
+  await traffic.closeAll();
+  await farm.route(DIRECTORS);
+  const what = `${count} connections with a second subflow`;
+  const other = "the same, plain per-flow balancer";
+  return [
+    { measured: `${what}: joins that reach their owner`, runs: [steered.made / steered.asked], unit: "1", goal: ALL },
+    { measured: `${what}: joins reset`, runs: [steered.resets], unit: "joins", goal: NONE },
+    { measured: `${other}: joins that reach their owner`, runs: [plain.made / plain.asked], unit: "1" },
+    { measured: `${other}: joins reset`, runs: [plain.resets], unit: "joins" },
+  ];
+}
+
+const TIMED_SYNS = 400;
+const TIMED_ROUNDS = 5;
+const PATIENCE_MS = 200;
+
+/** What a director adds to a join: where its owner is known from, and what the slowest hundredth may take. */
+const TIMED = [
+  { name: "owner cached", goalMs: 2 },
+  { name: "owner from Redis", goalMs: 5 },
+] as const;
+
+/** One way through a director, by SYNs made by hand; the median of the way without one is taken off. */
+async function latency({ farm, context: { say, selection } }: Running): Promise<Figure[]> {
+  const syns = new RawSyns(farm.lab, "core", CONVERTERS, VIRTUAL.ipv4, FARM_PORT);
+  const times = TIMED.map(() => ({ middle: [] as number[], slowest: [] as number[] }));
+  const rounds = selection.quick ? 1 : TIMED_ROUNDS;
+  try {
+    const tokens = Array.from({ length: rounds * TIMED_SYNS }, (_, index) => 0x4000_0000 + index);
+    await ownBy(farm, "conv1", [...tokens, 1]);
+    for (let round = 0; round < rounds; round++) {
+      say(`${TIMED_SYNS} joins each, straight, cached and from Redis: round ${round + 1} of ${rounds}`);
+      await farm.route(["conv1"]);
+      const straight = quantile(await timeAll(syns, () => 1), 0.5);
+      await farm.route(["dir1"]);
+      syns.time(1, 1, PATIENCE_MS);
+      const cached = await timeAll(syns, () => 1);
+      const looked = await timeAll(syns, (index) => tokens[round * TIMED_SYNS + index] ?? 0);
+      [cached, looked].forEach((measured, index) => {
+        times[index]?.middle.push(quantile(measured, 0.5) - straight);
+        times[index]?.slowest.push(quantile(measured, 0.99) - straight);
+      });
+    }
+  } finally {
+    syns.close();
+    await farm.route(DIRECTORS);
+  }
+  return TIMED.flatMap(({ name, goalMs }, index): Figure[] => {
+    const { middle = [], slowest = [] } = times[index] ?? {};
+    const measured = `time a director adds to a join, ${name}`;
+    return [
+      { measured: `${measured}, p50`, runs: middle, unit: "ms" },
+      { measured: `${measured}, p99`, runs: slowest, unit: "ms", goal: { atMost: goalMs }, judged: "median" },
+    ];
+  });
+}
+
+/** A lost SYN took as long as anybody waited for it. Lets the event loop run between some. */
+async function timeAll(syns: RawSyns, tokenOf: (index: number) => number): Promise<number[]> {
+  const times: number[] = [];
+  for (let index = 0; index < TIMED_SYNS; index++) {
+    times.push(syns.time(1024 + index, tokenOf(index), PATIENCE_MS) ?? PATIENCE_MS);
+    if (index % 50 === 0) await sleep(1);
+  }
+  return times;
+}
+
+async function ownBy(farm: FarmLab, node: string, tokens: readonly number[]): Promise<void> {
+  const keys = new Keys("farm");
+  const script = "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', 600000) end";
+  const names = tokens.map((token) => keys.token(token));
+  await farm.redis.command(0, "eval", script, String(names.length), ...names, node);
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((left, right) => left - right);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}
+
+const FLOOD_SECONDS = 4;
+const FLOOD_RATES = [5000, 20_000, 40_000];
+const RATE_GOAL = 5000;
+const TICKS_PER_SECOND = 100;
+
+/** New connections at several rates through one director, which is one process with one thread that decides. */
+async function synRate({ farm, context: { say } }: Running): Promise<Figure[]> {
+  const syns = new RawSyns(farm.lab, "core", [], VIRTUAL.ipv4, FARM_PORT);
+  const { pid = 0 } = farm.daemon("dir1").process;
+  const handled: number[] = [];
+  const perCore: number[] = [];
+  try {
+    await farm.route(["dir1"]);
+    for (const rate of FLOOD_RATES) {
+      say(`${rate} SYNs a second through one director`);
+      const before = { packets: await packetsOf(farm), cpu: cpuSeconds(pid) };
+      const sent = await flood(syns, rate);
+      const packets = (await packetsOf(farm)) - before.packets;
+      handled.push(packets / FLOOD_SECONDS);
+      perCore.push(packets / (cpuSeconds(pid) - before.cpu));
+      say(`  sent ${sent}, decided ${packets}`);
+    }
+  } finally {
+    syns.close();
+    await farm.route(DIRECTORS);
+  }
+  return [
+    {
+      measured: "SYNs one director decides, most in a second",
+      runs: [Math.max(...handled)],
+      unit: "1/s",
+      goal: { atLeast: RATE_GOAL },
+    },
+    {
+      measured: "SYNs one director decides, for each second of its CPU time",
+      runs: [Math.max(...perCore)],
+      unit: "1/s",
+    },
+  ];
+}
+
+async function packetsOf(farm: FarmLab): Promise<number> {
+  return (await farm.farmStatus("dir1")).director?.packets ?? 0;
+}
+
+async function flood(syns: RawSyns, rate: number): Promise<number> {
+  const startMs = performance.now();
+  let sent = 0;
+  for (let seconds = 0; seconds < FLOOD_SECONDS; seconds = (performance.now() - startMs) / 1000) {
+    for (; sent < seconds * rate; sent++) syns.send(1024 + (sent % 64_000));
+    await sleep(1);
+  }
+  return sent;
+}
+
+/** User and system time of a process, fields 14 and 15 of proc(5)'s stat. */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+const CHURN_CONNECTIONS = 30;
+
+/** Parts of the farm go and come in the middle of transfers. */
+async function churn({ farm, traffic, context: { say } }: Running): Promise<Figure[]> {
+  const events: readonly (readonly [string, () => Promise<unknown>])[] = [
+    [
+      "director killed",
+      async () => {
+        await farm.daemon("dir1").end("SIGKILL");
+        await farm.route(["dir2"]);
+      },
+    ],
+    [
+      "director added",
+      async () => {
+        await farm.start("dir1");
+        await farm.route(DIRECTORS);
+      },
+    ],
+    ["converter drained", () => farm.run("conv3", "drain")],
+    ["converter added", () => farm.start("conv3")],
+  ];
+  const figures: Figure[] = [];
+  for (const [name, event] of events) {
+    say(`${name}, with ${CHURN_CONNECTIONS} transfers`);
+    const connections = [
+      ...(await traffic.connectWithJoins(1, CHURN_CONNECTIONS / 2)),
+      ...(await traffic.connectWithJoins(2, CHURN_CONNECTIONS / 2)),
+    ];
+    const runs = [await traffic.lostAcross(connections, event)];
+    figures.push({
+      measured: `${name} in mid-transfer: connections lost or changed`,
+      runs,
+      unit: "connections",
+      goal: NONE,
+    });
+    await traffic.closeAll();
+    if (name === "converter drained") await farm.daemon("conv3").end("SIGCONT");
+  }
+  return figures;
+}
+
+const AFTER_KILL = 20;
+
+async function killedConverter({ farm, traffic, context: { say } }: Running): Promise<Figure[]> {
+  say("converter killed");
+  const connections = await traffic.connectWithJoins(1, CHURN_CONNECTIONS);
+  const own = (await farm.farmStatus("conv2")).published?.tokens ?? 0;
+  for (const { client } of connections) client.resume();
+  await farm.daemon("conv2").end("SIGKILL");
+  const seconds: number[] = [];
+  for (let count = 0; count < AFTER_KILL; count++) {
+    const startMs = performance.now();
+    await traffic.connect(1);
+    seconds.push((performance.now() - startMs) / 1000);
+  }
+  const left = () => connections.filter(({ client }) => !client.closed);
+  await until(() => left().length <= connections.length - own, { what: "its connections end", limitMs: 10_000 });
+  const others = own - (connections.length - left().length) + (await traffic.lostAcross(left(), async () => {}));
+  await farm.start("conv2");
+  await traffic.closeAll();
+  return [
+    {
+      measured: "converter killed: connections of others lost",
+      runs: [Math.abs(others)],
+      unit: "connections",
+      goal: NONE,
+    },
+    {
+      measured: "converter killed: the slowest new connection after it",
+      runs: [Math.max(...seconds)],
+      unit: "s",
+      goal: { atMost: 1 },
+    },
+  ];
+}
+
+const OUTAGE_SECONDS = 30;
+const SLOW_SECONDS = 15;
+const BETWEEN_MS = 100;
+
+/** Opens connections for a time and gives how many there were, the share that worked, and that of their joins. */
+async function newConnections({ farm, traffic }: Running, seconds: number) {
+  const before = await joinCounts(farm);
+  const endMs = performance.now() + 1000 * seconds;
+  let asked = 0;
+  let made = 0;
+  while (performance.now() < endMs) {
+    asked += 1;
+    const limit = sleep(5000).then(() => undefined);
+    if ((await Promise.race([traffic.connect(1), limit])) !== undefined) made += 1;
+    await sleep(BETWEEN_MS);
+  }
+  const counts = await joinCounts(farm, before);
+  return { share: made / asked, joins: Math.min(1, counts.made / made) };
+}
+
+async function outage(
+  running: Running,
+  name: string,
+  fullSeconds: number,
+  begin: () => Promise<unknown>,
+): Promise<Figure[]> {
+  const { farm, traffic, context } = running;
+  const seconds = fullSeconds * shortened(context);
+  context.say(`${name}, ${seconds} s`);
+  const connections = await traffic.connectWithJoins(1, CHURN_CONNECTIONS);
+  let result = { share: Number.NaN, joins: Number.NaN };
+  const lost = await traffic.lostAcross(connections, async () => {
+    await begin();
+    result = await newConnections(running, seconds);
+  });
+  for (const director of DIRECTORS) {
+    const { fromCache, fromRegistry, unknown, unanswered, overLimit } = {
+      ...(await farm.farmStatus(director)).director,
+    };
+    context.say(`  ${director}: ${JSON.stringify({ fromCache, fromRegistry, unknown, unanswered, overLimit })}`);
+  }
+  await traffic.closeAll();
+  return [
+    { measured: `${name}: established connections lost or changed`, runs: [lost], unit: "connections", goal: NONE },
+    { measured: `${name}: new connections that work`, runs: [result.share], unit: "1", goal: ALL },
+    { measured: `${name}: their joins that work meanwhile`, runs: [result.joins], unit: "1" },
+  ];
+}
+
+async function withoutRedis(running: Running): Promise<Figure[]> {
+  const { farm } = running;
+  const figures = await outage(running, "Redis killed", OUTAGE_SECONDS, async () => farm.redis.signal(0, "SIGKILL"));
+  await farm.startRedis();
+  const connected = async () => (await farm.farmStatus("conv1")).registry.connected;
+  await until(connected, { what: "Redis is back", limitMs: 10_000 });
+  return figures;
+}
+
+const PAUSE_MS = 2000;
+
+/** Redis keeps every answer back for up to two seconds. */
+async function slowRedis(running: Running): Promise<Figure[]> {
+  const { farm } = running;
+  const stop = new AbortController();
+  const pausing = async () => {
+    while (!stop.signal.aborted) await farm.redis.command(0, "client", "pause", String(PAUSE_MS), "all");
+  };
+  let pauses = Promise.resolve();
+  const figures = await outage(running, "Redis answers after 2 s", SLOW_SECONDS, async () => {
+    pauses = pausing();
+  });
+  stop.abort();
+  await pauses;
+  return figures;
+}
+
+async function killedMaster(running: Running): Promise<Figure[]> {
+  const { farm } = running;
+  return await outage(running, "Redis Cluster master killed", SLOW_SECONDS, async () =>
+    farm.redis.signal(0, "SIGKILL"),
+  );
+}

@@ -1,0 +1,252 @@
+import { expect } from "chai";
+import { FARM_SERVER, FarmLab } from "../lab/farm.ts";
+import { FarmTraffic, sumOf } from "../lab/farm-traffic.ts";
+import { connectFrom, StreamServer } from "../lab/stream.ts";
+import { until } from "../lab/until.ts";
+
+const PORT = 7000;
+const DIRECTORS = ["dir1", "dir2"];
+const CONVERTERS = ["conv1", "conv2", "conv3"];
+const GATEWAYS = [
+  ...DIRECTORS.map((name) => ({ name, role: "director" }) as const),
+  ...CONVERTERS.map((name) => ({ name, role: "converter" }) as const),
+];
+const HOMES = [
+  { home: 1, family: "IPv4" },
+  { home: 2, family: "IPv6" },
+] as const;
+
+describe("a farm of two directors and three converters", function () {
+  this.timeout(30_000);
+  let farm: FarmLab;
+  let traffic: FarmTraffic;
+
+  before(async () => {
+    farm = await FarmLab.up({ homes: 2, gateways: GATEWAYS }, [...DIRECTORS, ...CONVERTERS]);
+    traffic = new FarmTraffic(farm);
+  });
+  afterEach(() => traffic?.closeAll());
+  after(async () => {
+    await traffic?.close();
+    await farm?.down();
+  });
+
+  for (const { home, family } of HOMES) {
+    it(`brings 100 of 100 joins to their owner over ${family}, without a reset`, async () => {
+      await traffic.connectWithJoins(home, 100);
+      expect(await sumOf(farm, CONVERTERS, "MPJoinNoTokenFound")).to.equal(0);
+      expect(await sumOf(farm, [`hcpe${home}`], "MPRstRx")).to.equal(0);
+      for (const name of CONVERTERS) expect((await farm.multipathCounters(name)).MPCapableSYNRX).to.be.greaterThan(10);
+    });
+  }
+
+  it("takes back what closed connections owned", async () => {
+    await until(async () => !/:[tf]:/.test(await farm.redis.command(0, "--scan")), {
+      what: "no token and no flow is left in Redis",
+      limitMs: 5000,
+    });
+    for (const name of CONVERTERS) expect((await farm.farmStatus(name)).published?.tokens).to.equal(0);
+  });
+
+  for (const { home, family } of HOMES) {
+    it(`loses no connection when a director goes, and when it comes back, over ${family}`, async () => {
+      const connections = await traffic.connectWithJoins(home, 10);
+      const before = (await farm.farmStatus("dir2")).director?.fromRegistry ?? 0;
+      expect(await traffic.lostAcross(connections.slice(0, 5), () => farm.route(["dir2"]))).to.equal(0);
+      expect((await farm.farmStatus("dir2")).director?.fromRegistry).to.be.greaterThan(before);
+      expect(await traffic.lostAcross(connections.slice(5), () => farm.route(DIRECTORS))).to.equal(0);
+    });
+  }
+
+  it("loses no connection when a director is killed, and takes new ones while it is away", async () => {
+    const connections = await traffic.connectWithJoins(1, 10);
+    expect(
+      await traffic.lostAcross(connections, async () => {
+        await farm.daemon("dir1").end("SIGKILL");
+      }),
+    ).to.equal(0);
+    for (let count = 0; count < 10; count++) await traffic.connect(1);
+    await farm.start("dir1");
+    await traffic.connectWithJoins(1, 10);
+  });
+
+  it("drains a converter: no new connections, joins still steered, those it has end in peace", async () => {
+    const connections = await traffic.connectWithJoins(1, 20);
+    const { MPCapableSYNRX: before } = await farm.multipathCounters("conv1");
+    await farm.run("conv1", "drain");
+    await until(
+      async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === "conv1")?.state === "draining",
+      { what: "the directors know", limitMs: 5000 },
+    );
+    await traffic.connectWithJoins(1, 20);
+    expect((await farm.multipathCounters("conv1")).MPCapableSYNRX).to.equal(before);
+    expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
+    for (const { client, peer } of connections) {
+      client.end();
+      peer.resume();
+    }
+    expect(await farm.daemon("conv1").end("SIGCONT")).to.equal(0);
+    await farm.start("conv1");
+  });
+
+  it("loses only a killed converter's connections, and new ones work within a second", async () => {
+    const connections = await traffic.connectWithJoins(1, 30);
+    const loads = await Promise.all(CONVERTERS.map((name) => farm.farmStatus(name)));
+    const own = loads[CONVERTERS.indexOf("conv2")]?.published?.tokens ?? 0;
+    let lost = 0;
+    for (const { client } of connections) {
+      client.resume().once("close", () => {
+        lost += 1;
+      });
+    }
+    await farm.daemon("conv2").end("SIGKILL");
+    for (let count = 0; count < 10; count++) {
+      const startMs = performance.now();
+      await traffic.connect(1);
+      expect(performance.now() - startMs).to.be.below(1000);
+    }
+    await until(() => lost >= own, { what: "the killed converter's connections end", limitMs: 5000 });
+    const left = connections.filter(({ client }) => !client.closed);
+    expect(left.length).to.equal(connections.length - own);
+    expect(await traffic.lostAcross(left, async () => {})).to.equal(0);
+    await farm.start("conv2");
+  });
+
+  it("goes on without Redis: connections stay, new ones are made, and joins come back with it", async () => {
+    const connections = await traffic.connectWithJoins(1, 10);
+    expect(
+      await traffic.lostAcross(connections, async () => {
+        farm.redis.signal(0, "SIGKILL");
+        for (let count = 0; count < 10; count++) await traffic.connect(1);
+      }),
+    ).to.equal(0);
+    await farm.startRedis();
+    await until(async () => (await farm.farmStatus("conv1")).registry.connected, {
+      what: "Redis is back",
+      limitMs: 5000,
+    });
+    await traffic.connectWithJoins(1, 10);
+  });
+});
+
+describe("a farm whose gateways are directors and converters at once", function () {
+  this.timeout(30_000);
+  let farm: FarmLab;
+  let traffic: FarmTraffic;
+  const nodes = ["hag1", "hag2", "hag3"];
+
+  before(async () => {
+    const gateways = nodes.map((name) => ({ name, role: "both" }) as const);
+    farm = await FarmLab.up({ homes: 2, gateways }, nodes);
+    traffic = new FarmTraffic(farm);
+  });
+  afterEach(() => traffic?.closeAll());
+  after(async () => {
+    await traffic?.close();
+    await farm?.down();
+  });
+
+  for (const { home, family } of HOMES) {
+    it(`brings 100 of 100 joins to their owner over ${family}, without a reset`, async () => {
+      await traffic.connectWithJoins(home, 100);
+      expect(await sumOf(farm, nodes, "MPJoinNoTokenFound")).to.equal(0);
+      for (const name of nodes) expect((await farm.multipathCounters(name)).MPCapableSYNRX).to.be.greaterThan(10);
+    });
+  }
+
+  it("loses no connection when the router moves every flow", async () => {
+    const lookups = async () => {
+      const all = await Promise.all(nodes.map((name) => farm.farmStatus(name)));
+      return all.reduce((sum, { director }) => sum + (director?.fromRegistry ?? 0), 0);
+    };
+    const connections = await traffic.connectWithJoins(1, 10);
+    const before = await lookups();
+    // The same three ways in another order: each flow takes the next one.
+    const lost = await traffic.lostAcross(connections, () => farm.route(["hag2", "hag3", "hag1"]));
+    expect(lost).to.equal(0);
+    expect(await lookups()).to.be.greaterThan(before);
+  });
+});
+
+describe("a farm that announces", function () {
+  this.timeout(30_000);
+
+  for (const { home, family, own } of [
+    { home: 1, family: "IPv4", own: [10, 8, 0, 11] },
+    { home: 2, family: "IPv6", own: [0xfd, 0x88] },
+  ]) {
+    it(`forbids further subflows to its address and names the gateway's own, over ${family}`, async () => {
+      const gateways = [{ name: "conv1", role: "both" }] as const;
+      const farm = await FarmLab.up({ homes: 2, gateways, steering: "announce" }, ["conv1"]);
+      const server = new StreamServer(farm.lab, "srv", PORT);
+      try {
+        const client = connectFrom(farm.lab, `lan${home}`, FARM_SERVER.ipv4, PORT);
+        client.write("x");
+        await server.accept();
+        const events = () =>
+          farm
+            .daemon(`hcpe${home}`)
+            .log()
+            .split("\n")
+            .filter((line) => line.includes('"msg":"path event"'))
+            .map((line) => (JSON.parse(line) as { event: Record<string, unknown> }).event);
+        const announced = await until(() => events().find(({ type }) => type === "addressAnnounced"), {
+          what: "an address is announced",
+          limitMs: 5000,
+        });
+        const { address } = announced.remote as { address: Record<string, number> };
+        const bytes = Object.values(address);
+        expect(family === "IPv4" ? bytes.slice(12) : bytes.slice(0, 2)).to.deep.equal(own);
+        expect(events().find(({ type }) => type === "connectionEstablished")?.denyJoinInitial).to.equal(true);
+        client.destroy();
+      } finally {
+        await server.close();
+        await farm.down();
+      }
+    });
+  }
+});
+
+describe("a farm whose directors announce its address by BIRD", function () {
+  this.timeout(60_000);
+  let farm: FarmLab;
+  let traffic: FarmTraffic;
+
+  before(async () => {
+    const gateways = [...GATEWAYS.slice(0, 2), { name: "conv1", role: "converter" } as const];
+    farm = await FarmLab.up({ homes: 1, gateways, bird: true }, ["dir1", "dir2", "conv1"]);
+    traffic = new FarmTraffic(farm);
+  });
+  after(async () => {
+    await traffic?.close();
+    await farm?.down();
+  });
+
+  async function routes(count: number): Promise<void> {
+    await until(async () => (await farm.routesToFarm()).every((hops) => hops === count), {
+      what: `the router has ${count} ways to the farm`,
+      limitMs: 15_000,
+    });
+  }
+
+  it("loses no connection when one drains: its way is withdrawn, and comes back with it", async () => {
+    const connections = await traffic.connectWithJoins(1, 10);
+    const lost = await traffic.lostAcross(connections, async () => {
+      await farm.run("dir1", "drain");
+      await routes(1);
+      await traffic.connectWithJoins(1, 10);
+    });
+    expect(lost).to.equal(0);
+    expect(await farm.daemon("dir1").end("SIGCONT")).to.equal(0);
+    await farm.start("dir1");
+    await routes(2);
+  });
+
+  it("withdraws every way when no converter is left, and announces again when one is", async () => {
+    await farm.daemon("conv1").end("SIGKILL");
+    await routes(0);
+    await farm.start("conv1");
+    await routes(2);
+    await traffic.connectWithJoins(1, 10);
+  });
+});

@@ -1,0 +1,226 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ipAddress } from "@hybrid-access/core/base/ip-address";
+import type { PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
+import { createLogger } from "@hybrid-access/core/services/log";
+import { MemoryRegistry } from "@hybrid-access/core/services/registry/memory";
+import type { Member, Registry } from "@hybrid-access/core/services/registry/registry";
+import { flowId } from "@hybrid-access/core/wire/steered-packet";
+import { loadHagConfig } from "@hybrid-access/hag/config";
+import type { FarmConfig } from "@hybrid-access/hag/farm/config";
+import { type KnownNode, Membership } from "@hybrid-access/hag/farm/membership";
+import { Publisher } from "@hybrid-access/hag/farm/publisher";
+import { expect } from "chai";
+import { eventually } from "../../support/eventually.ts";
+
+const LOG = createLogger("test", "silent" as "error");
+const TOKEN = 0xcafe0001;
+const LOCAL = { address: ipAddress("10.9.9.9"), port: 5124 };
+const FIRST = { address: ipAddress("10.1.1.2"), port: 40_000 };
+const SECOND = { address: ipAddress("10.1.2.2"), port: 40_001 };
+
+/** Registry calls that wait until the event loop has come round. */
+async function settled(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Refuses claims of tokens while it fails. */
+class FlakyRegistry extends MemoryRegistry {
+  failing = false;
+
+  override async claimToken(...args: Parameters<Registry["claimToken"]>): Promise<string | undefined> {
+    if (this.failing) throw new Error("away");
+    return await super.claimToken(...args);
+  }
+}
+
+describe("hag/farm/publisher", () => {
+  let registry: FlakyRegistry;
+  let publisher: Publisher;
+  const owned: string[] = [];
+
+  beforeEach(() => {
+    registry = new FlakyRegistry(() => performance.now());
+    owned.length = 0;
+    publisher = new Publisher({
+      registry,
+      node: "a",
+      tokenLifeMs: 60_000,
+      isAlive: (node) => node === "living",
+      onOwned: (key) => owned.push(key.type),
+      log: LOG,
+    });
+  });
+  afterEach(() => publisher.close());
+
+  function created(remote = FIRST): PathEvent {
+    const path = { localId: 0, remoteId: 0, local: LOCAL, remote };
+    return { type: "connectionCreated", token: TOKEN, ...path, serverSide: true, denyJoinInitial: false };
+  }
+
+  function subflow(type: "subflowEstablished" | "subflowClosed"): PathEvent {
+    const path = { token: TOKEN, localId: 0, remoteId: 2, local: LOCAL, remote: SECOND };
+    return type === "subflowEstablished"
+      ? { type, ...path, backup: false }
+      : { type, ...path, error: 0, resetReason: undefined };
+  }
+
+  it("publishes a connection's token and its subflows, and takes them back one by one", async () => {
+    publisher.onEvent(created());
+    publisher.onEvent(subflow("subflowEstablished"));
+    await settled();
+    expect(await registry.ownerOfToken(TOKEN)).to.equal("a");
+    expect(await registry.ownerOfFlow(flowId(FIRST, 5124))).to.equal("a");
+    expect(await registry.ownerOfFlow(flowId(SECOND, 5124))).to.equal("a");
+    expect(owned).to.deep.equal(["token", "flow", "flow"]);
+    publisher.onEvent(subflow("subflowClosed"));
+    await settled();
+    expect(await registry.ownerOfFlow(flowId(SECOND, 5124))).to.equal(undefined);
+    publisher.onEvent({ type: "connectionClosed", token: TOKEN });
+    await settled();
+    expect(await registry.ownerOfToken(TOKEN)).to.equal(undefined);
+    expect(await registry.ownerOfFlow(flowId(FIRST, 5124))).to.equal(undefined);
+    expect(publisher.tokens).to.equal(0);
+  });
+
+  it("publishes nothing of connections that this host opened", async () => {
+    publisher.onEvent({ ...created(), serverSide: false } as PathEvent);
+    await settled();
+    expect(await registry.ownerOfToken(TOKEN)).to.equal(undefined);
+  });
+
+  it("counts a token that another living node has, leaves it there, and does not take it back at the end", async () => {
+    await registry.claimToken(TOKEN, "living", 60_000);
+    publisher.onEvent(created());
+    await settled();
+    expect(publisher.counters.collisions).to.equal(1);
+    publisher.onEvent({ type: "connectionClosed", token: TOKEN });
+    await settled();
+    expect(await registry.ownerOfToken(TOKEN)).to.equal("living");
+  });
+
+  it("takes a token that a dead node left behind", async () => {
+    await registry.claimToken(TOKEN, "dead", 60_000);
+    publisher.onEvent(created());
+    await settled();
+    expect(await registry.ownerOfToken(TOKEN)).to.equal("a");
+    expect(publisher.counters.collisions).to.equal(0);
+  });
+
+  it("publishes again what the registry did not take", async () => {
+    registry.failing = true;
+    publisher.onEvent(created());
+    await settled();
+    expect(publisher.counters.failed).to.equal(1);
+    registry.failing = false;
+    await eventually(5000, async () => expect(await registry.ownerOfToken(TOKEN)).to.equal("a"));
+  });
+});
+
+const FARM = `
+clients: []
+farm:
+  steering: steer
+  node: a
+  virtualAddresses: [ 10.9.9.9 ]
+  addresses: [ 10.8.0.11 ]
+  network: [ 10.8.0.0/24 ]
+`;
+
+function load(yaml: string): FarmConfig {
+  const directory = mkdtempSync(join(tmpdir(), "hybrid-access-farm-"));
+  try {
+    const config = join(directory, "hag.yaml");
+    writeFileSync(config, yaml);
+    return loadHagConfig({ config, set: [] }).farm;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+describe("hag/farm/config", () => {
+  it("takes a farm that makes sense", () => expect(load(FARM).node).to.equal("a"));
+
+  for (const [what, from, to, message] of [
+    ["a name that could not be a key", "node: a", "node: A/b", /farm\.node: expected a name/],
+    ["no virtual address", "[ 10.9.9.9 ]", "[]", /farm\.virtualAddresses: a farm needs/],
+    [
+      "two virtual addresses of a family",
+      "[ 10.9.9.9 ]",
+      "[ 10.9.9.9, 10.9.9.8 ]",
+      /virtualAddresses: there can be one/,
+    ],
+    ["no own address of the family", "[ 10.9.9.9 ]", '[ "fd99::9" ]', /farm\.addresses: there is none of the family/],
+    ["an own address outside the farm's network", "10.8.0.11", "10.7.0.11", /farm\.network: 10\.7\.0\.11 lies outside/],
+    ["a weight of nothing", "node: a", "node: a\n  weight: 0", /farm\.weight/],
+    ["a lease too short to keep", "node: a", "node: a\n  lease: 50ms", /farm\.lease/],
+    ["a hold longer than a client waits", "node: a", "node: a\n  hold: 2s", /farm\.hold/],
+    ["a life of tokens too short to renew them", "node: a", "node: a\n  tokenLife: 1s", /farm\.tokenLife/],
+  ] as const) {
+    it(`refuses ${what}`, () => expect(() => load(FARM.replace(from, to))).to.throw(message));
+  }
+});
+
+describe("hag/farm/membership", () => {
+  let nowMs: number;
+  let registry: MemoryRegistry;
+  let views: (readonly KnownNode[])[];
+  let membership: Membership;
+
+  beforeEach(() => {
+    nowMs = 0;
+    registry = new MemoryRegistry(() => nowMs);
+    views = [];
+    const config = load(FARM.replace("node: a", "node: a\n  lease: 200ms"));
+    membership = new Membership(
+      registry,
+      config,
+      () => 7,
+      (nodes) => views.push(nodes),
+      LOG,
+    );
+  });
+  afterEach(() => membership.stop());
+
+  function other(name: string, address: string): Member {
+    return { name, addresses: [ipAddress(address)], state: "up", weight: 1, load: 0 };
+  }
+
+  const settings = JSON.stringify({ steering: "steer", virtualAddresses: ["10.9.9.9"] });
+
+  it("sees itself and the others, and keeps one whose lease has run out, as lost", async () => {
+    await registry.renew(other("b", "10.8.0.12"), settings, 1000);
+    await membership.join();
+    expect(membership.nodes().map(({ member, alive }) => [member.name, alive])).to.deep.equal([
+      ["b", true],
+      ["a", true],
+    ]);
+    nowMs = 2000;
+    await eventually(2000, () => expect(membership.isAlive("b")).to.equal(false));
+    expect(membership.nodes().map(({ member }) => member.name)).to.include("b");
+    expect(views.length).to.be.greaterThan(1);
+  });
+
+  it("ignores and counts a node outside the farm's network", async () => {
+    await registry.renew(other("b", "192.0.2.1"), settings, 1000);
+    await membership.join();
+    expect(membership.nodes().map(({ member }) => member.name)).to.deep.equal(["a"]);
+    expect(membership.foreign).to.equal(1);
+  });
+
+  it("does not join a farm that has its name twice, or that is configured otherwise", async () => {
+    await registry.renew(other("a", "10.8.0.99"), settings, 1000);
+    expect(await refusal()).to.equal("FARM_NAME_TAKEN");
+    await registry.leave(other("a", "10.8.0.99"));
+    await registry.renew(other("b", "10.8.0.12"), "other settings", 1000);
+    expect(await refusal()).to.equal("FARM_SETTINGS");
+  });
+
+  async function refusal(): Promise<string> {
+    return await membership.join().then(
+      () => "joined",
+      (error: { code: string }) => error.code,
+    );
+  }
+});
