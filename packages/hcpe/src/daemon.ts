@@ -13,7 +13,6 @@ import { KernelPathControl } from "@hybrid-access/core/engine/kernel/path-contro
 import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
-import { AggregatePathManager } from "@hybrid-access/core/policy/path-manager/aggregate";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
@@ -24,7 +23,8 @@ import type { CarrierMessage, CarrierSetup, GatewayReport } from "./carrier.ts";
 import type { HcpeConfig } from "./config.ts";
 import { GatewayHealth } from "./gateway-health.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
-import { PathDriver } from "./path-driver.ts";
+import { PathDriver, type UplinkCounters } from "./path-driver.ts";
+import { pathSettings } from "./path-settings.ts";
 import {
   AddressIds,
   judgeUplinks,
@@ -80,7 +80,12 @@ export class Hcpe implements Daemon {
     this.#setSysctls();
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
-    this.#paths = new PathDriver(new AggregatePathManager(), new KernelPathControl(), this.#log);
+    this.#paths = new PathDriver({
+      settings: pathSettings(this.#config, undefined),
+      control: new KernelPathControl(),
+      log: this.#log,
+      readCounters: () => this.#readUplinkCounters(),
+    });
     this.#paths.setUplinks(uplinkAddresses(this.#uplinks, this.#addressIds));
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
@@ -168,6 +173,14 @@ export class Hcpe implements Daemon {
     this.#paths?.setUplinks(uplinkAddresses(uplinks, this.#addressIds));
   }
 
+  #readUplinkCounters(): UplinkCounters[] {
+    const links = this.#routes.links();
+    return this.#config.uplinks.flatMap(({ name, interface: device }) => {
+      const link = links.find((candidate) => candidate.name === device);
+      return link === undefined ? [] : [{ uplink: name, ...link }];
+    });
+  }
+
   #sourceFor(peer: IpAddress): IpAddress | undefined {
     const family = familyOf(peer);
     return uplinkSources(this.#uplinks).find((source) => source[family] !== undefined)?.[family];
@@ -179,6 +192,7 @@ export class Hcpe implements Daemon {
     // What threads, tables and shared memory were made from stays until the next start.
     this.#config = { ...config, uplinks, gateways, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
+    this.#paths?.configure(pathSettings(this.#config, undefined));
     const { gateway: gatewayMs, reply: replyMs } = config.timeouts;
     this.#pool?.broadcast({ type: "timeouts", gatewayMs, replyMs } satisfies CarrierMessage);
   }
@@ -220,6 +234,7 @@ export class Hcpe implements Daemon {
       workers: this.#config.workers,
       uplinks: uplinks.map(summarize),
       gateways: this.#health.status(),
+      paths: this.#paths?.status() ?? {},
       capabilities: probeCapabilities(),
       counters: this.#pool?.counters() ?? {},
     };
