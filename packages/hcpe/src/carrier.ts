@@ -14,6 +14,7 @@ import type { RelaySetup, WorkerContext, WorkerFront } from "@hybrid-access/core
 import type { WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
 import { type Engine, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
 import { ERRNO, errnoName } from "@hybrid-access/core/platform/errno";
+import type { Flow } from "@hybrid-access/core/policy/rules";
 import { ERROR_CODE, errorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
 import { emitConvertMessage, findTlv, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
 import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
@@ -36,11 +37,14 @@ export interface CarrierSetup {
   readonly uplinks: readonly UplinkSource[];
   readonly gatewayMs: number;
   readonly replyMs: number;
+  /** Whether the policy depends on what a connection is: then each one is reported ({@link FlowReport}). */
+  readonly reportFlows: boolean;
 }
 
 /** What the control plane may say later. */
 export type CarrierMessage =
   | { readonly type: "uplinks"; readonly uplinks: readonly UplinkSource[] }
+  | { readonly type: "reportFlows"; readonly reportFlows: boolean }
   | { readonly type: "timeouts"; readonly gatewayMs: number; readonly replyMs: number };
 
 /** A gateway did not serve; `gateway` is its place in the list. */
@@ -48,6 +52,14 @@ export interface GatewayReport extends WorkerReport {
   readonly type: "gatewayDown" | "gatewayRefused";
   readonly gateway: number;
   readonly reason: string;
+}
+
+/** What a connection to a gateway carries, said when its SYN leaves. */
+export interface FlowReport extends WorkerReport {
+  readonly type: "flow";
+  /** The local end of the connection to the gateway. */
+  readonly local: Endpoint;
+  readonly flow: Flow;
 }
 
 export const GATEWAY_UP = 0;
@@ -96,6 +108,7 @@ export class Carrier implements WorkerFront {
   #uplinks: readonly UplinkSource[];
   #gatewayMs: number;
   #replyMs: number;
+  #reportFlows: boolean;
 
   constructor({ engine, relay, counters, report }: WorkerContext, setup: CarrierSetup) {
     this.#engine = engine;
@@ -107,12 +120,15 @@ export class Carrier implements WorkerFront {
     this.#uplinks = setup.uplinks;
     this.#gatewayMs = setup.gatewayMs;
     this.#replyMs = setup.replyMs;
+    this.#reportFlows = setup.reportFlows;
   }
 
   onMessage(raw: unknown): void {
     const message = raw as CarrierMessage;
     if (message.type === "uplinks") {
       this.#uplinks = message.uplinks;
+    } else if (message.type === "reportFlows") {
+      this.#reportFlows = message.reportFlows;
     } else {
       this.#gatewayMs = message.gatewayMs;
       this.#replyMs = message.replyMs;
@@ -157,6 +173,17 @@ export class Carrier implements WorkerFront {
     opening.answer = NOTHING;
     this.#relay.setFar(slot, leg);
     this.#relay.setTimer(slot, this.#gatewayMs);
+    if (this.#reportFlows) this.#reportFlow(slot, opening.destination);
+  }
+
+  /** The control plane sees this connection by its ends only. */
+  #reportFlow(slot: number, destination: Endpoint): void {
+    const near = this.#relay.leg(slot, NEAR);
+    const client = this.#engine.remoteEndpoint(near)?.address;
+    const local = this.#engine.localEndpoint(this.#relay.leg(slot, FAR));
+    if (local === undefined || client === undefined) return;
+    const flow = { client, destination, dscp: this.#engine.synDscp(near) };
+    this.#report({ type: "flow", local, flow } satisfies FlowReport);
   }
 
   #nextGateway(after: number): number {

@@ -1,6 +1,6 @@
 /** The HCPE's control plane: uplinks, gateways, subflow policy, interception, workers. */
 import { dirname } from "node:path";
-import { AccessError } from "@hybrid-access/core/base/error";
+import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import {
   type Endpoint,
   familyOf,
@@ -13,18 +13,21 @@ import { KernelPathControl } from "@hybrid-access/core/engine/kernel/path-contro
 import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
+import { aggregate } from "@hybrid-access/core/policy/path-manager/aggregate";
+import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
-import type { CarrierMessage, CarrierSetup, GatewayReport } from "./carrier.ts";
+import type { CarrierMessage, CarrierSetup, FlowReport, GatewayReport } from "./carrier.ts";
 import type { HcpeConfig } from "./config.ts";
 import { GatewayHealth } from "./gateway-health.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
 import { PathDriver, type UplinkCounters } from "./path-driver.ts";
 import { pathSettings } from "./path-settings.ts";
+import { guarded, loadPolicyModule } from "./policy-module.ts";
 import {
   AddressIds,
   judgeUplinks,
@@ -81,7 +84,7 @@ export class Hcpe implements Daemon {
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
     this.#paths = new PathDriver({
-      settings: pathSettings(this.#config, undefined),
+      settings: await this.#pathSettings(this.#config),
       control: new KernelPathControl(),
       log: this.#log,
       readCounters: () => this.#readUplinkCounters(),
@@ -126,20 +129,22 @@ export class Hcpe implements Daemon {
       uplinks: uplinkSources(this.#uplinks),
       gatewayMs: timeouts.gateway,
       replyMs: timeouts.reply,
+      reportFlows: this.#config.rules.length > 0,
     };
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
       workers,
       setup,
-      onReport: (report) => this.#onReport(report as GatewayReport),
+      onReport: (report) => this.#onReport(report as GatewayReport | FlowReport),
       onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
     });
     await this.#pool.start();
   }
 
-  #onReport({ type, gateway, reason }: GatewayReport): void {
-    if (type === "gatewayDown") this.#health.onDown(gateway, reason);
-    else this.#health.onRefused(gateway, reason);
+  #onReport(report: GatewayReport | FlowReport): void {
+    if (report.type === "flow") this.#paths?.describe(report.local, report.flow);
+    else if (report.type === "gatewayDown") this.#health.onDown(report.gateway, report.reason);
+    else this.#health.onRefused(report.gateway, report.reason);
   }
 
   #interception(): InterceptionOptions {
@@ -173,6 +178,20 @@ export class Hcpe implements Daemon {
     this.#paths?.setUplinks(uplinkAddresses(uplinks, this.#addressIds));
   }
 
+  /** A policy module that does not work leaves its connections to the default policy. */
+  async #pathSettings(config: HcpeConfig): Promise<ReconcilerSettings> {
+    if (config.policyModule === null) return pathSettings(config, undefined);
+    const refuse = (error: unknown) =>
+      this.#log.error({ detail: describeError(error) }, "the policy module is refused");
+    try {
+      const module = await loadPolicyModule(config.policyModule, performance.now());
+      return pathSettings(config, guarded(module, aggregate, refuse));
+    } catch (error) {
+      refuse(error);
+      return pathSettings(config, undefined);
+    }
+  }
+
   #readUplinkCounters(): UplinkCounters[] {
     const links = this.#routes.links();
     return this.#config.uplinks.flatMap(({ name, interface: device }) => {
@@ -192,8 +211,9 @@ export class Hcpe implements Daemon {
     // What threads, tables and shared memory were made from stays until the next start.
     this.#config = { ...config, uplinks, gateways, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
-    this.#paths?.configure(pathSettings(this.#config, undefined));
+    this.#paths?.configure(await this.#pathSettings(this.#config));
     const { gateway: gatewayMs, reply: replyMs } = config.timeouts;
+    this.#pool?.broadcast({ type: "reportFlows", reportFlows: config.rules.length > 0 } satisfies CarrierMessage);
     this.#pool?.broadcast({ type: "timeouts", gatewayMs, replyMs } satisfies CarrierMessage);
   }
 

@@ -1,12 +1,12 @@
 /**
- * Drives the subflow policies: events, uplinks, samples and choices in, commands to the engine, timers by Node's clock.
+ * Drives the subflow policies: events, uplinks, samples and what connections carry in, commands to the engine, timers by Node's clock.
  */
 import type { Endpoint } from "@hybrid-access/core/base/ip-address";
 import { SeededRandom } from "@hybrid-access/core/base/random";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
-import type { PolicyChoice } from "@hybrid-access/core/policy/path-manager/connection";
 import type { PathCommand, UplinkAddress, UplinkSample } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { Reconciler, type ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import type { Flow } from "@hybrid-access/core/policy/rules";
 import type { Logger } from "@hybrid-access/core/services/log";
 import { UplinkMeter } from "./uplink-meter.ts";
 
@@ -57,8 +57,9 @@ export class PathDriver {
     this.#sampleWhere(settings);
   }
 
-  choose(local: Endpoint, choice: PolicyChoice): void {
-    this.#carryOut(this.#reconciler.choose(local, choice, performance.now()));
+  /** The connection with this local end carries this. */
+  describe(local: Endpoint, flow: Flow): void {
+    this.#carryOut(this.#reconciler.describe(local, flow, performance.now()));
   }
 
   limit(local: Endpoint, subflows: number): void {

@@ -1,6 +1,7 @@
 /** What is known of one connection: kept from events, judged by policies, changed by the reconciler. */
 import { toHex } from "../../base/bytes.ts";
 import { type Endpoint, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
+import type { Flow } from "../rules.ts";
 import type { ConnectionView, PathEvent, SubflowPath } from "./path-manager.ts";
 
 /** An open subflow. */
@@ -26,12 +27,6 @@ export interface Attempts {
 /** A connection that is established now. */
 export type EstablishedEvent = Extract<PathEvent, { serverSide: boolean }>;
 
-/** A policy for one connection: its name, and where further subflows go. */
-export interface PolicyChoice {
-  readonly policy: string;
-  readonly joinPort?: number;
-}
-
 export class Connection implements ConnectionView {
   readonly token: number;
   readonly local: Endpoint;
@@ -44,8 +39,9 @@ export class Connection implements ConnectionView {
   /** Local ends of subflows that were told to end: what is heard of them is no failure. */
   readonly ending = new Set<string>();
   readonly #announced = new Map<number, Endpoint>();
-  /** Undefined: the default one. */
-  choice: PolicyChoice | undefined;
+  /** What it carries, where that is known. */
+  flow: Flow | undefined;
+  joinPort: number | undefined;
   /** Until then nothing is opened: the connection may be a short one, or its policy is not known yet. */
   heldUntilMs: number;
   /** The peer's limit on subflows of one connection, where it has told one. */
@@ -68,10 +64,6 @@ export class Connection implements ConnectionView {
 
   get announced(): readonly Endpoint[] {
     return Array.from(this.#announced.values());
-  }
-
-  get joinPort(): number | undefined {
-    return this.choice?.joinPort;
   }
 
   announce(remoteId: number, { address, port }: Endpoint): void {

@@ -9,16 +9,9 @@ import { equalBytes } from "../../base/bytes.ts";
 import { type Endpoint, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
 import { MinHeap } from "../../base/min-heap.ts";
 import type { Random } from "../../base/random.ts";
+import type { Flow } from "../rules.ts";
 import { retryDelayMs } from "./back-off.ts";
-import {
-  type Attempts,
-  Connection,
-  type EstablishedEvent,
-  endpointKey,
-  type PolicyChoice,
-  pairKey,
-  type Subflow,
-} from "./connection.ts";
+import { type Attempts, Connection, type EstablishedEvent, endpointKey, pairKey, type Subflow } from "./connection.ts";
 import { SubflowCount, type SubflowLimits } from "./limits.ts";
 import { UplinkLoad, type UplinkRate } from "./load.ts";
 import type {
@@ -35,30 +28,32 @@ import type {
 export interface ReconcilerSettings {
   /** By name; the first one is for connections whose policy does not exist. */
   readonly policies: readonly SubflowPolicy[];
-  /** For connections without a choice of their own. */
-  readonly defaultChoice: PolicyChoice;
+  /** Which policy a connection is under; what it carries is not always known. */
+  readonly choose: (flow: Flow | undefined) => PolicyChoice;
   readonly limits: SubflowLimits;
   /** How old a connection is before it gets a second subflow. */
   readonly holdMs: number;
-  /** How long a connection waits for its own choice before the default one applies; 0 when there are no rules. */
-  readonly choiceMs: number;
+  /** How long a connection waits to be described before it is judged without; 0 where that makes no difference. */
+  readonly descriptionMs: number;
   readonly rates: ReadonlyMap<string, UplinkRate>;
 }
 
 /** An attempt that nothing was heard of, longer than the kernel tries (tcp_syn_retries 6 takes 127 s). */
 const OPENING_LIMIT_MS = 150_000;
-/** Choices that came before their connection. */
-const MOST_EARLY_CHOICES = 4096;
+/** Descriptions that came before their connection. */
+const MOST_EARLY_FLOWS = 4096;
 
-interface EarlyChoice {
-  readonly choice: PolicyChoice;
+/** A policy by its name, and the gateway's port for further subflows, where it is not the initial one. */
+export interface PolicyChoice {
+  readonly policy: string;
+  readonly joinPort?: number;
 }
 
 export class Reconciler implements PathManager {
   readonly #random: Random;
   readonly #connections = new Map<number, Connection>();
   readonly #byLocal = new Map<string, Connection>();
-  readonly #early = new Map<string, EarlyChoice>();
+  readonly #earlyFlows = new Map<string, Flow>();
   readonly #count = new SubflowCount();
   readonly #timers = new MinHeap<Connection>();
   #settings: ReconcilerSettings;
@@ -78,15 +73,15 @@ export class Reconciler implements PathManager {
     return this.#reconcileAll(nowMs);
   }
 
-  /** The connection with this local end is under this choice; it may not be known yet. */
-  choose(local: Endpoint, choice: PolicyChoice, nowMs: number): PathCommand[] {
+  /** The connection with this local end carries this; it may not be known yet. */
+  describe(local: Endpoint, flow: Flow, nowMs: number): PathCommand[] {
     const connection = this.#byLocal.get(endpointKey(local));
     if (connection === undefined) {
-      this.#early.set(endpointKey(local), { choice });
-      if (this.#early.size > MOST_EARLY_CHOICES) this.#early.delete(this.#early.keys().next().value ?? "");
+      this.#earlyFlows.set(endpointKey(local), flow);
+      if (this.#earlyFlows.size > MOST_EARLY_FLOWS) this.#earlyFlows.delete(this.#earlyFlows.keys().next().value ?? "");
       return [];
     }
-    connection.choice = choice;
+    connection.flow = flow;
     connection.heldUntilMs = Math.min(connection.heldUntilMs, connection.establishedMs + this.#settings.holdMs);
     return this.#reconcile(connection, nowMs);
   }
@@ -136,16 +131,13 @@ export class Reconciler implements PathManager {
 
   #adopt(event: EstablishedEvent, nowMs: number): PathCommand[] {
     if (this.#connections.has(event.token)) return [];
-    const { holdMs, choiceMs } = this.#settings;
+    const { holdMs, descriptionMs } = this.#settings;
     const key = endpointKey(event.local);
-    const early = this.#early.get(key);
-    this.#early.delete(key);
-    const connection = new Connection(
-      event,
-      nowMs,
-      nowMs + (early === undefined ? Math.max(holdMs, choiceMs) : holdMs),
-    );
-    connection.choice = early?.choice;
+    const flow = this.#earlyFlows.get(key);
+    this.#earlyFlows.delete(key);
+    const heldMs = flow === undefined ? Math.max(holdMs, descriptionMs) : holdMs;
+    const connection = new Connection(event, nowMs, nowMs + heldMs);
+    connection.flow = flow;
     this.#connections.set(event.token, connection);
     this.#byLocal.set(key, connection);
     this.#count.add(event.remote.address, 1);
@@ -206,11 +198,11 @@ export class Reconciler implements PathManager {
   }
 
   #noteUplinks(connection: Connection, returned: readonly UplinkAddress[]): void {
-    for (const [key, { local, opening }] of connection.attempts) {
-      // An uplink that came back is tried at once, whatever its earlier failures; one that went has nothing under way.
-      if (hasAddress(this.#uplinks, local) && !hasAddress(returned, local)) continue;
-      this.#count.add(connection.remote.address, -opening);
-      connection.attempts.delete(key);
+    for (const attempts of connection.attempts.values()) {
+      // An uplink that came back is tried at once, whatever its earlier failures.
+      if (!hasAddress(returned, attempts.local)) continue;
+      attempts.failures = 0;
+      attempts.retryMs = 0;
     }
     for (const subflow of connection.subflows) {
       if (!hasAddress(this.#uplinks, subflow.local.address)) subflow.stale = true;
@@ -231,7 +223,7 @@ export class Reconciler implements PathManager {
     attempts.opening -= 1;
     this.#count.add(connection.remote.address, -1);
     this.#postpone(attempts, nowMs);
-    this.#arm(connection);
+    this.#arm(connection, nowMs);
   }
 
   /** A subflow makes no progress while others do: a fresh one takes its place (RFC 8041 section 2.2). */
@@ -273,11 +265,13 @@ export class Reconciler implements PathManager {
     return this.#timers.nextKey;
   }
 
-  #arm(connection: Connection): void {
-    const waits = Array.from(connection.attempts.values(), ({ opening, retryMs, expireMs }) =>
-      opening === 0 ? retryMs : expireMs,
-    );
-    const dueMs = Math.min(connection.heldUntilMs, ...waits);
+  #arm(connection: Connection, nowMs: number): void {
+    let dueMs = connection.heldUntilMs;
+    for (const { opening, retryMs, expireMs } of connection.attempts.values()) {
+      // A wait that is over and was not used is for a subflow that nobody wants now.
+      const waitMs = opening === 0 ? retryMs : expireMs;
+      if (waitMs > nowMs) dueMs = Math.min(dueMs, waitMs);
+    }
     if (dueMs === connection.timerMs) return;
     connection.timerMs = dueMs;
     if (dueMs !== Number.POSITIVE_INFINITY) this.#timers.push(dueMs, connection);
@@ -304,7 +298,7 @@ export class Reconciler implements PathManager {
     // With no uplink at all, what is there is kept: it may come to life again.
     const mayClose = (subflow: Subflow) => isServed || (subflow.stale && wanted.length > 0);
     commands.push(...surplus.filter(mayClose).flatMap((subflow) => this.#close(connection, subflow)));
-    this.#arm(connection);
+    this.#arm(connection, nowMs);
     return commands;
   }
 
@@ -352,9 +346,10 @@ export class Reconciler implements PathManager {
   }
 
   #wanted(connection: Connection): WantedSubflow[] {
-    const { policies, defaultChoice, limits } = this.#settings;
-    const name = (connection.choice ?? defaultChoice).policy;
-    const policy = policies.find((candidate) => candidate.name === name) ?? policies[0];
+    const { policies, choose, limits } = this.#settings;
+    const choice = choose(connection.flow);
+    connection.joinPort = choice.joinPort;
+    const policy = policies.find(({ name }) => name === choice.policy) ?? policies[0];
     const context = { uplinks: this.#uplinks, isFull: (uplinks: ReadonlySet<string>) => this.#load.isFull(uplinks) };
     let room = Math.min(limits.perConnection, connection.peerLimit);
     return (policy?.wanted(connection, context) ?? []).flatMap((want) => {

@@ -18,9 +18,11 @@ export function remotesFor(connection: ConnectionView, local: UplinkAddress): En
   return reachable.toSorted((left, right) => Number(right.port === joinPort) - Number(left.port === joinPort));
 }
 
-function isInitialOpen({ remote, subflows }: ConnectionView, { address }: UplinkAddress): boolean {
-  return subflows.some(
-    (subflow) => equalBytes(subflow.local.address, address) && equalEndpoints(subflow.remote, remote),
+/** Whether the initial subflow is open, and leaves from this address. */
+function isInitialOpen({ local, remote, subflows }: ConnectionView, { address }: UplinkAddress): boolean {
+  return (
+    equalBytes(local.address, address) &&
+    subflows.some((subflow) => equalEndpoints(subflow.local, local) && equalEndpoints(subflow.remote, remote))
   );
 }
 
