@@ -163,7 +163,9 @@ describe("path manager conformance", function () {
             for (const { serverSide, subflows } of home.kernel.connections.values()) {
               if (serverSide) continue;
               const active = subflows.filter(({ backup }) => !backup);
-              expect(active.some(({ remote }) => equalEndpoints(remote, GATEWAY) || remote.port === 5124)).to.equal(true);
+              expect(active.some(({ remote }) => equalEndpoints(remote, GATEWAY) || remote.port === 5124)).to.equal(
+                true,
+              );
             }
           }),
           { numRuns: 60 },
