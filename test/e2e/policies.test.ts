@@ -60,6 +60,7 @@ describe("subflow policies in the lab", function () {
 
   it("a rule gives connections to one port a policy of their own", async () => {
     await trial.usePolicy("aggregate", "rules: [ { ports: 7100, destinations: 10.3.3.0/24, policy: single-path } ]\n");
+    await trial.lteMeter.quiet();
     const stream = await trial.stream("download");
     const { packets } = await trial.lteMeter.during(async () => {
       await new Promise((resolve) => setTimeout(resolve, 1000));

@@ -1,4 +1,5 @@
 /** Counts the TCP of one router of the lab: what an access network carries for the home, other traffic left out. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Lab } from "./lab.ts";
 
 export interface TcpCount {
@@ -10,6 +11,8 @@ export interface TcpCount {
 
 /** Longer than any segment without payload: 40 bytes of IPv6, 20 of TCP and 40 of options. */
 const LONGEST_BARE_SEGMENT = 100;
+
+const QUIET_MS = 300;
 
 const RULES = `table inet tcp_meter {
   counter all_tcp { }
@@ -52,6 +55,14 @@ export class TcpMeter {
       packets: counter("all_tcp")?.packets ?? Number.NaN,
       payloadBytes: counter("with_payload")?.bytes ?? Number.NaN,
     };
+  }
+
+  /** Waits until what ended earlier has been said: nothing is counted for a while. */
+  async quiet(): Promise<void> {
+    for (let before = -1, now = await this.read(); now.packets !== before; now = await this.read()) {
+      before = now.packets;
+      await sleep(QUIET_MS);
+    }
   }
 
   /** What came while `action` ran. */
