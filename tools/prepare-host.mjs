@@ -1,6 +1,6 @@
 /**
- * Installs what a fresh clone lacks, and nothing else: npm packages, and the Debian packages that the lab needs. It asks
- * nothing. Where Debian packages may not be installed it names them and ends with exit code 1.
+ * Installs what a fresh clone lacks, and nothing else: npm packages, and the Debian packages that the lab needs; with
+ * --peers also the proxies that benchmarks compare with, whose services are not started. It asks nothing. Where Debian packages may not be installed it names them and ends with exit code 1.
  *
  * Plain JavaScript without dependencies: it runs before anything is installed or built.
  */
@@ -17,15 +17,36 @@ const PROGRAMS = [
   ["sysctl", "procps"],
   ["curl", "curl"],
   ["nc", "netcat-openbsd"],
+  ["taskset", "util-linux"],
 ];
+
+/** What `npm run bench` compares with. */
+const PEERS = [
+  ["haproxy", "haproxy"],
+  ["nginx", "nginx"],
+  ["/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"],
+  ["mptcpize", "mptcpize"],
+];
+
+/** Asked by every Debian package that would start a service; exit code 101 forbids it (invoke-rc.d(8)). */
+const SERVICE_POLICY = "/usr/sbin/policy-rc.d";
+const SERVICES_FORBIDDEN = "#!/bin/sh\nexit 101\n";
 
 function say(text) {
   process.stderr.write(`prepare: ${text}\n`);
 }
 
-function run(file, args, environment = {}) {
-  // Standard output stays free for the command that follows: it may print JSON.
-  execFileSync(file, args, { cwd: root, stdio: ["ignore", 2, 2], env: { ...process.env, ...environment } });
+/** Runs a command to its end; when it fails, what it printed says why, and one line says what was wanted. */
+function run(purpose, file, args, environment = {}) {
+  try {
+    // Standard output stays free for the command that follows: it may print JSON.
+    execFileSync(file, args, { cwd: root, stdio: ["ignore", 2, 2], env: { ...process.env, ...environment } });
+  } catch (error) {
+    say(
+      `${purpose} failed: "${[file, ...args].join(" ")}" ${error.status === null ? error.message : `ended with ${error.status}`}`,
+    );
+    process.exit(1);
+  }
 }
 
 function npmPackagesAreCurrent() {
@@ -33,7 +54,9 @@ function npmPackagesAreCurrent() {
   return existsSync(installed) && statSync(installed).mtimeMs >= statSync(`${root}/package-lock.json`).mtimeMs;
 }
 
+/** A program by its name, or any file by its path. */
 function hasProgram(name) {
+  if (name.startsWith("/")) return existsSync(name);
   const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"];
   return folders.some((folder) => existsSync(`${folder}/${name}`));
 }
@@ -49,8 +72,19 @@ function rootCommand() {
   }
 }
 
-function installDebianPackages() {
-  const missing = PROGRAMS.filter(([program]) => !hasProgram(program)).map(([, name]) => name);
+/** From now on until this process ends, no package may start a service. */
+function forbidServices(asRoot) {
+  if (existsSync(SERVICE_POLICY)) return;
+  const shell = (command) => execFileSync("sh", ["-c", command], { input: SERVICES_FORBIDDEN, stdio: ["pipe", 2, 2] });
+  const prefix = asRoot.join(" ");
+  // Ctrl-C ends apt-get, which ends this process by way of "exit": the policy must not stay.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
+  process.once("exit", () => shell(`${prefix} rm -f ${SERVICE_POLICY}`));
+  shell(`${prefix} tee ${SERVICE_POLICY} >/dev/null && ${prefix} chmod 755 ${SERVICE_POLICY}`);
+}
+
+function installDebianPackages(programs) {
+  const missing = programs.filter(([program]) => !hasProgram(program)).map(([, name]) => name);
   if (missing.length === 0) return;
   const asRoot = rootCommand();
   if (asRoot === undefined || !hasProgram("apt-get")) {
@@ -59,14 +93,18 @@ function installDebianPackages() {
     process.exit(1);
   }
   say(`installing Debian packages: ${missing.join(" ")}`);
+  installed = true;
   const apt = (...args) => {
     const [file, ...rest] = [...asRoot, "apt-get", "-q", "-y", ...args];
-    run(file, rest, { DEBIAN_FRONTEND: "noninteractive" });
+    run("installing Debian packages", file, rest, { DEBIAN_FRONTEND: "noninteractive" });
   };
   apt("update");
+  forbidServices(asRoot);
   apt("install", "--no-install-recommends", ...missing);
 }
 
+const startMs = performance.now();
+let installed = false;
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   say(`Node ${process.versions.node} is too old: 20.19 or later is needed`);
@@ -74,6 +112,9 @@ if (major < 20 || (major === 20 && minor < 19)) {
 }
 if (!npmPackagesAreCurrent()) {
   say("installing npm packages");
-  run("npm", ["ci", "--no-audit", "--no-fund"]);
+  installed = true;
+  run("installing npm packages", "npm", ["ci", "--no-audit", "--no-fund"]);
 }
-if (!process.argv.includes("--npm-only")) installDebianPackages();
+if (!process.argv.includes("--npm-only"))
+  installDebianPackages([...PROGRAMS, ...(process.argv.includes("--peers") ? PEERS : [])]);
+if (installed) say(`installed what was missing in ${Math.round((performance.now() - startMs) / 1000)} s`);

@@ -1,5 +1,6 @@
 /** What a benchmark is, and how its figures are told. */
 import type { Session } from "../lab/session.ts";
+import { median } from "./statistics.ts";
 
 /** A bound that a figure must keep. */
 export type Goal = { readonly atLeast: number } | { readonly atMost: number };
@@ -12,10 +13,27 @@ export interface Figure {
   readonly runs: readonly number[];
   readonly unit: string;
   readonly goal?: Goal;
+  /** Which run must keep the goal; the worst one if not told. Of a comparison with others it is the median. */
+  readonly judged?: "worst" | "median";
+  /** Short of the goal, but from here on the difference is within the noise of the method: a tie. */
+  readonly tie?: number;
+}
+
+/** What of a benchmark to run. */
+export interface Selection {
+  /** Rounds; the benchmark's own number if undefined. */
+  readonly runs: number | undefined;
+  /** Only to see that it works: one round, and each as short as can be. */
+  readonly quick: boolean;
+  /** Whether to measure this. */
+  only(name: string): boolean;
+  /** Whether to measure it with this. */
+  variant(name: string): boolean;
 }
 
 /** What a benchmark gets. */
 export interface BenchmarkContext extends Session {
+  readonly selection: Selection;
   /** Tells what is being done; nobody reads it but people. */
   say(line: string): void;
 }
@@ -23,6 +41,8 @@ export interface BenchmarkContext extends Session {
 export interface Benchmark {
   /** One line for the list of benchmarks. */
   readonly summary: string;
+  /** What `--only` and `--variant` may name. A benchmark without it is always run as a whole. */
+  readonly parts?: { readonly only: readonly string[]; readonly variants: readonly string[] };
   run(context: BenchmarkContext): Promise<readonly Figure[]>;
 }
 
@@ -36,29 +56,35 @@ export interface Row {
   readonly unit: string;
   /** Such as ">= 0.92". */
   readonly goal: string | null;
-  /** Whether the worst run kept the goal. */
+  /** Whether the run that is judged kept the goal. */
   readonly met: boolean | null;
 }
 
 /** Throws a RangeError for a figure without runs, or with one that is no number. */
-export function rowOf({ measured, runs, unit, goal }: Figure): Row {
+export function rowOf({ measured, runs, unit, goal, judged = "worst", tie }: Figure): Row {
   if (runs.length === 0) throw new RangeError(`${measured}: no run`);
   if (!runs.every(Number.isFinite)) throw new RangeError(`${measured}: not measured`);
   const min = Math.min(...runs);
   const max = Math.max(...runs);
-  const row = { measured, value: rounded(median(runs)), min: rounded(min), max: rounded(max), unit };
+  const middle = median(runs);
+  const row = { measured, value: rounded(middle), min: rounded(min), max: rounded(max), unit };
   if (goal === undefined) return { ...row, goal: null, met: null };
+  const tied = tie === undefined ? "" : ` (tie from ${tie})`;
   return "atLeast" in goal
-    ? { ...row, goal: `>= ${rounded(goal.atLeast)}`, met: min >= goal.atLeast }
-    : { ...row, goal: `<= ${rounded(goal.atMost)}`, met: max <= goal.atMost };
+    ? {
+        ...row,
+        goal: `>= ${rounded(goal.atLeast)}${tied}`,
+        met: (judged === "worst" ? min : middle) >= goal.atLeast,
+      }
+    : { ...row, goal: `<= ${rounded(goal.atMost)}${tied}`, met: (judged === "worst" ? max : middle) <= goal.atMost };
 }
 
-/** The middle value; of an even number the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((left, right) => left - right);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+/** The verdict for people. What misses its goal by less than the noise is called a tie. */
+function verdict({ goal, tie }: Figure, { value, met }: Row): string {
+  if (goal === undefined) return "-";
+  if (met === true) return "yes";
+  if (tie === undefined) return "NO";
+  return ("atLeast" in goal ? value >= tie : value <= tie) ? "tie" : "NO";
 }
 
 /** Four significant digits, which is more than any of it is exact to. */
@@ -66,19 +92,22 @@ function rounded(value: number): number {
   return Number(value.toPrecision(4));
 }
 
-const COLUMNS: readonly (readonly [title: string, cell: (row: Row) => string])[] = [
+const COLUMNS: readonly (readonly [title: string, cell: (row: Row, figure: Figure) => string])[] = [
   ["measured", ({ measured }) => measured],
   ["median", ({ value }) => String(value)],
   ["min", ({ min }) => String(min)],
   ["max", ({ max }) => String(max)],
   ["unit", ({ unit }) => unit],
   ["goal", ({ goal }) => goal ?? "-"],
-  ["met", ({ met }) => (met === null ? "-" : met ? "yes" : "NO")],
+  ["met", (row, figure) => verdict(figure, row)],
 ];
 
 /** The table for people, as Markdown, so that it can stand in a document as it is. */
-export function renderRows(rows: readonly Row[]): string {
-  const cells = [COLUMNS.map(([title]) => title), ...rows.map((row) => COLUMNS.map(([, cell]) => cell(row)))];
+export function renderFigures(figures: readonly Figure[]): string {
+  const cells = [
+    COLUMNS.map(([title]) => title),
+    ...figures.map((figure) => COLUMNS.map(([, cell]) => cell(rowOf(figure), figure))),
+  ];
   const widths = COLUMNS.map((_, column) => Math.max(...cells.map((line) => line[column]?.length ?? 0)));
   const lines = cells.map((line) => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`);
   const rule = `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`;

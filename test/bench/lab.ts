@@ -8,7 +8,9 @@ import { connectFrom, StreamServer } from "../lab/stream.ts";
 import { DIRECTIONS, FAMILIES, type TransferLab, transfer } from "../lab/transfer.ts";
 import { until } from "../lab/until.ts";
 import { UPLINKS } from "../lab/uplinks.ts";
-import { type Benchmark, type BenchmarkContext, type Figure, median } from "./benchmark.ts";
+import type { Benchmark, BenchmarkContext, Figure } from "./benchmark.ts";
+import { protocolCounter } from "./one-core.ts";
+import { median } from "./statistics.ts";
 
 const SHARE_ROUNDS = 3;
 const SHARE_SECONDS = 15;
@@ -104,9 +106,7 @@ async function roundTrips(pair: Pair, { say, signal }: BenchmarkContext): Promis
 
 /** Connections that the gateway's host has taken with data in the SYN. */
 async function acceptedFastOpens(pair: Pair): Promise<number> {
-  const lines = (await pair.lab.run("hag", ["cat", "/proc/net/netstat"])).split("\n");
-  const [names = [], values = []] = lines.filter((line) => line.startsWith("TcpExt:")).map((line) => line.split(" "));
-  return Number(values[names.indexOf("TCPFastOpenPassive")] ?? Number.NaN);
+  return protocolCounter(await pair.lab.run("hag", ["cat", "/proc/net/netstat"]), "TcpExt", "TCPFastOpenPassive");
 }
 
 /** From the beginning of a connection to the request's arrival, and to the answer's. */

@@ -1,6 +1,7 @@
 /** `npm run demo [-- --json]`: shows the pair at work and what it reaches. */
 import { parseArgs } from "node:util";
 import { SHARE_GOAL } from "../lab/aggregation.ts";
+import { becomeRoot } from "../lab/root.ts";
 import { runSession } from "../lab/session.ts";
 import { runDemo } from "./demo.ts";
 import { displayFor } from "./display.ts";
@@ -30,9 +31,12 @@ async function main(): Promise<number> {
   }
   return await runSession("demo", async ({ build, signal }) => {
     const display = displayFor(options.json ? process.stderr : process.stdout, process.env);
+    const startMs = performance.now();
     const rows = await runDemo(build, display, signal);
+    display.print(`Took ${((performance.now() - startMs) / 60_000).toFixed(1)} minutes.`);
     if (options.json) process.stdout.write(`${JSON.stringify(tableAsData(rows, SHARE_GOAL))}\n`);
   });
 }
 
+becomeRoot();
 process.exitCode = await main();

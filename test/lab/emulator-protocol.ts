@@ -2,10 +2,26 @@
 import type { LinkCounters, LinkOptions } from "@hybrid-access/core/testing/link";
 import type { Emulation } from "./topology.ts";
 
-/** An emulated link with the namespaces its ends live in. */
+/** An interface in a network namespace. */
+export interface Place {
+  readonly namespacePath: string;
+  readonly name: string;
+}
+
+/**
+ * An end of an emulated link. With a `wire`, the node's interface is one end of a cable and `wire` the other, on which
+ * the emulator sits; without, the emulator makes the interface itself, a TUN device.
+ */
+export interface EmulatedEnd extends Place {
+  readonly wire?: Place;
+}
+
+/** The hardware address of every interface that has a wire: nobody asks, so all may have the same. */
+export const WIRED_HARDWARE_ADDRESS = [0x02, 0, 0, 0, 0, 1] as const;
+
 export interface EmulatedLink {
   readonly name: string;
-  readonly ends: readonly { readonly namespacePath: string; readonly name: string }[];
+  readonly ends: readonly EmulatedEnd[];
   readonly emulation: Emulation;
 }
 

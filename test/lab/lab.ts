@@ -6,16 +6,25 @@ import { type ChildProcess, type ExecFileOptions, execFile, type SpawnOptions, s
 import { existsSync, readdirSync } from "node:fs";
 import { promisify } from "node:util";
 import { inNetworkNamespace } from "@hybrid-access/core/platform/network-namespace";
+import { closeDescriptor } from "@hybrid-access/core/platform/socket";
 import { readSysctl, writeSysctl } from "@hybrid-access/core/platform/sysctl";
+import { openTunDevice } from "@hybrid-access/core/platform/tun";
 import type { LinkOptions } from "@hybrid-access/core/testing/link";
 import { EmulatorClient } from "./emulator-client.ts";
-import type { Direction, EmulatorCounters } from "./emulator-protocol.ts";
+import { type Direction, type EmulatorCounters, type Place, WIRED_HARDWARE_ADDRESS } from "./emulator-protocol.ts";
+import { isRoot } from "./root.ts";
 import type { InterfaceSpec, LinkSpec, RouteSpec, Topology } from "./topology.ts";
 
 const execFileAsync = promisify(execFile);
 
 const NAMESPACE_DIRECTORY = "/run/netns";
 const NAME_PREFIX = "halab";
+/** The namespace, no node, in which the emulator holds its ends of the wires. */
+const WIRES = "wires";
+
+function wireName(link: number, end: number): string {
+  return `wire${link}-${end}`;
+}
 
 const SYSCTLS = (): string[] => [
   "net.ipv4.conf.all.rp_filter=0",
@@ -45,18 +54,25 @@ function allowCubic(): boolean {
 export class Lab {
   readonly #topology: Topology;
   readonly #prefix: string;
+  /** Emulated links end in packet sockets, not in TUN devices. */
+  readonly #wires: boolean;
   readonly #emulator = new EmulatorClient();
   readonly #children = new Set<ChildProcess>();
 
-  private constructor(topology: Topology) {
+  private constructor(topology: Topology, wires: boolean) {
     this.#topology = topology;
+    this.#wires = wires;
     this.#prefix = `${NAME_PREFIX}${process.pid}-`;
   }
 
-  /** Builds the topology. One lab at a time in a process. */
-  static async up(topology: Topology): Promise<Lab> {
+  /**
+   * Builds the topology. One lab at a time in a process. Emulated links are TUN devices where those are allowed,
+   * otherwise cables to packet sockets.
+   */
+  static async up(topology: Topology, { wires = !mayOpenTun() } = {}): Promise<Lab> {
+    if (!isRoot()) throw new Error("the lab makes network namespaces and needs root, or a user namespace of one's own");
     await removeAbandonedLabs();
-    const lab = new Lab(topology);
+    const lab = new Lab(topology, wires);
     try {
       await lab.#build();
     } catch (error) {
@@ -76,7 +92,9 @@ export class Lab {
       await this.run(node, ["sysctl", "-qw", ...SYSCTLS(), ...(router ? ROUTER_SYSCTLS : [])]);
     }
     const emulated = links.filter((link) => link.emulation !== undefined);
-    await this.#emulator.request({ action: "open", seed: 1, links: emulated.map((link) => this.#emulatedLink(link)) });
+    if (this.#wires) await this.#layWires(emulated);
+    const opened = emulated.map((link, index) => this.#emulatedLink(link, index));
+    await this.#emulator.request({ action: "open", seed: 1, links: opened });
     await ip(
       [],
       links.filter((link) => link.emulation === undefined).map((link) => this.#vethCommand(link)),
@@ -96,12 +114,33 @@ export class Lab {
     for (const [node, rules] of Object.entries(firewalls)) await this.run(node, ["nft", "-f", "-"], { input: rules });
   }
 
-  #emulatedLink({ name, ends, emulation }: LinkSpec) {
+  /** Cables from every end of an emulated link to a namespace that is no node, where the emulator takes over. */
+  async #layWires(links: readonly LinkSpec[]): Promise<void> {
+    const wires = this.namespace(WIRES);
+    const address = WIRED_HARDWARE_ADDRESS.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+    await ip([], [`netns add ${wires}`]);
+    await this.run(WIRES, ["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]);
+    const ends = links.flatMap(({ ends }, link) => ends.map((end, index) => ({ end, wire: wireName(link, index) })));
+    await ip(
+      [],
+      ends.map(({ end, wire }) => {
+        const cable = `${end.name} netns ${this.namespace(end.node)} address ${address}`;
+        return `link add ${cable} type veth peer name ${wire} netns ${wires}`;
+      }),
+    );
+    for (const { end } of ends) await ip(["-n", this.namespace(end.node)], [`link set ${end.name} arp off`]);
+  }
+
+  #place(node: string, name: string): Place {
+    return { namespacePath: `${NAMESPACE_DIRECTORY}/${this.namespace(node)}`, name };
+  }
+
+  #emulatedLink({ name, ends, emulation }: LinkSpec, link: number) {
     return {
       name,
-      ends: ends.map((end) => ({
-        namespacePath: `${NAMESPACE_DIRECTORY}/${this.namespace(end.node)}`,
-        name: end.name,
+      ends: ends.map((end, index) => ({
+        ...this.#place(end.node, end.name),
+        ...(this.#wires && { wire: this.#place(WIRES, wireName(link, index)) }),
       })),
       emulation: emulation ?? { forward: {}, backward: {} },
     };
@@ -171,8 +210,14 @@ export class Lab {
     for (const child of this.#children) child.kill("SIGKILL");
     await Promise.all(exits);
     await this.#emulator.close();
-    await removeNamespaces(Object.keys(this.#topology.nodes).map((node) => this.namespace(node)));
+    await removeNamespaces([...Object.keys(this.#topology.nodes), WIRES].map((node) => this.namespace(node)));
   }
+}
+
+function mayOpenTun(): boolean {
+  const device = openTunDevice();
+  if (device >= 0) closeDescriptor(device);
+  return device >= 0;
 }
 
 function addressCommand(address: string, device: string): string {

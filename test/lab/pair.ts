@@ -23,6 +23,7 @@ export interface Status {
     readonly state: string;
     readonly receivedBytes: number;
     readonly sentBytes: number;
+    readonly silent: readonly string[];
   }[];
   readonly gateways: readonly { readonly up: boolean }[];
   readonly capabilities: Readonly<Record<string, { readonly available: boolean }>>;
@@ -60,7 +61,7 @@ export interface RunningDaemon {
 export class Pair {
   readonly lab: Lab;
   readonly #directory = mkdtempSync(join(tmpdir(), "hybrid-access-"));
-  readonly #running = new Map<DaemonName, RunningDaemon>();
+  readonly #running = new Map<string, RunningDaemon>();
 
   private constructor(lab: Lab) {
     this.lab = lab;
@@ -86,10 +87,13 @@ export class Pair {
     }
   }
 
-  /** Writes a daemon's configuration file, with an admin socket of this pair's own, and gives its path. */
-  writeConfig(name: DaemonName, config: string): string {
-    const file = join(this.#directory, `${name}.yaml`);
-    writeFileSync(file, `${config}\nadmin: { socket: ${join(this.#directory, name, "admin.sock")} }\n`);
+  /**
+   * Writes a daemon's configuration file, with an admin socket of this pair's own, and gives its path. `instance` tells
+   * several daemons of one kind apart.
+   */
+  writeConfig(name: DaemonName, config: string, instance: string = name): string {
+    const file = join(this.#directory, `${instance}.yaml`);
+    writeFileSync(file, `${config}\nadmin: { socket: ${join(this.#directory, instance, "admin.sock")} }\n`);
     return file;
   }
 
@@ -97,9 +101,17 @@ export class Pair {
     return [process.execPath, join(REPOSITORY, "packages", name, "bin", `${name}.js`), ...args];
   }
 
-  /** Starts a daemon in its node and waits until it says that it is ready. */
-  async start(name: DaemonName, config: string): Promise<RunningDaemon> {
-    const command = this.commandOf(name, "run", "--config", this.writeConfig(name, config));
+  /**
+   * Starts a daemon in its node and waits until it says that it is ready. `launcher` is put before its command, such as
+   * "taskset -c 0"; `instance` names its files, where there are several of one kind.
+   */
+  async start(
+    name: DaemonName,
+    config: string,
+    { launcher = [], instance = name }: { launcher?: readonly string[]; instance?: string } = {},
+  ): Promise<RunningDaemon> {
+    const file = this.writeConfig(name, config, instance);
+    const command = [...launcher, ...this.commandOf(name, "run", "--config", file)];
     const child = this.lab.spawn(name, command, { stdio: ["ignore", "pipe", "pipe"] });
     let log = "";
     const daemon: RunningDaemon = {
@@ -130,20 +142,30 @@ export class Pair {
         fail("ended");
       });
     });
-    this.#running.set(name, daemon);
+    this.#running.set(instance, daemon);
     return daemon;
   }
 
-  daemon(name: DaemonName): RunningDaemon {
-    const daemon = this.#running.get(name);
-    if (daemon === undefined) throw new Error(`${name} was not started`);
+  daemon(instance: string): RunningDaemon {
+    const daemon = this.#running.get(instance);
+    if (daemon === undefined) throw new Error(`${instance} was not started`);
     return daemon;
   }
 
   /** What `hcpe status` or `hag status` says. */
-  async status(name: DaemonName): Promise<Status> {
-    const config = join(this.#directory, `${name}.yaml`);
+  async status(name: DaemonName, instance: string = name): Promise<Status> {
+    const config = join(this.#directory, `${instance}.yaml`);
     return JSON.parse(await this.lab.run(name, this.commandOf(name, "status", "--json", "--config", config))) as Status;
+  }
+
+  /** In order, without waiting for connections: a second signal ends the drain. */
+  async #endDaemons(): Promise<void> {
+    await Promise.all(
+      Array.from(this.#running.values(), (daemon) => {
+        daemon.process.kill("SIGTERM");
+        return daemon.end("SIGTERM");
+      }),
+    );
   }
 
   /** A path for a file of this pair's own. */
@@ -156,6 +178,8 @@ export class Pair {
   }
 
   async down(): Promise<void> {
+    // A killed process tells no coverage.
+    if (process.env.NODE_V8_COVERAGE !== undefined) await this.#endDaemons();
     await this.lab.down();
     rmSync(this.#directory, { recursive: true });
   }

@@ -3,17 +3,20 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type Server, Socket } from "node:net";
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
-import { check, errnoName } from "@hybrid-access/core/platform/errno";
+import { check, errnoName, resultOf } from "@hybrid-access/core/platform/errno";
+import { libc } from "@hybrid-access/core/platform/libc";
 import {
   bind,
   IPPROTO_TCP,
   listen,
   OPTION,
   openStreamSocket,
+  setLinger,
   setOption,
+  type TransportProtocol,
   takeError,
 } from "@hybrid-access/core/platform/socket";
-import { AF_INET6, addressFamily } from "@hybrid-access/core/platform/socket-address";
+import { AF_INET, AF_INET6, addressFamily } from "@hybrid-access/core/platform/socket-address";
 import type { Lab } from "./lab.ts";
 
 /** How a stream ended for its reader: with its end, or with an error code. */
@@ -68,25 +71,40 @@ export function receive(socket: Socket): Promise<Received> {
  * read again, so a reset that came together with the last bytes looks like a clean end; the kernel knows better.
  */
 function unreadError(socket: Socket): string | undefined {
-  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
-  const errno = takeError(fd);
+  const errno = takeError(descriptorOf(socket));
   return errno === 0 ? undefined : errnoName(errno);
 }
 
+function descriptorOf(socket: Socket): number {
+  return (socket as unknown as { _handle: { fd: number } })._handle.fd;
+}
+
+/** Resets a connection, whatever was asked of it before: Node's resetAndDestroy() does nothing while an end is on its way. */
+export function reset(socket: Socket): void {
+  setLinger(descriptorOf(socket), 0);
+  socket.destroy();
+}
+
+/** The traffic class of a socket's packets: DSCP, and two bits that are TCP's own (RFC 3168). */
+const TRAFFIC_CLASS = { [AF_INET]: [0, 1], [AF_INET6]: [41, 67] } as const;
+
 /** Opens a connection from a node. Node opens sockets a tick later than asked; this one is made in the node at once. */
-export function connectFrom(lab: Lab, node: string, host: string, port: number): Socket {
-  const family = addressFamily(ipAddress(host));
+export function connectFrom(lab: Lab, node: string, host: string, port: number, dscp = 0): Socket {
+  const family = addressFamily(ipAddress(host)) as typeof AF_INET | typeof AF_INET6;
   const fd = lab.inside(node, () => check(openStreamSocket(family, IPPROTO_TCP), "socket"));
+  const [level, name] = TRAFFIC_CLASS[family];
+  if (dscp > 0) check(resultOf(libc.setsockopt(fd, level, name, Int32Array.of(dscp << 2), 4)), "traffic class");
   const socket = new Socket({ fd, allowHalfOpen: true, readable: true, writable: true, manualStart: true } as object);
   // An error is an outcome: receive() tells it.
   return socket.on("error", () => {}).connect({ host, port });
 }
 
-/** A listening socket on every address, made at once and without options of the product. */
-export function openPlainListener(port: number): number {
-  const fd = check(openStreamSocket(AF_INET6, IPPROTO_TCP), "socket");
+/** A listening socket, on every address if not told another, made at once and without options of the product. */
+export function openPlainListener(port: number, protocol: TransportProtocol = IPPROTO_TCP, host = "::"): number {
+  const address = ipAddress(host);
+  const fd = check(openStreamSocket(addressFamily(address), protocol), "socket");
   check(setOption(fd, OPTION.reuseAddress, 1), "SO_REUSEADDR");
-  check(bind(fd, { address: ipAddress("::"), port }), "bind");
+  check(bind(fd, { address, port }), "bind");
   check(listen(fd, 4096), "listen");
   return fd;
 }

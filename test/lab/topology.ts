@@ -23,7 +23,7 @@ export interface Emulation {
   readonly backward: LinkOptions;
 }
 
-/** A cable. Without emulation it is a veth pair; with it, two TUN devices joined by the emulator. */
+/** A cable. Without emulation it is a veth pair; with it, two interfaces joined by the emulator. */
 export interface LinkSpec {
   readonly name: string;
   readonly ends: readonly [InterfaceSpec, InterfaceSpec];

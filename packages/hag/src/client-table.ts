@@ -25,9 +25,14 @@ const KEY_HIGH = 1;
 const KEY_LOW = 2;
 const PENDING = 3;
 const OPEN = 4;
-const SECOND = 5;
-const NEW_IN_SECOND = 6;
+/** When the client was last seen, in seconds. */
+const SEEN = 5;
+/** The second, its lowest bits, and the new connections in it: in one word, so that workers change both at once. */
+const NEW = 6;
 const WORDS = 8;
+
+const COUNT_BITS = 20;
+const COUNT_MASK = (1 << COUNT_BITS) - 1;
 
 const EMPTY = 0;
 const CLAIMED = 1;
@@ -83,10 +88,14 @@ export class ClientTable {
   }
 
   #countNew(entry: number, second: number): number {
-    if (Atomics.exchange(this.#words, entry + SECOND, second) !== second) {
-      Atomics.store(this.#words, entry + NEW_IN_SECOND, 0);
+    Atomics.store(this.#words, entry + SEEN, second);
+    const stamp = (second << COUNT_BITS) | 0;
+    for (;;) {
+      const word = Atomics.load(this.#words, entry + NEW);
+      const before = (word & ~COUNT_MASK) === stamp ? word & COUNT_MASK : 0;
+      const count = Math.min(before + 1, COUNT_MASK);
+      if (Atomics.compareExchange(this.#words, entry + NEW, word, stamp | count) === word) return count;
     }
-    return Atomics.add(this.#words, entry + NEW_IN_SECOND, 1) + 1;
   }
 
   #find(client: IpAddress, second: number): number | undefined {
@@ -117,13 +126,13 @@ export class ClientTable {
   #claim(entry: number, high: number, low: number, second: number): boolean {
     const words = this.#words;
     const state = Atomics.load(words, entry + STATE);
-    const idle = words[entry + OPEN] === 0 && second - (words[entry + SECOND] ?? 0) > IDLE_SECONDS;
+    const idle = words[entry + OPEN] === 0 && second - (words[entry + SEEN] ?? 0) > IDLE_SECONDS;
     if (state === CLAIMED || (state === READY && !idle)) return this.#holds(entry, high, low);
     if (Atomics.compareExchange(words, entry + STATE, state, CLAIMED) !== state) return false;
     words[entry + KEY_HIGH] = high;
     words[entry + KEY_LOW] = low;
-    Atomics.store(words, entry + NEW_IN_SECOND, 0);
-    Atomics.store(words, entry + SECOND, second);
+    Atomics.store(words, entry + NEW, 0);
+    Atomics.store(words, entry + SEEN, second);
     Atomics.store(words, entry + STATE, READY);
     return true;
   }

@@ -4,13 +4,12 @@
  *
  * Order matters: nothing leaves toward a destination before client, cookie, limits and destination were judged.
  */
-import { type IpAddress, isIpv4 } from "@hybrid-access/core/base/ip-address";
+import { type Endpoint, type IpAddress, isIpv4 } from "@hybrid-access/core/base/ip-address";
 import { findPrefix, type Prefix } from "@hybrid-access/core/base/prefix";
 import type { Counters } from "@hybrid-access/core/dataplane/counters";
 import { FAR, NEAR, type Relay } from "@hybrid-access/core/dataplane/relay";
-import type { RelaySetup, WorkerContext, WorkerFront } from "@hybrid-access/core/dataplane/worker";
+import type { WorkerContext, WorkerFront, WorkerSetup } from "@hybrid-access/core/dataplane/worker";
 import { type Engine, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
-import { readTcpInfo } from "@hybrid-access/core/engine/kernel/mptcp-info";
 import { ERRNO } from "@hybrid-access/core/platform/errno";
 import { ERROR_CODE, type ErrorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
 import {
@@ -28,8 +27,7 @@ import { isCookieValid, makeCookie } from "./cookie.ts";
 import { type DestinationRules, judgeDestination } from "./destination-policy.ts";
 
 /** What the control plane gives a worker; plain data that crosses threads. */
-export interface ConverterSetup {
-  readonly relay: RelaySetup;
+export interface ConverterSetup extends WorkerSetup {
   readonly listen: readonly { readonly address: IpAddress; readonly port: number }[];
   readonly rules: ConverterRules;
   readonly clientTable: SharedArrayBuffer;
@@ -56,6 +54,8 @@ type Stage =
   | "header"
   /** Waiting for the server. */
   | "connecting"
+  /** The server did not answer its first SYN, and the client has not proven that it receives: no SYN is repeated yet. */
+  | "unproven"
   /** The answer waits until the client has proven that it receives (see Engine.isEstablished). */
   | "establishing"
   /** The answer was an error and has been sent; waiting for the client to close. */
@@ -66,6 +66,14 @@ interface Opening {
   readonly client: IpAddress;
   readonly header: Uint8Array;
   headerLength: number;
+  /** Set once a connection was asked for. */
+  destination: Endpoint | undefined;
+  /** Until when the server may take to answer, on the relay's clock. */
+  connectUntilMs: number;
+  /** Holds one of the slots for strangers. */
+  stranger: boolean;
+  /** In stage "refusing": bytes read away. */
+  discardedBytes: number;
   /** In stage "establishing": what to send, and whether the relay is to start then. */
   answer: Uint8Array | undefined;
   relayAfterwards: boolean;
@@ -83,6 +91,18 @@ const SUPPORTED_OPTIONS = [
 
 /** How long a refused client may take to close. */
 const REFUSAL_MS = 3000;
+
+/**
+ * The share of a worker's slots for connections that are refused on no client's account: strangers' and those over a
+ * client's limits. Beyond it they are reset without an answer, so that they leave room for others.
+ */
+const STRANGERS_SHARE = 1 / 16;
+
+/** A refused client that goes on sending is reset: more than the first flight of a client that has not read the error. */
+const MOST_DISCARDED_BYTES = 64 * 1024;
+
+/** For the answer to a first SYN: shorter than the first retransmission timeout (RFC 6298 section 2.1: 1 s). */
+const FIRST_SYN_MS = 900;
 
 const NO_CLIENT = -1;
 
@@ -108,6 +128,8 @@ export class Converter implements WorkerFront {
   readonly #clientOf: Int32Array;
   readonly #clientMemory: SharedArrayBuffer;
   readonly #scratch = new Uint8Array(MAX_MESSAGE_BYTES);
+  readonly #mostStrangers: number;
+  #strangers = 0;
   #clients: ClientTable;
   #rules: ConverterRules;
 
@@ -117,6 +139,7 @@ export class Converter implements WorkerFront {
     this.#counters = counters;
     this.#clientOf = new Int32Array(setup.relay.maxConnections).fill(NO_CLIENT);
     this.#settled = new Uint8Array(setup.relay.maxConnections);
+    this.#mostStrangers = Math.ceil(setup.relay.maxConnections * STRANGERS_SHARE);
     this.#clientMemory = setup.clientTable;
     this.#rules = setup.rules;
     this.#clients = new ClientTable(this.#clientMemory, setup.rules.limits);
@@ -135,12 +158,12 @@ export class Converter implements WorkerFront {
     this.#openings.set(slot, opening);
     if (findPrefix(this.#rules.clients, client) === undefined) {
       this.#counters.add("clientsRefused");
-      return this.#refuse(slot, opening, error("notAuthorized"));
+      return this.#refuseStranger(slot, opening, error("notAuthorized"));
     }
     const admitted = this.#clients.admit(client, Date.now());
     if (typeof admitted === "string") {
       this.#counters.add("clientLimitRefused");
-      return this.#refuse(slot, opening, error("resourceExceeded"));
+      return this.#refuseStranger(slot, opening, error("resourceExceeded"));
     }
     this.#clientOf[slot] = admitted;
     this.#relay.setTimer(slot, this.#rules.headerMs);
@@ -153,14 +176,16 @@ export class Converter implements WorkerFront {
     if (opening === undefined) return;
     if (side === NEAR) this.#onNearReady(slot, opening, bits);
     else if (opening.stage === "connecting") this.#onConnected(slot, opening);
-    else if ((bits & READY.error) !== 0) this.#relay.abort(slot);
+    // The server was reached and has reset before the client's handshake ended: that is still to be told.
+    else if ((bits & READY.error) !== 0) this.#onConnectFailure(slot, opening, ERRNO.ECONNRESET);
   }
 
   #onNearReady(slot: number, opening: Opening, bits: number): void {
     if ((bits & READY.error) !== 0) return this.#relay.abort(slot);
     if (opening.stage === "header") this.#readHeader(slot, opening);
     else if (opening.stage === "establishing") this.#sendAnswer(slot, opening);
-    else if (opening.stage === "refusing") this.#discard(slot);
+    else if (opening.stage === "refusing") this.#discard(slot, opening);
+    else if (opening.stage === "unproven" && this.#isProven(slot)) this.#connect(slot, opening);
   }
 
   #readHeader(slot: number, opening: Opening): void {
@@ -222,24 +247,50 @@ export class Converter implements WorkerFront {
     const unsupported = connect.options.filter((option) => !isSupported(option)).map(({ kind }) => kind);
     if (unsupported.length > 0)
       return this.#refuse(slot, opening, error("unsupportedTcpOption", padError(unsupported)));
+    opening.destination = connect.peer;
+    this.#connect(slot, opening);
+  }
+
+  /**
+   * RFC 8803 section 9.3: a SYN to the server is repeated only for a client that has proven its address; whoever forges
+   * SYNs with data gets one out for each, and no more.
+   */
+  #connect(slot: number, opening: Opening): void {
+    const peer = opening.destination;
+    if (peer === undefined) return this.#relay.abort(slot);
     const { leg } = this.#engine.connect({
-      peer: connect.peer,
+      peer,
       protocol: "tcp",
-      ...(this.#rules.egress === "client" && sameFamily(connect.peer.address, opening.client)
+      ...(this.#rules.egress === "client" && sameFamily(peer.address, opening.client)
         ? { source: { address: opening.client, port: 0 }, transparent: true }
         : {}),
     });
     if (leg < 0) return this.#onConnectFailure(slot, opening, -leg);
     opening.stage = "connecting";
     this.#relay.setFar(slot, leg);
-    this.#relay.setTimer(slot, this.#rules.connectMs);
+    opening.connectUntilMs = this.#relay.nowMs + this.#rules.connectMs;
+    this.#relay.setTimer(slot, Math.min(FIRST_SYN_MS, this.#rules.connectMs));
+  }
+
+  #isProven(slot: number): boolean {
+    return this.#engine.isEstablished(this.#relay.leg(slot, NEAR));
+  }
+
+  /** The server has not answered yet: its SYN is repeated by the kernel, given up, or waits for the client's proof. */
+  #onConnectTimer(slot: number, opening: Opening): void {
+    const leftMs = opening.connectUntilMs - this.#relay.nowMs;
+    if (leftMs <= 0) return this.#onConnectFailure(slot, opening, ERRNO.ETIMEDOUT);
+    if (this.#isProven(slot)) return this.#relay.setTimer(slot, leftMs);
+    this.#relay.dropFar(slot);
+    opening.stage = "unproven";
+    this.#relay.setTimer(slot, this.#rules.headerMs);
   }
 
   #onConnected(slot: number, opening: Opening): void {
     const far = this.#relay.leg(slot, FAR);
     const errno = this.#engine.takeError(far);
     if (errno !== 0) return this.#onConnectFailure(slot, opening, errno);
-    const header: Tlv = { type: "extendedTcpHeader", options: serverOptions(far) };
+    const header: Tlv = { type: "extendedTcpHeader", options: this.#engine.tcpOptions(far) };
     this.#answer(slot, opening, opening.wantsInfo ? [header, supportedExtensions()] : [header], true);
   }
 
@@ -247,6 +298,14 @@ export class Converter implements WorkerFront {
     this.#counters.add("connectFailures");
     const [name, value] = CONNECT_ERRORS[errno] ?? ["networkFailure", 0];
     this.#refuse(slot, opening, error(name, Uint8Array.of(value)));
+  }
+
+  /** Like {@link #refuse}, on nobody's account and so within a bound of its own. */
+  #refuseStranger(slot: number, opening: Opening, tlv: ErrorTlv): void {
+    if (this.#strangers >= this.#mostStrangers) return this.#relay.abort(slot);
+    this.#strangers += 1;
+    opening.stranger = true;
+    this.#refuse(slot, opening, tlv);
   }
 
   /** Answers with an error and waits for the client to close: a reset would take the answer away from it. */
@@ -276,7 +335,7 @@ export class Converter implements WorkerFront {
     if (opening.relayAfterwards) return this.#startRelay(slot);
     opening.stage = "refusing";
     this.#engine.shutdownWrite(near);
-    this.#discard(slot);
+    this.#discard(slot, opening);
   }
 
   #startRelay(slot: number): void {
@@ -286,24 +345,27 @@ export class Converter implements WorkerFront {
     this.#relay.start(slot);
   }
 
-  /** Reads away what a refused client still sends. */
-  #discard(slot: number): void {
+  /** Reads away what a refused client still sends, up to a bound. */
+  #discard(slot: number, opening: Opening): void {
     const near = this.#relay.leg(slot, NEAR);
-    for (;;) {
+    while (opening.discardedBytes <= MOST_DISCARDED_BYTES) {
       const length = this.#engine.read(near, this.#scratch, this.#scratch.length);
       if (length === WOULD_BLOCK) return;
       if (length <= 0) return length === 0 ? this.#relay.finish(slot) : this.#relay.abort(slot);
+      opening.discardedBytes += length;
     }
+    this.#relay.abort(slot);
   }
 
   onTimer(slot: number): void {
     const opening = this.#openings.get(slot);
-    if (opening?.stage === "connecting") return this.#onConnectFailure(slot, opening, ERRNO.ETIMEDOUT);
+    if (opening?.stage === "connecting") return this.#onConnectTimer(slot, opening);
     this.#counters.add("connectionsTimedOut");
     this.#relay.abort(slot);
   }
 
   onClosed(slot: number): void {
+    if (this.#openings.get(slot)?.stranger) this.#strangers -= 1;
     this.#openings.delete(slot);
     const client = this.#clientOf[slot] as number;
     if (client !== NO_CLIENT) this.#clients.leave(client, this.#settled[slot] === 1);
@@ -324,6 +386,10 @@ function newOpening(client: IpAddress): Opening {
     client,
     header: new Uint8Array(MAX_MESSAGE_BYTES),
     headerLength: 0,
+    destination: undefined,
+    connectUntilMs: 0,
+    stranger: false,
+    discardedBytes: 0,
     answer: undefined,
     relayAfterwards: false,
     wantsInfo: false,
@@ -345,22 +411,4 @@ function isSupported({ kind, data }: TcpOption): boolean {
 
 function sameFamily(left: IpAddress, right: IpAddress): boolean {
   return isIpv4(left) === isIpv4(right);
-}
-
-const TCPI_OPT_SACK = 2;
-const TCPI_OPT_WINDOW_SCALE = 4;
-
-/**
- * RFC 8803 section 6.2.6 wants the options of the server's SYN+ACK. A socket does not show that segment; these are the
- * ones it negotiated, in the form they must have had. Timestamps are left out: their values are not known.
- */
-function serverOptions(far: number): TcpOption[] {
-  const info = readTcpInfo(far);
-  if (info === undefined) return [];
-  const options: TcpOption[] = [];
-  if ((info.options & TCPI_OPT_SACK) !== 0) options.push({ kind: TCP_OPTION.sackPermitted, data: new Uint8Array() });
-  if ((info.options & TCPI_OPT_WINDOW_SCALE) !== 0) {
-    options.push({ kind: TCP_OPTION.windowScale, data: Uint8Array.of(info.sendWindowScale) });
-  }
-  return options;
 }

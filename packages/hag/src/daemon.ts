@@ -1,15 +1,15 @@
 /** The HAG's control plane: owns the workers and what the daemon adds to the host. */
-import { networkInterfaces } from "node:os";
 import { dirname } from "node:path";
-import { type IpAddress, parseIpAddress } from "@hybrid-access/core/base/ip-address";
+import type { IpAddress } from "@hybrid-access/core/base/ip-address";
 import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
-import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
-import { RouteClient } from "@hybrid-access/core/platform/netlink/route";
+import { ENGINES } from "@hybrid-access/core/engine/engines";
+import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import { removeTable, replaceTable } from "@hybrid-access/core/services/host/nftables";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
+import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { addTransparentRouting, MARK_TRANSPARENT } from "@hybrid-access/core/services/host/transparent-routing";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
@@ -20,19 +20,36 @@ import type { ConverterRules, ConverterSetup } from "./converter.ts";
 const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
-const ADDRESS_CHECK_MS = 5000;
-const DRAIN_CHECK_MS = 100;
+
+const TUNING: readonly {
+  readonly name: string;
+  readonly change: (current: string) => string;
+  readonly without: string;
+}[] = [
+  {
+    name: "net.ipv4.tcp_fastopen",
+    change: (current) => String(Number(current) | 2),
+    without: "Fast Open stays off: connections take a round trip more",
+  },
+  {
+    // A port toward one destination is free again a second after its connection has ended (RFC 6191), not 60.
+    name: "net.ipv4.tcp_tw_reuse",
+    change: () => "1",
+    without: "ports in TIME-WAIT are not reused: fewer connections a second to one destination",
+  },
+];
 
 export class Hag implements Daemon {
   readonly #log: Logger;
   readonly #loadConfig: () => HagConfig;
   readonly #admin: AdminServer;
   readonly #sysctls: OwnedSysctls;
+  readonly #host = probeHost();
   readonly #startedAt = Date.now();
   #config: HagConfig;
   #pool: WorkerPool | undefined;
   #ownAddresses: readonly IpAddress[] = [];
-  #addressTimer: NodeJS.Timeout | undefined;
+  #addressWatch: { close(): void } | undefined;
   #routes: RouteClient | undefined;
   #ready = false;
 
@@ -47,16 +64,18 @@ export class Hag implements Daemon {
   async start(): Promise<void> {
     const { workers, maxConnections, listen, timeouts, egress } = this.#config;
     requireCapabilities(
-      probeCapabilities(),
+      ENGINES[this.#config.engine].probe(),
       egress.source === "client" ? ["multipathTcp", "transparent"] : ["multipathTcp"],
     );
     await this.#admin.start();
-    this.#allowFastOpen();
+    this.#tuneHost();
     if (egress.source === "client") this.#addEgress();
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
+    this.#addressWatch = watchRoutes(() => this.#followAddresses());
     this.#ownAddresses = readOwnAddresses();
     const setup: ConverterSetup = {
+      engine: this.#config.engine,
       relay: {
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
@@ -76,17 +95,18 @@ export class Hag implements Daemon {
       onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
     });
     await this.#pool.start();
-    this.#addressTimer = setInterval(() => this.#followAddresses(), ADDRESS_CHECK_MS);
-    this.#addressTimer.unref();
+    this.#followAddresses();
     this.#ready = true;
   }
 
-  /** Fast Open is an optimisation: where it cannot be switched on, connections take a round trip more. */
-  #allowFastOpen(): void {
-    try {
-      this.#sysctls.set("net.ipv4.tcp_fastopen", (current) => String(Number(current) | 2));
-    } catch (error) {
-      this.#log.warn({ error }, "Fast Open stays off");
+  /** Optimisations: where one cannot be switched on, the daemon serves without it. */
+  #tuneHost(): void {
+    for (const { name, change, without } of TUNING) {
+      try {
+        this.#sysctls.set(name, change);
+      } catch (error) {
+        this.#log.warn({ error }, without);
+      }
     }
   }
 
@@ -132,14 +152,12 @@ export class Hag implements Daemon {
   async drain(): Promise<void> {
     this.#ready = false;
     this.#pool?.closeListeners();
-    while ((this.#pool?.counters().connectionsActive ?? 0) > 0) {
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));
-    }
+    await this.#pool?.idle();
   }
 
   async stop(): Promise<void> {
     this.#ready = false;
-    clearInterval(this.#addressTimer);
+    this.#addressWatch?.close();
     await this.#pool?.stop();
     await this.#admin.stop();
     if (this.#routes !== undefined) {
@@ -156,14 +174,17 @@ export class Hag implements Daemon {
       engine: this.#config.engine,
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
-      capabilities: probeCapabilities(),
+      capabilities: { ...ENGINES[this.#config.engine].probe(), ...this.#host },
       counters: this.#pool?.counters() ?? {},
     };
   }
 }
 
 function readOwnAddresses(): IpAddress[] {
-  return Object.values(networkInterfaces()).flatMap((addresses = []) =>
-    addresses.flatMap(({ address }) => parseIpAddress(address.replace(/%.*/, "")) ?? []),
-  );
+  const client = new RouteClient();
+  try {
+    return client.addresses().map(({ address }) => address);
+  } finally {
+    client.close();
+  }
 }

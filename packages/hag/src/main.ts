@@ -1,7 +1,9 @@
 /** The command `hag`. */
 import { readFileSync } from "node:fs";
+import { formatEndpoint } from "@hybrid-access/core/base/ip-address";
 import { type ConfigOptions, runProgram } from "@hybrid-access/core/cli/program";
-import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
+import { ENGINES } from "@hybrid-access/core/engine/engines";
+import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { runDaemon } from "@hybrid-access/core/services/lifecycle";
 import { createLogger } from "@hybrid-access/core/services/log";
 import { loadHagConfig } from "./config.ts";
@@ -20,7 +22,11 @@ process.exitCode = await runProgram(
     adminSocket: (options) => loadHagConfig(options).admin.socket,
     check(options) {
       const config = loadHagConfig(options);
-      return { configuration: "valid", listen: config.listen.length, capabilities: probeCapabilities() };
+      return {
+        configuration: "valid",
+        listen: config.listen.map(formatEndpoint),
+        capabilities: { ...ENGINES[config.engine].probe(), ...probeHost() },
+      };
     },
     async run(options: ConfigOptions) {
       const config = loadHagConfig(options);

@@ -7,105 +7,74 @@
  * request must never arrive twice. Those bytes are therefore kept until the gateway has answered.
  */
 import { concatBytes } from "@hybrid-access/core/base/bytes";
-import { type Endpoint, familyOf, type IpAddress } from "@hybrid-access/core/base/ip-address";
-import type { Counters } from "@hybrid-access/core/dataplane/counters";
+import { type Endpoint, equalEndpoints, familyOf } from "@hybrid-access/core/base/ip-address";
+import type { CounterName, Counters } from "@hybrid-access/core/dataplane/counters";
 import { FAR, NEAR, type Relay } from "@hybrid-access/core/dataplane/relay";
-import type { RelaySetup, WorkerContext, WorkerFront } from "@hybrid-access/core/dataplane/worker";
-import type { WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
-import { type Engine, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
+import type { WorkerContext, WorkerFront } from "@hybrid-access/core/dataplane/worker";
+import {
+  type ConnectResult,
+  type Engine,
+  type FallbackReason,
+  type Leg,
+  READY,
+  WOULD_BLOCK,
+} from "@hybrid-access/core/engine/engine";
 import { ERRNO, errnoName } from "@hybrid-access/core/platform/errno";
-import type { Flow } from "@hybrid-access/core/policy/rules";
 import { ERROR_CODE, errorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
-import { emitConvertMessage, findTlv, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
+import { findTlv, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
 import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
-
-/** An uplink as a worker sees it: where connections leave from. The preferred one comes first. */
-export interface UplinkSource {
-  readonly name: string;
-  readonly ipv4?: IpAddress;
-  readonly ipv6?: IpAddress;
-}
-
-/** What the control plane gives a worker; plain data that crosses threads. */
-export interface CarrierSetup {
-  readonly relay: RelaySetup;
-  /** Where TPROXY delivers. */
-  readonly listen: readonly Endpoint[];
-  readonly gateways: readonly Endpoint[];
-  /** One word for each gateway, shared by all threads: {@link GATEWAY_UP} or {@link GATEWAY_DOWN}. */
-  readonly gatewayStates: SharedArrayBuffer;
-  readonly uplinks: readonly UplinkSource[];
-  readonly gatewayMs: number;
-  readonly replyMs: number;
-  /** Whether the policy depends on what a connection is: then each one is reported ({@link FlowReport}). */
-  readonly reportFlows: boolean;
-}
-
-/** What the control plane may say later. */
-export type CarrierMessage =
-  | { readonly type: "uplinks"; readonly uplinks: readonly UplinkSource[] }
-  | { readonly type: "reportFlows"; readonly reportFlows: boolean }
-  | { readonly type: "timeouts"; readonly gatewayMs: number; readonly replyMs: number };
-
-/** A gateway did not serve; `gateway` is its place in the list. */
-export interface GatewayReport extends WorkerReport {
-  readonly type: "gatewayDown" | "gatewayRefused";
-  readonly gateway: number;
-  readonly reason: string;
-}
-
-/** What a connection to a gateway carries, said when its SYN leaves. */
-export interface FlowReport extends WorkerReport {
-  readonly type: "flow";
-  /** The local end of the connection to the gateway. */
-  readonly local: Endpoint;
-  readonly flow: Flow;
-}
-
-export const GATEWAY_UP = 0;
-export const GATEWAY_DOWN = 1;
-
-type Stage =
-  /** Waiting for the gateway's handshake. */
-  | "connecting"
-  /** Waiting for the gateway's answer; the client's first bytes may be on their way. */
-  | "answer"
-  /** Waiting for the server itself. */
-  | "direct";
-
-interface Opening {
-  stage: Stage;
-  readonly destination: Endpoint;
-  gateway: number;
-  /** Bytes to the gateway that have not been taken yet: the Convert message, then `early`. */
-  outgoing: Uint8Array;
-  /** The client's first bytes, kept until the answer. */
-  early: Uint8Array;
-  answer: Uint8Array;
-  cookie: Uint8Array | undefined;
-  /** The client has reset while the gateway's handshake was under way. */
-  abandoned: boolean;
-}
+import {
+  type CarrierMessage,
+  type CarrierSetup,
+  type FlowReport,
+  GATEWAY_DOWN,
+  GATEWAY_UP,
+  type GatewayReport,
+  type UplinkReport,
+} from "./carrier-setup.ts";
+import { CookieJar } from "./cookie-jar.ts";
+import {
+  connectMessage,
+  fastOpenKey,
+  forgetCookie,
+  NO_GATEWAY,
+  newOpening,
+  type Opening,
+  sourceOf,
+} from "./opening.ts";
+import { UplinkChoice } from "./uplink-choice.ts";
 
 /** The most that is read from a client before the gateway has answered: what fits into an initial window (RFC 6928). */
 const EARLY_BYTES = 14_600;
-const NOTHING = new Uint8Array();
-const NO_GATEWAY = -1;
-/** The kernel's own patience with a silent server; it gives up earlier by itself (net.ipv4.tcp_syn_retries). */
+/** Over the last uplink: the kernel's own patience with a silent server; it may give up earlier by itself. */
 const DIRECT_MS = 150_000;
+
+const DOUBT_PAUSE_MS = 500;
+/** How long a way on which data in the SYN did not get through goes without; then one connection tries again. */
+const FAST_OPEN_PAUSE_MS = 600_000;
+
+const FALLBACK_COUNTERS: Readonly<Record<FallbackReason, CounterName>> = {
+  "peer-without-mptcp": "fallbackPeerWithoutMptcp",
+  "syn-dropped": "fallbackSynDropped",
+  unknown: "fallbackUnknown",
+};
 
 export class Carrier implements WorkerFront {
   readonly #engine: Engine;
   readonly #relay: Relay;
   readonly #counters: Counters;
   readonly #report: WorkerContext["report"];
+  readonly #listen: readonly Endpoint[];
   readonly #gateways: readonly Endpoint[];
   readonly #gatewayStates: Int32Array;
+  readonly #uplinks: UplinkChoice;
   readonly #openings = new Map<number, Opening>();
   readonly #scratch = new Uint8Array(EARLY_BYTES);
-  /** By gateway and source address: what a gateway that wants cookies has given (RFC 8803 section 6.2.7). */
-  readonly #cookies = new Map<string, Uint8Array>();
-  #uplinks: readonly UplinkSource[];
+  readonly #cookies = new CookieJar();
+  /** By gateway: when the control plane was last asked to probe it. */
+  readonly #doubtedAtMs = new Map<number, number>();
+  /** By gateway and uplink: when Fast Open last cost a connection its Multipath TCP. */
+  readonly #fastOpenFailedAtMs = new Map<string, number>();
   #gatewayMs: number;
   #replyMs: number;
   #reportFlows: boolean;
@@ -115,9 +84,10 @@ export class Carrier implements WorkerFront {
     this.#relay = relay;
     this.#counters = counters;
     this.#report = report;
+    this.#listen = setup.listen;
     this.#gateways = setup.gateways;
     this.#gatewayStates = new Int32Array(setup.gatewayStates);
-    this.#uplinks = setup.uplinks;
+    this.#uplinks = new UplinkChoice(setup.uplinkStates, setup.uplinks);
     this.#gatewayMs = setup.gatewayMs;
     this.#replyMs = setup.replyMs;
     this.#reportFlows = setup.reportFlows;
@@ -126,7 +96,7 @@ export class Carrier implements WorkerFront {
   onMessage(raw: unknown): void {
     const message = raw as CarrierMessage;
     if (message.type === "uplinks") {
-      this.#uplinks = message.uplinks;
+      this.#uplinks.sources = message.uplinks;
     } else if (message.type === "reportFlows") {
       this.#reportFlows = message.reportFlows;
     } else {
@@ -137,42 +107,48 @@ export class Carrier implements WorkerFront {
 
   onAccept(slot: number): void {
     const destination = this.#engine.localEndpoint(this.#relay.leg(slot, NEAR));
-    if (destination === undefined) return this.#relay.abort(slot);
-    const opening: Opening = {
-      stage: "connecting",
-      destination,
-      gateway: NO_GATEWAY,
-      outgoing: NOTHING,
-      early: NOTHING,
-      answer: NOTHING,
-      cookie: undefined,
-      abandoned: false,
-    };
+    // A program on this host that connects to the listener itself: carried on, it would come back here for ever.
+    if (destination === undefined || this.#listen.some((own) => equalEndpoints(own, destination))) {
+      return this.#relay.abort(slot);
+    }
+    const opening = newOpening(destination);
     this.#openings.set(slot, opening);
-    this.#tryGateway(slot, opening);
+    this.#tryNextGateway(slot, opening);
   }
 
   /** Connects to the next gateway that is up, or direct when none is. */
-  #tryGateway(slot: number, opening: Opening): void {
-    const gateway = this.#nextGateway(opening.gateway);
-    const endpoint = this.#gateways[gateway];
-    if (endpoint === undefined) return this.#goDirect(slot, opening);
-    opening.gateway = gateway;
-    const source = this.#sourceFor(endpoint.address);
-    opening.cookie ??= this.#cookies.get(cookieKey(gateway, source));
+  #tryNextGateway(slot: number, opening: Opening): void {
+    opening.gateway = this.#nextGateway(opening.gateway);
+    opening.failedUplinks = [];
+    forgetCookie(opening);
+    const endpoint = this.#gateways[opening.gateway];
+    if (endpoint === undefined) this.#goDirect(slot, opening);
+    else this.#connectToGateway(slot, opening, endpoint);
+  }
+
+  #nextGateway(after: number): number {
+    for (let gateway = after + 1; gateway < this.#gateways.length; gateway++) {
+      if (Atomics.load(this.#gatewayStates, gateway) === GATEWAY_UP) return gateway;
+    }
+    return NO_GATEWAY;
+  }
+
+  #connectToGateway(slot: number, opening: Opening, endpoint: Endpoint): void {
+    opening.uplink = this.#uplinks.next(familyOf(endpoint.address), opening.failedUplinks);
+    if (opening.cookieOrigin === "stored") {
+      opening.cookie = this.#cookies.get(opening.gateway, sourceOf(opening.uplink, endpoint));
+    }
     const message = connectMessage(opening.destination, opening.cookie);
-    const { leg, taken } = this.#engine.connect({
-      peer: endpoint,
-      protocol: "mptcp",
-      firstBytes: message,
-      ...(source === undefined ? {} : { source: { address: source, port: 0 } }),
-    });
-    if (leg < 0) return this.#onGatewayFailure(slot, opening, errnoName(-leg));
+    const mayOpenFast = this.#mayOpenFast(opening);
+    const { leg, taken } = this.#connect(opening, endpoint, "mptcp", mayOpenFast ? message : undefined);
+    if (leg < 0) return this.#onAttemptFailed(slot, opening, -leg);
     opening.stage = "connecting";
-    opening.outgoing = message.subarray(taken);
-    opening.answer = NOTHING;
+    opening.fastOpen = taken > 0;
+    // What an earlier attempt has read from the client goes again: the gateway's error said that it was not delivered.
+    opening.outgoing = concatBytes([message.subarray(taken), opening.early]);
+    opening.answer = new Uint8Array();
     this.#relay.setFar(slot, leg);
-    this.#relay.setTimer(slot, this.#gatewayMs);
+    this.#relay.setTimer(slot, this.#uplinks.attemptMs(familyOf(endpoint.address), this.#gatewayMs));
     if (this.#reportFlows) this.#reportFlow(slot, opening.destination);
   }
 
@@ -186,17 +162,52 @@ export class Carrier implements WorkerFront {
     this.#report({ type: "flow", local, flow } satisfies FlowReport);
   }
 
-  #nextGateway(after: number): number {
-    for (let gateway = after + 1; gateway < this.#gateways.length; gateway++) {
-      if (Atomics.load(this.#gatewayStates, gateway) === GATEWAY_UP) return gateway;
-    }
-    return NO_GATEWAY;
+  #goDirect(slot: number, opening: Opening): void {
+    this.#counters.add("connectionsDirect");
+    opening.gateway = NO_GATEWAY;
+    opening.failedUplinks = [];
+    this.#connectDirect(slot, opening);
   }
 
-  /** The address of the best uplink that has one of this family; the kernel chooses when none has. */
-  #sourceFor(peer: IpAddress): IpAddress | undefined {
-    const family = familyOf(peer);
-    return this.#uplinks.find((uplink) => uplink[family] !== undefined)?.[family];
+  #connectDirect(slot: number, opening: Opening): void {
+    const { destination } = opening;
+    opening.uplink = this.#uplinks.next(familyOf(destination.address), opening.failedUplinks);
+    const { leg } = this.#connect(opening, destination, "tcp", undefined);
+    if (leg < 0) return this.#onAttemptFailed(slot, opening, -leg);
+    opening.stage = "direct";
+    this.#relay.setFar(slot, leg);
+    const share = this.#uplinks.attemptMs(familyOf(destination.address), this.#gatewayMs);
+    this.#relay.setTimer(slot, this.#hasOtherUplink(opening, destination) ? share : DIRECT_MS);
+  }
+
+  #connect(
+    { uplink }: Opening,
+    peer: Endpoint,
+    protocol: "mptcp" | "tcp",
+    firstBytes: Uint8Array | undefined,
+  ): ConnectResult {
+    const source = sourceOf(uplink, peer);
+    return this.#engine.connect({
+      peer,
+      protocol,
+      ...(firstBytes && { firstBytes }),
+      ...(source && { source: { address: source, port: 0 } }),
+    });
+  }
+
+  /**
+   * Where the gateway's host, or something before it, does not take data in the SYN, Linux sends it again as plain TCP,
+   * and the connection has one subflow for its life: a dear price for a round trip.
+   */
+  #mayOpenFast(opening: Opening): boolean {
+    const failedAtMs = this.#fastOpenFailedAtMs.get(fastOpenKey(opening)) ?? Number.NEGATIVE_INFINITY;
+    return this.#relay.nowMs - failedAtMs >= FAST_OPEN_PAUSE_MS;
+  }
+
+  /** Whether an uplink is left for this gateway or server beside those that have failed and the one under way. */
+  #hasOtherUplink({ uplink, failedUplinks }: Opening, peer: Endpoint): boolean {
+    if (uplink === undefined) return false;
+    return this.#uplinks.next(familyOf(peer.address), [...failedUplinks, uplink.index]) !== undefined;
   }
 
   onReady(slot: number, side: 0 | 1, bits: number): void {
@@ -217,22 +228,41 @@ export class Carrier implements WorkerFront {
   }
 
   #onFarReady(slot: number, opening: Opening, bits: number): void {
-    const far = this.#relay.leg(slot, FAR);
-    if (opening.stage !== "answer") {
-      const errno = this.#engine.takeError(far);
-      if (opening.stage === "direct") return errno === 0 ? this.#startDirect(slot, opening) : this.#relay.abort(slot);
-      // A handshake that fails is refused (ECONNREFUSED) or times out; after a reset the gateway had the request.
-      if (errno === ERRNO.ECONNRESET) return this.#onBrokenGateway(slot, opening, errnoName(errno));
-      if (errno !== 0) return this.#onGatewayFailure(slot, opening, errnoName(errno));
-      if ((bits & (READY.write | READY.read)) === 0) return;
-      if (opening.abandoned) return this.#relay.abort(slot);
-      opening.stage = "answer";
-      this.#relay.setTimer(slot, this.#replyMs);
-      this.#readEarly(slot, opening);
-    } else {
+    if (opening.stage === "answer") {
       this.#sendOutgoing(slot, opening);
+      this.#readAnswer(slot, opening);
+      return;
     }
+    const errno = this.#engine.takeError(this.#relay.leg(slot, FAR));
+    if (errno !== 0) return this.#onConnectError(slot, opening, errno);
+    if ((bits & (READY.write | READY.read)) === 0) return;
+    this.#judgeUplinks(opening);
+    if (opening.abandoned) return this.#relay.abort(slot);
+    if (opening.stage === "direct") return this.#startDirect(slot, opening);
+    opening.stage = "answer";
+    opening.replyDeadlineMs = this.#relay.nowMs + this.#replyMs;
+    this.#relay.setTimer(slot, Math.min(this.#gatewayMs, this.#replyMs));
+    this.#readEarly(slot, opening);
     if (this.#openings.get(slot) === opening) this.#readAnswer(slot, opening);
+  }
+
+  #onConnectError(slot: number, opening: Opening, errno: number): void {
+    // A handshake that fails is refused, unreachable or times out; after a reset the gateway had the request.
+    if (errno === ERRNO.ECONNRESET && opening.gateway !== NO_GATEWAY) {
+      return this.#onBrokenGateway(slot, opening, errnoName(errno));
+    }
+    this.#onAttemptFailed(slot, opening, errno);
+  }
+
+  /** Something was reached: over this uplink, and not over those that were tried before. */
+  #judgeUplinks({ uplink, failedUplinks, gateway, destination }: Opening): void {
+    if (uplink === undefined) return;
+    const witness = this.#gateways[gateway] ?? destination;
+    const protocol = gateway === NO_GATEWAY ? "tcp" : "mptcp";
+    for (const blamed of this.#uplinks.judge(familyOf(witness.address), uplink, failedUplinks)) {
+      this.#counters.add("uplinkFailures");
+      this.#report({ type: "uplinkSilent", uplink: blamed, witness, protocol } satisfies UplinkReport);
+    }
   }
 
   /** Takes the client's first bytes once and lets them follow the Convert message. */
@@ -268,17 +298,38 @@ export class Carrier implements WorkerFront {
     if (result.outcome !== "message") return this.#onBrokenGateway(slot, opening, "its answer is no Convert message");
     const error = findTlv(result.message, "error");
     if (error !== undefined) return this.#onErrorAnswer(slot, opening, error);
+    this.#countProtocol(this.#relay.leg(slot, FAR), opening);
     this.#relay.preload(slot, FAR, opening.answer.slice(result.byteLength));
     this.#relay.preload(slot, NEAR, opening.outgoing);
     this.#start(slot);
   }
 
-  /** The handshake failed: nothing of the client has left. */
-  #onGatewayFailure(slot: number, opening: Opening, reason: string): void {
-    this.#markDown(opening.gateway, reason);
-    if (opening.abandoned) return this.#relay.abort(slot);
+  /** Now, not at the handshake: options that are removed from data show only after some was exchanged. */
+  #countProtocol(far: Leg, opening: Opening): void {
+    if (this.#engine.isMultipath(far)) return this.#counters.add("connectionsMultipath");
+    if (opening.fastOpen) this.#fastOpenFailedAtMs.set(fastOpenKey(opening), this.#relay.nowMs);
+    this.#counters.add("connectionsPlain");
+    this.#counters.add(FALLBACK_COUNTERS[this.#engine.info(far).fallback ?? "unknown"]);
+  }
+
+  /**
+   * A handshake failed, or took too long: nothing of the client has left. A refusal comes from the gateway, or the server,
+   * itself; anything else may be the uplink's fault, so the next uplink comes first, then the next gateway.
+   */
+  #onAttemptFailed(slot: number, opening: Opening, errno: number): void {
+    const { uplink, gateway, destination } = opening;
+    const peer = this.#gateways[gateway];
     this.#relay.dropFar(slot);
-    this.#tryGateway(slot, opening);
+    if (errno !== ERRNO.ECONNREFUSED && this.#hasOtherUplink(opening, peer ?? destination)) {
+      if (uplink !== undefined) opening.failedUplinks.push(uplink.index);
+      forgetCookie(opening);
+      if (peer === undefined) return this.#connectDirect(slot, opening);
+      return this.#connectToGateway(slot, opening, peer);
+    }
+    if (errno === ERRNO.ETIMEDOUT && peer === undefined) this.#counters.add("connectionsTimedOut");
+    if (peer !== undefined) this.#markDown(gateway, errno === ERRNO.ETIMEDOUT ? "no answer in time" : errnoName(errno));
+    if (peer === undefined || opening.abandoned) return this.#relay.abort(slot);
+    this.#tryNextGateway(slot, opening);
   }
 
   /**
@@ -286,8 +337,16 @@ export class Carrier implements WorkerFront {
    * client sees a reset, which is the truth in the second case and safe in the first; a probe tells which it was.
    */
   #onBrokenGateway(slot: number, opening: Opening, reason: string): void {
-    this.#report({ type: "gatewayRefused", gateway: opening.gateway, reason } satisfies GatewayReport);
+    this.#doubt(opening.gateway, reason);
     this.#relay.abort(slot);
+  }
+
+  /** Has the control plane probe a gateway. Thousands of connections may wait for it at once: they ask together. */
+  #doubt(gateway: number, reason: string): void {
+    const doubtedAtMs = this.#doubtedAtMs.get(gateway) ?? Number.NEGATIVE_INFINITY;
+    if (this.#relay.nowMs - doubtedAtMs < DOUBT_PAUSE_MS) return;
+    this.#doubtedAtMs.set(gateway, this.#relay.nowMs);
+    this.#report({ type: "gatewayDoubtful", gateway, reason } satisfies GatewayReport);
   }
 
   #markDown(gateway: number, reason: string): void {
@@ -302,38 +361,36 @@ export class Carrier implements WorkerFront {
     if (code === ERROR_CODE.connectionReset || code === ERROR_CODE.destinationUnreachable) {
       return this.#relay.abort(slot);
     }
-    if (code === ERROR_CODE.missingCookie && opening.cookie === undefined && value.length > 1) {
-      return this.#retryWithCookie(slot, opening, value.slice(1));
-    }
+    if (this.#newCookie(opening, code, value)) return this.#tryAgain(slot, opening);
     if (code !== ERROR_CODE.networkFailure) {
-      const reason = errorName(code) ?? `error ${code}`;
-      this.#report({ type: "gatewayRefused", gateway: opening.gateway, reason } satisfies GatewayReport);
+      this.#doubt(opening.gateway, errorName(code) ?? `error ${code}`);
     }
     this.#goDirect(slot, opening);
   }
 
-  #retryWithCookie(slot: number, opening: Opening, cookie: Uint8Array): void {
+  /** Whether the gateway is to be asked again: without the cookie it did not accept, or with the one it has given. */
+  #newCookie(opening: Opening, code: number, value: Uint8Array): boolean {
     const endpoint = this.#gateways[opening.gateway];
-    const source = endpoint && this.#sourceFor(endpoint.address);
-    this.#cookies.set(cookieKey(opening.gateway, source), cookie);
-    opening.cookie = cookie;
-    this.#relay.dropFar(slot);
-    opening.gateway -= 1;
-    this.#tryGateway(slot, opening);
+    const source = endpoint && sourceOf(opening.uplink, endpoint);
+    const refused = code === ERROR_CODE.missingCookie || code === ERROR_CODE.notAuthorized;
+    if (refused && opening.cookie !== undefined) {
+      this.#cookies.delete(opening.gateway, source);
+      if (opening.cookieOrigin !== "stored") return false;
+      opening.cookie = undefined;
+      opening.cookieOrigin = "dropped";
+      return true;
+    }
+    if (code !== ERROR_CODE.missingCookie || value.length <= 1) return false;
+    opening.cookie = value.slice(1);
+    opening.cookieOrigin = "given";
+    this.#cookies.set(opening.gateway, source, opening.cookie);
+    return true;
   }
 
-  #goDirect(slot: number, opening: Opening): void {
-    this.#counters.add("connectionsDirect");
-    const source = this.#sourceFor(opening.destination.address);
-    const { leg } = this.#engine.connect({
-      peer: opening.destination,
-      protocol: "tcp",
-      ...(source === undefined ? {} : { source: { address: source, port: 0 } }),
-    });
-    if (leg < 0) return this.#relay.abort(slot);
-    opening.stage = "direct";
-    this.#relay.setFar(slot, leg);
-    this.#relay.setTimer(slot, DIRECT_MS);
+  #tryAgain(slot: number, opening: Opening): void {
+    const endpoint = this.#gateways[opening.gateway];
+    this.#relay.dropFar(slot);
+    if (endpoint !== undefined) this.#connectToGateway(slot, opening, endpoint);
   }
 
   #startDirect(slot: number, opening: Opening): void {
@@ -348,21 +405,31 @@ export class Carrier implements WorkerFront {
 
   onTimer(slot: number): void {
     const opening = this.#openings.get(slot);
-    if (opening?.stage === "connecting") return this.#onGatewayFailure(slot, opening, "no answer in time");
-    this.#counters.add("connectionsTimedOut");
-    this.#relay.abort(slot);
+    if (opening === undefined) return;
+    if (opening.stage === "answer") return this.#onSilence(slot, opening);
+    this.#onAttemptFailed(slot, opening, ERRNO.ETIMEDOUT);
+  }
+
+  /**
+   * The gateway has accepted and not answered yet. The server may be slow, or the gateway stuck: a probe tells, and when
+   * it marks the gateway down nobody waits for it any longer.
+   */
+  #onSilence(slot: number, opening: Opening): void {
+    const leftMs = opening.replyDeadlineMs - this.#relay.nowMs;
+    const isDown = Atomics.load(this.#gatewayStates, opening.gateway) === GATEWAY_DOWN;
+    if (isDown && opening.early.length === 0) {
+      this.#relay.dropFar(slot);
+      return this.#tryNextGateway(slot, opening);
+    }
+    if (isDown || leftMs <= 0) {
+      this.#counters.add("connectionsTimedOut");
+      return this.#relay.abort(slot);
+    }
+    this.#doubt(opening.gateway, "no answer to a connection");
+    this.#relay.setTimer(slot, Math.min(this.#gatewayMs, leftMs));
   }
 
   onClosed(slot: number): void {
     this.#openings.delete(slot);
   }
-}
-
-function cookieKey(gateway: number, source: IpAddress | undefined): string {
-  return `${gateway} ${source ?? ""}`;
-}
-
-function connectMessage(destination: Endpoint, cookie: Uint8Array | undefined): Uint8Array {
-  const connect: Tlv = { type: "connect", peer: destination, options: [] };
-  return emitConvertMessage(cookie === undefined ? [connect] : [{ type: "cookie", cookie }, connect]);
 }

@@ -1,16 +1,9 @@
 /** The HCPE's control plane: uplinks, gateways, subflow policy, interception, workers. */
 import { dirname } from "node:path";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
-import {
-  type Endpoint,
-  familyOf,
-  formatIpAddress,
-  type IpAddress,
-  ipAddress,
-} from "@hybrid-access/core/base/ip-address";
+import { type Endpoint, formatIpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { WorkerPool, workerDeath } from "@hybrid-access/core/dataplane/worker-pool";
-import { KernelPathControl } from "@hybrid-access/core/engine/kernel/path-control";
-import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
+import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
 import { aggregate } from "@hybrid-access/core/policy/path-manager/aggregate";
@@ -19,15 +12,17 @@ import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
+import { probeHost } from "@hybrid-access/core/services/host/probe";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
-import type { CarrierMessage, CarrierSetup, FlowReport, GatewayReport } from "./carrier.ts";
+import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setup.ts";
 import type { HcpeConfig } from "./config.ts";
 import { GatewayHealth } from "./gateway-health.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
 import { PathDriver, type UplinkCounters } from "./path-driver.ts";
 import { pathSettings } from "./path-settings.ts";
 import { guarded, loadPolicyModule } from "./policy-module.ts";
+import { UplinkHealth } from "./uplink-health.ts";
 import {
   AddressIds,
   judgeUplinks,
@@ -40,9 +35,12 @@ import {
 
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
-const DRAIN_CHECK_MS = 100;
+const LOST_WITHOUT_PATH_CONTROL =
+  "every connection stays on the uplink it began on: no rates added up, no change of uplink while it lasts";
 /** Notifications come in bursts: what follows the first within this time is looked at together. */
 const UPLINK_SETTLE_MS = 20;
+/** When the kernel's state could not be read. */
+const UPLINK_RETRY_MS = 1000;
 
 export class Hcpe implements Daemon {
   readonly #log: Logger;
@@ -54,15 +52,21 @@ export class Hcpe implements Daemon {
   readonly #addressIds = new AddressIds();
   readonly #knownGateways = new Map();
   readonly #gatewayStates: SharedArrayBuffer;
-  readonly #health: GatewayHealth;
+  readonly #uplinkStates: SharedArrayBuffer;
+  readonly #gatewayHealth: GatewayHealth;
+  readonly #uplinkHealth: UplinkHealth;
+  readonly #host = probeHost();
   readonly #startedAt = Date.now();
   #config: HcpeConfig;
   #uplinks: readonly Uplink[] = [];
+  #refusals: readonly string[] = [];
   #paths: PathDriver | undefined;
   #pool: WorkerPool | undefined;
   #routeWatch: { close(): void } | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
   #port: { readonly port: number; release(): void } | undefined;
+  /** The admin socket is ours, and so is everything on the host that carries this daemon's name. */
+  #owner = false;
   #ready = false;
 
   constructor(config: HcpeConfig, loadConfig: () => HcpeConfig, log: Logger) {
@@ -73,23 +77,38 @@ export class Hcpe implements Daemon {
     this.#sysctls = new OwnedSysctls(`${dirname(config.admin.socket)}/hcpe-host-state.json`);
     this.#routing = new UplinkRouting(this.#routes, config.uplinks);
     this.#gatewayStates = GatewayHealth.createMemory(config.gateways.length);
-    this.#health = new GatewayHealth(config.gateways, this.#gatewayStates, (peer) => this.#sourceFor(peer), log);
+    this.#uplinkStates = UplinkHealth.createMemory(config.uplinks.length);
+    this.#uplinkHealth = new UplinkHealth(this.#uplinkStates, config.gateways, log);
+    this.#gatewayHealth = new GatewayHealth(
+      config.gateways,
+      this.#gatewayStates,
+      (peer) => this.#uplinkHealth.sourcesFor(peer),
+      log,
+    );
   }
 
   async start(): Promise<void> {
-    requireCapabilities(probeCapabilities(), ["multipathTcp", "transparent", "pathControl"]);
+    const { probe, openPathControl } = ENGINES[this.#config.engine];
+    const capabilities = probe();
+    requireCapabilities({ ...capabilities, ...this.#host }, ["multipathTcp", "transparent", "nftablesTproxy"]);
+    if (!capabilities.pathControl.available) {
+      this.#log.warn({ reason: capabilities.pathControl.reason, lost: LOST_WITHOUT_PATH_CONTROL }, "no path control");
+    }
     await this.#admin.start();
+    this.#owner = true;
     this.#removeLeftovers();
     this.#setSysctls();
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
-    this.#paths = new PathDriver({
-      settings: await this.#pathSettings(this.#config),
-      control: new KernelPathControl(),
-      log: this.#log,
-      readCounters: () => this.#readUplinkCounters(),
-    });
-    this.#paths.setUplinks(uplinkAddresses(this.#uplinks, this.#addressIds));
+    if (capabilities.pathControl.available) {
+      this.#paths = new PathDriver({
+        settings: await this.#pathSettings(this.#config),
+        control: openPathControl(),
+        log: this.#log,
+        readCounters: () => this.#readUplinkCounters(),
+      });
+    }
+    this.#paths?.setUplinks(uplinkAddresses(this.#uplinks, this.#addressIds));
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
     intercept(this.#interception(), this.#routes);
@@ -105,7 +124,9 @@ export class Hcpe implements Daemon {
 
   #setSysctls(): void {
     // The policy decides about subflows, not the kernel's own path manager.
-    this.#sysctls.set("net.mptcp.pm_type", () => "1");
+    if (!this.#sysctls.set("net.mptcp.pm_type", () => "1")) {
+      this.#sysctls.set("net.mptcp.path_manager", () => "userspace");
+    }
     // One lossy handshake must not turn the whole host to plain TCP for an hour: this daemon judges by gateway.
     this.#sysctls.set("net.mptcp.blackhole_timeout", () => "0");
     this.#sysctls.set("net.ipv4.tcp_fastopen", (current) => String(Number(current) | 1));
@@ -116,6 +137,7 @@ export class Hcpe implements Daemon {
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
     const setup: CarrierSetup = {
+      engine: this.#config.engine,
       relay: {
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
@@ -126,6 +148,7 @@ export class Hcpe implements Daemon {
       listen: [ipAddress("127.0.0.1"), ipAddress("::1")].map((address): Endpoint => ({ address, port })),
       gateways,
       gatewayStates: this.#gatewayStates,
+      uplinkStates: this.#uplinkStates,
       uplinks: uplinkSources(this.#uplinks),
       gatewayMs: timeouts.gateway,
       replyMs: timeouts.reply,
@@ -135,16 +158,17 @@ export class Hcpe implements Daemon {
       entry: new URL("./worker.js", import.meta.url),
       workers,
       setup,
-      onReport: (report) => this.#onReport(report as GatewayReport | FlowReport),
+      onReport: (report) => this.#onReport(report as CarrierReport),
       onDeath: (index, error) => this.#log.error({ error: workerDeath(index, error) }, "a worker ended"),
     });
     await this.#pool.start();
   }
 
-  #onReport(report: GatewayReport | FlowReport): void {
+  #onReport(report: CarrierReport): void {
     if (report.type === "flow") this.#paths?.describe(report.local, report.flow);
-    else if (report.type === "gatewayDown") this.#health.onDown(report.gateway, report.reason);
-    else this.#health.onRefused(report.gateway, report.reason);
+    else if (report.type === "uplinkSilent") this.#uplinkHealth.onSilent(report);
+    else if (report.type === "gatewayDown") this.#gatewayHealth.onDown(report.gateway, report.reason);
+    else this.#gatewayHealth.onDoubtful(report.gateway, report.reason);
   }
 
   #interception(): InterceptionOptions {
@@ -158,22 +182,32 @@ export class Hcpe implements Daemon {
     };
   }
 
-  #onRouteChange(): void {
+  #onRouteChange(delayMs = UPLINK_SETTLE_MS): void {
     this.#settleTimer ??= setTimeout(() => {
       this.#settleTimer = undefined;
-      this.#refreshUplinks();
-    }, UPLINK_SETTLE_MS);
+      try {
+        this.#refreshUplinks();
+      } catch (error) {
+        this.#log.error({ error, detail: describeError(error) }, "uplinks could not be looked at, trying again");
+        this.#onRouteChange(UPLINK_RETRY_MS);
+      }
+    }, delayMs);
   }
 
   /** Looks at the kernel, mends the daemon's own routing, and tells the policy and the workers what changed. */
   #refreshUplinks(): void {
     const kernel = readKernelState(this.#routes);
-    const uplinks = judgeUplinks(this.#config.uplinks, kernel, this.#knownGateways);
-    this.#routing.apply(uplinks, kernel);
+    const judged = judgeUplinks(this.#config.uplinks, kernel, this.#knownGateways);
+    const { uplinks, refusals } = this.#routing.apply(judged, kernel);
+    for (const reason of refusals.filter((refusal) => !this.#refusals.includes(refusal))) {
+      this.#log.error({ reason }, "the kernel refused a route or rule, this path is not used");
+    }
+    this.#refusals = refusals;
     const changed = describeUplinks(uplinks) !== describeUplinks(this.#uplinks);
     this.#uplinks = uplinks;
     if (!changed) return;
     this.#log.info({ uplinks: uplinks.map(summarize) }, "uplinks");
+    this.#uplinkHealth.setSources(uplinkSources(uplinks));
     this.#pool?.broadcast({ type: "uplinks", uplinks: uplinkSources(uplinks) } satisfies CarrierMessage);
     this.#paths?.setUplinks(uplinkAddresses(uplinks, this.#addressIds));
   }
@@ -200,20 +234,15 @@ export class Hcpe implements Daemon {
     });
   }
 
-  #sourceFor(peer: IpAddress): IpAddress | undefined {
-    const family = familyOf(peer);
-    return uplinkSources(this.#uplinks).find((source) => source[family] !== undefined)?.[family];
-  }
-
   async reload(): Promise<void> {
     const config = this.#loadConfig();
     const { uplinks, gateways, workers, maxConnections } = this.#config;
     // What threads, tables and shared memory were made from stays until the next start.
     this.#config = { ...config, uplinks, gateways, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
+    this.#pool?.broadcast({ type: "reportFlows", reportFlows: config.rules.length > 0 } satisfies CarrierMessage);
     this.#paths?.configure(await this.#pathSettings(this.#config));
     const { gateway: gatewayMs, reply: replyMs } = config.timeouts;
-    this.#pool?.broadcast({ type: "reportFlows", reportFlows: config.rules.length > 0 } satisfies CarrierMessage);
     this.#pool?.broadcast({ type: "timeouts", gatewayMs, replyMs } satisfies CarrierMessage);
   }
 
@@ -221,17 +250,18 @@ export class Hcpe implements Daemon {
     this.#ready = false;
     stopIntercepting(this.#interception());
     this.#pool?.closeListeners();
-    while ((this.#pool?.counters().connectionsActive ?? 0) > 0) {
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));
-    }
+    await this.#pool?.idle();
   }
 
   async stop(): Promise<void> {
     this.#ready = false;
+    // Another daemon's table, routes and sysctls have the same names.
+    if (!this.#owner) return this.#routes.close();
     removeInterception();
     clearTimeout(this.#settleTimer);
     this.#routeWatch?.close();
-    this.#health.stop();
+    this.#gatewayHealth.stop();
+    this.#uplinkHealth.stop();
     await this.#pool?.stop();
     this.#port?.release();
     this.#paths?.close();
@@ -242,20 +272,20 @@ export class Hcpe implements Daemon {
   }
 
   status(): object {
-    // Only looked at: what has changed is for refreshUplinks to notice and to tell the policy and the workers.
-    const uplinks = this.#ready
-      ? judgeUplinks(this.#config.uplinks, readKernelState(this.#routes), this.#knownGateways)
-      : this.#uplinks;
+    const links = this.#ready ? this.#routes.links() : [];
     return {
       ready: this.#ready,
       engine: this.#config.engine,
       policy: this.#config.policy,
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
-      uplinks: uplinks.map(summarize),
-      gateways: this.#health.status(),
+      uplinks: this.#uplinks.map((uplink, index) => ({
+        ...summarize({ ...uplink, ...links.find((link) => link.index === uplink.interfaceIndex) }),
+        silent: this.#uplinkHealth.silentFamilies(index),
+      })),
+      gateways: this.#gatewayHealth.status(),
       paths: this.#paths?.status() ?? {},
-      capabilities: probeCapabilities(),
+      capabilities: { ...ENGINES[this.#config.engine].probe(), ...this.#host },
       counters: this.#pool?.counters() ?? {},
     };
   }

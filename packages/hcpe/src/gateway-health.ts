@@ -2,18 +2,13 @@
  * Which gateways serve. Workers notice failures on live connections; a gateway that failed is asked with a Convert Info
  * message (RFC 8803 section 6.2.3) until it answers, and is used again then.
  */
-
-import { once } from "node:events";
-import { connect } from "node:net";
 import { describeError } from "@hybrid-access/core/base/error";
-import { type Endpoint, formatEndpoint, formatIpAddress, type IpAddress } from "@hybrid-access/core/base/ip-address";
+import { type Endpoint, formatEndpoint, type IpAddress } from "@hybrid-access/core/base/ip-address";
 import type { Logger } from "@hybrid-access/core/services/log";
-import { errorName } from "@hybrid-access/core/wire/convert/codes";
-import { emitConvertMessage, findTlv, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
-import { GATEWAY_DOWN, GATEWAY_UP } from "./carrier.ts";
+import { GATEWAY_DOWN, GATEWAY_UP } from "./carrier-setup.ts";
+import { askInfo } from "./probe.ts";
 
 const PROBE_INTERVAL_MS = 1000;
-const PROBE_TIMEOUT_MS = 2000;
 
 export interface GatewayStatus {
   readonly gateway: string;
@@ -26,20 +21,21 @@ export class GatewayHealth {
   readonly #states: Int32Array;
   readonly #reasons = new Map<number, string>();
   readonly #probing = new Map<number, NodeJS.Timeout | undefined>();
-  readonly #sourceFor: (peer: IpAddress) => IpAddress | undefined;
+  readonly #answeredAtMs = new Map<number, number>();
+  readonly #sourcesFor: (peer: IpAddress) => readonly (IpAddress | undefined)[];
   readonly #log: Logger;
   #stopped = false;
 
-  /** `memory` is shared with the workers; `sourceFor` gives the address to ask from. */
+  /** `memory` is shared with the workers; `sourcesFor` gives the addresses to ask from, one for each uplink. */
   constructor(
     gateways: readonly Endpoint[],
     memory: SharedArrayBuffer,
-    sourceFor: (peer: IpAddress) => IpAddress | undefined,
+    sourcesFor: (peer: IpAddress) => readonly (IpAddress | undefined)[],
     log: Logger,
   ) {
     this.#gateways = gateways;
     this.#states = new Int32Array(memory);
-    this.#sourceFor = sourceFor;
+    this.#sourcesFor = sourcesFor;
     this.#log = log;
   }
 
@@ -66,12 +62,13 @@ export class GatewayHealth {
   }
 
   /**
-   * A gateway refused one connection: that may concern one destination only. A probe tells; while it fails the gateway
-   * is down.
+   * A gateway failed one connection, or keeps it waiting: that may concern one destination only. A probe tells; while it
+   * fails the gateway is down. Slow servers must not turn into a stream of probes: one that has just been answered counts.
    */
-  onRefused(gateway: number, reason: string): void {
-    this.#log.debug({ gateway: this.#name(gateway), reason }, "gateway refused a connection");
-    this.#startProbing(gateway);
+  onDoubtful(gateway: number, reason: string): void {
+    this.#log.debug({ gateway: this.#name(gateway), reason }, "gateway failed a connection");
+    const answeredAtMs = this.#answeredAtMs.get(gateway) ?? Number.NEGATIVE_INFINITY;
+    if (performance.now() - answeredAtMs >= PROBE_INTERVAL_MS) this.#startProbing(gateway);
   }
 
   #name(gateway: number): string {
@@ -88,9 +85,10 @@ export class GatewayHealth {
   async #probe(gateway: number): Promise<void> {
     const endpoint = this.#gateways[gateway];
     if (endpoint === undefined) return;
-    const failure = await askInfo(endpoint, this.#sourceFor(endpoint.address));
+    const failure = await askOverAll(endpoint, this.#sourcesFor(endpoint.address));
     if (this.#stopped) return;
     if (failure === undefined) {
+      this.#answeredAtMs.set(gateway, performance.now());
       const wasDown = Atomics.exchange(this.#states, gateway, GATEWAY_UP) === GATEWAY_DOWN;
       this.#reasons.delete(gateway);
       this.#probing.delete(gateway);
@@ -113,32 +111,16 @@ export class GatewayHealth {
   }
 }
 
-/** Asks a gateway for its extensions. Undefined when it answered; otherwise why it does not serve. */
-async function askInfo({ address, port }: Endpoint, source: IpAddress | undefined): Promise<string | undefined> {
-  const socket = connect({
-    host: formatIpAddress(address),
-    port,
-    ...(source && { localAddress: formatIpAddress(source) }),
+/** Asks over every uplink at once. Undefined when the gateway answered over one; otherwise why not over the first. */
+async function askOverAll(gateway: Endpoint, sources: readonly (IpAddress | undefined)[]): Promise<string | undefined> {
+  const asked = sources.map(async (source) => {
+    const failure = await askInfo(gateway, source);
+    if (failure !== undefined) throw new Error(failure);
   });
-  const timer = setTimeout(() => socket.destroy(new Error("no answer in time")), PROBE_TIMEOUT_MS);
   try {
-    await once(socket, "connect");
-    socket.write(emitConvertMessage([{ type: "info" }]));
-    let received = new Uint8Array();
-    for await (const chunk of socket) {
-      received = Buffer.concat([received, chunk as Uint8Array]);
-      const result = parseConvertMessage(received);
-      if (result.outcome === "incomplete") continue;
-      if (result.outcome !== "message") return "its answer is no Convert message";
-      const error = findTlv(result.message, "error");
-      // A gateway that asks for a cookie serves those who have one.
-      return error === undefined || errorName(error.code) === "missingCookie" ? undefined : errorName(error.code);
-    }
-    return "it closed without an answer";
+    await Promise.any(asked);
+    return undefined;
   } catch (error) {
-    return describeError(error);
-  } finally {
-    clearTimeout(timer);
-    socket.destroy();
+    return describeError((error as AggregateError).errors[0]);
   }
 }

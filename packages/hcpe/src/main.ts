@@ -1,7 +1,8 @@
 /** The command `hcpe`. */
 import { readFileSync } from "node:fs";
 import { type ConfigOptions, runProgram } from "@hybrid-access/core/cli/program";
-import { probeCapabilities } from "@hybrid-access/core/engine/kernel/probe";
+import { ENGINES } from "@hybrid-access/core/engine/engines";
+import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { runDaemon } from "@hybrid-access/core/services/lifecycle";
 import { createLogger } from "@hybrid-access/core/services/log";
 import { loadHcpeConfig } from "./config.ts";
@@ -23,7 +24,7 @@ process.exitCode = await runProgram(
       return {
         configuration: "valid",
         uplinks: config.uplinks.map(({ name }) => name),
-        capabilities: probeCapabilities(),
+        capabilities: { ...ENGINES[config.engine].probe(), ...probeHost() },
       };
     },
     async run(options: ConfigOptions) {

@@ -4,6 +4,7 @@
  */
 import { equalBytes, toHex } from "@hybrid-access/core/base/bytes";
 import { type Family, familyOf, formatIpAddress, type IpAddress } from "@hybrid-access/core/base/ip-address";
+import { SystemError } from "@hybrid-access/core/platform/errno";
 import type {
   AddressState,
   DefaultRoute,
@@ -13,7 +14,7 @@ import type {
   Rule,
 } from "@hybrid-access/core/platform/netlink/route";
 import type { UplinkAddress } from "@hybrid-access/core/policy/path-manager/path-manager";
-import type { UplinkSource } from "./carrier.ts";
+import type { UplinkSource } from "./uplink-choice.ts";
 
 export interface UplinkConfig {
   readonly name: string;
@@ -101,10 +102,11 @@ function routeFor(
 export function uplinkSources(uplinks: readonly Uplink[]): UplinkSource[] {
   return byCost(uplinks)
     .filter(({ paths }) => paths.length > 0)
-    .map(({ config, paths }) => {
+    .map((uplink) => {
+      const { config, paths } = uplink;
       const ipv4 = paths.find(({ family }) => family === "ipv4")?.address;
       const ipv6 = paths.find(({ family }) => family === "ipv6")?.address;
-      return { name: config.name, ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) };
+      return { name: config.name, index: uplinks.indexOf(uplink), ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) };
     });
 }
 
@@ -114,61 +116,108 @@ function byCost(uplinks: readonly Uplink[]): Uplink[] {
 
 const LARGEST_ADDRESS_ID = 255;
 
-/** Address identifiers (RFC 8684 section 3.4): the same address keeps its number for as long as the daemon lives. */
+/**
+ * Address identifiers (RFC 8684 section 3.4). An address keeps its number while it is there and after it went, until all
+ * numbers have been given: then a new one gets the number of the address that has been gone for the longest time.
+ */
 export class AddressIds {
+  /** By address, the one that was in use the longest time ago first. */
   readonly #ids = new Map<string, number>();
 
-  /** Throws a RangeError when 255 addresses have been seen. */
-  idOf(address: IpAddress): number {
-    const key = toHex(address);
-    const known = this.#ids.get(key);
-    if (known !== undefined) return known;
-    if (this.#ids.size === LARGEST_ADDRESS_ID) throw new RangeError("255 uplink addresses have been numbered");
-    const id = this.#ids.size + 1;
+  /** The numbers of the addresses in use now, in their order; undefined for what is beyond the first 255. */
+  number(addresses: readonly IpAddress[]): (number | undefined)[] {
+    const keys = addresses.map(toHex);
+    // Known ones first: none of them may lose its number to a new one.
+    for (const key of keys) this.#renew(key, this.#ids.get(key));
+    for (const key of keys) if (!this.#ids.has(key)) this.#renew(key, this.#freeId(keys));
+    return keys.map((key) => this.#ids.get(key));
+  }
+
+  #renew(key: string, id: number | undefined): void {
+    if (id === undefined) return;
+    this.#ids.delete(key);
     this.#ids.set(key, id);
-    return id;
+  }
+
+  #freeId(inUse: readonly string[]): number | undefined {
+    if (this.#ids.size < LARGEST_ADDRESS_ID) return this.#ids.size + 1;
+    const [oldest] = this.#ids;
+    if (oldest === undefined || inUse.includes(oldest[0])) return undefined;
+    this.#ids.delete(oldest[0]);
+    return oldest[1];
   }
 }
 
 /** The addresses that subflows may use, in order of preference. */
 export function uplinkAddresses(uplinks: readonly Uplink[], ids: AddressIds): UplinkAddress[] {
-  return byCost(uplinks).flatMap(({ config, interfaceIndex, paths }) =>
-    paths.map(({ address }) => ({
-      uplink: config.name,
-      cost: config.cost,
-      address,
-      localId: ids.idOf(address),
-      interfaceIndex,
-    })),
+  const found = byCost(uplinks).flatMap(({ config, interfaceIndex, paths }) =>
+    paths.map(({ address }) => ({ uplink: config.name, cost: config.cost, address, interfaceIndex })),
   );
+  const localIds = ids.number(found.map(({ address }) => address));
+  return found.flatMap((address, index) => {
+    const localId = localIds[index];
+    return localId === undefined ? [] : [{ ...address, localId }];
+  });
 }
 
 const FIRST_TABLE = 5130;
 const RULE_PRIORITY = 5130;
 
+/** What the kernel made of the routing that uplinks need. */
+export interface AppliedRouting {
+  /** The uplinks, without the paths whose route or rule was refused. */
+  readonly uplinks: readonly Uplink[];
+  /** Why, one line for each refusal. */
+  readonly refusals: readonly string[];
+}
+
 /** The daemon's own routes and rules, kept as the uplinks need them. */
 export class UplinkRouting {
-  readonly #client: RouteClient;
+  readonly #client: Pick<RouteClient, "addRoute" | "addRule" | "deleteRule">;
   readonly #configs: readonly UplinkConfig[];
-  #rules = new Map<string, Rule>();
+  /** Rules that are there. */
+  readonly #rules = new Map<string, Rule>();
 
-  constructor(client: RouteClient, configs: readonly UplinkConfig[]) {
+  constructor(client: Pick<RouteClient, "addRoute" | "addRule" | "deleteRule">, configs: readonly UplinkConfig[]) {
     this.#client = client;
     this.#configs = configs;
   }
 
-  /** Adds what is missing and removes what is no longer wanted. Returns whether anything was done. */
-  apply(uplinks: readonly Uplink[], { routes }: KernelState): boolean {
-    const wantedRoutes = uplinks.flatMap((uplink) => this.#routesOf(uplink));
-    const missing = wantedRoutes.filter((route) => !routes.some((present) => isSameRoute(route, present)));
-    for (const route of missing) this.#client.addRoute(route);
-    const wanted = new Map(uplinks.flatMap((uplink) => this.#rulesOf(uplink)));
-    const added = Array.from(wanted).filter(([key]) => !this.#rules.has(key));
-    const removed = Array.from(this.#rules).filter(([key]) => !wanted.has(key));
-    for (const [, rule] of added) this.#client.addRule(rule);
-    for (const [, rule] of removed) this.#client.deleteRule(rule);
-    this.#rules = wanted;
-    return missing.length + added.length + removed.length > 0;
+  /** Adds what is missing and removes what is no longer wanted. What was refused is tried again the next time. */
+  apply(uplinks: readonly Uplink[], { routes }: KernelState): AppliedRouting {
+    const refusals: string[] = [];
+    const attempt = (uplink: string, action: () => void): boolean => {
+      try {
+        action();
+        return true;
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        refusals.push(`${uplink}: ${error.message}`);
+        return false;
+      }
+    };
+    const routed = uplinks.map((uplink) => {
+      const { name } = uplink.config;
+      const missing = this.#routesOf(uplink).filter((route) => !routes.some((present) => isSameRoute(route, present)));
+      const refused = missing.filter((route) => !attempt(name, () => this.#client.addRoute(route)));
+      const paths = uplink.paths.filter(
+        (path) =>
+          !refused.some(({ family }) => family === path.family) && attempt(name, () => this.#addRule(uplink, path)),
+      );
+      return withPaths(uplink, paths);
+    });
+    const wanted = new Set(routed.flatMap((uplink) => uplink.paths.map((path) => this.#ruleOf(uplink, path)[0])));
+    for (const [key, rule] of this.#rules) {
+      if (!wanted.has(key) && attempt(key, () => this.#client.deleteRule(rule))) this.#rules.delete(key);
+    }
+    return { uplinks: routed, refusals };
+  }
+
+  #addRule(uplink: Uplink, path: UplinkPath): void {
+    const [key, rule] = this.#ruleOf(uplink, path);
+    if (this.#rules.has(key)) return;
+    this.#client.addRule(rule);
+    this.#rules.set(key, rule);
   }
 
   #tableOf({ config }: Uplink): number {
@@ -186,13 +235,14 @@ export class UplinkRouting {
     }));
   }
 
-  #rulesOf(uplink: Uplink): [string, Rule][] {
+  #ruleOf(uplink: Uplink, { address, family }: UplinkPath): [string, Rule] {
     const table = this.#tableOf(uplink);
-    return uplink.paths.map(({ address, family }) => [
-      `${formatIpAddress(address)} ${table}`,
-      { family, priority: RULE_PRIORITY, table, source: address },
-    ]);
+    return [`${formatIpAddress(address)} ${table}`, { family, priority: RULE_PRIORITY, table, source: address }];
   }
+}
+
+function withPaths(uplink: Uplink, paths: readonly UplinkPath[]): Uplink {
+  return { ...uplink, paths, state: uplink.state === "up" && paths.length === 0 ? "no route" : uplink.state };
 }
 
 function isSameRoute(wanted: OwnRoute, present: DefaultRoute): boolean {

@@ -1,6 +1,7 @@
 /** Entry of an HCPE's data-plane worker thread. */
 import { runWorker } from "@hybrid-access/core/dataplane/worker";
-import { Carrier, type CarrierSetup } from "./carrier.ts";
+import { Carrier } from "./carrier.ts";
+import type { CarrierSetup } from "./carrier-setup.ts";
 
 runWorker<CarrierSetup>(
   (context, setup) => new Carrier(context, setup),

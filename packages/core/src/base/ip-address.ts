@@ -32,10 +32,16 @@ export function ipAddressFromBytes(bytes: Uint8Array): IpAddress | undefined {
   return address as IpAddress;
 }
 
-/** Parses the usual spellings, dotted quad or RFC 4291; a zone (fe80::1%eth0) or anything else gives undefined. */
+/** "::192.0.2.1": deprecated (RFC 4291 section 2.5.5.1), and ipaddr.js takes it for the mapped ::ffff:192.0.2.1. */
+const IPV4_COMPATIBLE = /^::\d+\./;
+
+/**
+ * Parses the usual spellings, dotted quad or RFC 4291. A zone (fe80::1%eth0), the deprecated IPv4-compatible form or
+ * anything else gives undefined.
+ */
 export function parseIpAddress(text: string): IpAddress | undefined {
   const spelling = text.includes(":")
-    ? ipaddr.IPv6.isValid(text) && !text.includes("%")
+    ? ipaddr.IPv6.isValid(text) && !text.includes("%") && !IPV4_COMPATIBLE.test(text)
     : ipaddr.IPv4.isValidFourPartDecimal(text);
   return spelling ? ipAddressFromBytes(Uint8Array.from(ipaddr.parse(text).toByteArray())) : undefined;
 }

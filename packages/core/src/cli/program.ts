@@ -1,5 +1,5 @@
 /** The command tree that hcpe and hag share: run, check, status, version. */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { describeError } from "../base/error.ts";
 import { askDaemon } from "../services/admin.ts";
 import { EXIT, exitCodeFor } from "./exit-code.ts";
@@ -29,14 +29,20 @@ interface OutputOptions extends ConfigOptions {
 
 /** Parses `argv` (without node and script), runs the command, and gives the exit code. */
 export async function runProgram(commands: DaemonCommands, argv: readonly string[]): Promise<number> {
-  const program = new Command(commands.name).description(commands.description).exitOverride();
+  const program = new Command(commands.name)
+    .description(commands.description)
+    .version(`${commands.name} ${commands.version}`, "-V, --version", "print the version")
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, `${commands.name}:`)) })
+    .exitOverride();
   const command = (name: string, description: string) =>
     program
       .command(name)
       .description(description)
       .exitOverride()
       .option("-c, --config <file>", "configuration file", commands.defaultConfig)
-      .option("--set <key=value>", "override a setting; may be repeated", collect, []);
+      .addOption(
+        new Option("--set <key=value>", "override a setting; may be repeated").argParser(collect).default([], "none"),
+      );
   command("run", "run in the foreground until SIGTERM; SIGHUP reloads").action((options: ConfigOptions) =>
     commands.run(options),
   );
@@ -62,7 +68,8 @@ export async function runProgram(commands: DaemonCommands, argv: readonly string
     return EXIT.ok;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    process.stderr.write(`${commands.name}: ${describeError(error)}\n`);
+    const lines = describeError(error).split("\n");
+    process.stderr.write(lines.map((line) => `${commands.name}: ${line}\n`).join(""));
     return exitCodeFor(error);
   }
 }

@@ -9,9 +9,18 @@ function renderEntries(entries: object, indent: string): string[] {
   const width = Math.max(0, ...Object.keys(entries).map((key) => key.length));
   return Object.entries(entries).flatMap(([key, value]: [string, unknown]) => {
     if (isTable(value)) return [`${indent}${key}`, ...renderTable(value, `${indent}  `)];
+    if (isCapability(value)) return [`${indent}${key.padEnd(width)}  ${renderCapability(value)}`];
     if (isMapping(value)) return [`${indent}${key}`, ...renderEntries(value, `${indent}  `)];
     return [`${indent}${key.padEnd(width)}  ${renderValue(value)}`];
   });
+}
+
+function isCapability(value: unknown): value is { available: boolean; reason?: string } {
+  return isMapping(value) && typeof (value as { available?: unknown }).available === "boolean";
+}
+
+function renderCapability({ available, reason }: { available: boolean; reason?: string }): string {
+  return available ? "yes" : `no: ${reason}`;
 }
 
 function renderValue(value: unknown): string {

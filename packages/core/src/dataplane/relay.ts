@@ -28,7 +28,7 @@ const ENDED = 4;
 const SHUT = 8;
 /** Waits in the run queue. */
 const QUEUED = 16;
-/** Its peer's end is in sight: a short read does not mean that nothing more comes. */
+/** Its peer's end is in sight, or may be: a short read does not mean that nothing more comes. */
 const ENDING = 32;
 
 /** Reads from one end before others get their turn. */
@@ -144,8 +144,8 @@ export class Relay {
     this.#activeAtMs[slot] = this.#nowMs;
     this.setTimer(slot, this.#options.idleMs);
     for (const end of [2 * slot, 2 * slot + 1]) {
-      // Edges seen before now are gone; a call that would block costs nothing.
-      this.#flags[end] = (this.#flags[end] as number) | READABLE | WRITABLE;
+      // Edges seen before now are gone, that of the peer's end too; a call that would block costs nothing.
+      this.#flags[end] = (this.#flags[end] as number) | READABLE | WRITABLE | ENDING;
       this.#enqueue(end);
     }
   }
@@ -301,7 +301,7 @@ export class Relay {
       return true;
     }
     if (length !== WOULD_BLOCK) this.abort(from >> 1);
-    else this.#flags[from] = flags & ~READABLE;
+    else this.#flags[from] = flags & ~(READABLE | ENDING);
     return false;
   }
 

@@ -20,6 +20,8 @@ export interface WorkerReport {
   readonly [detail: string]: unknown;
 }
 
+const IDLE_CHECK_MS = 100;
+
 interface Member {
   readonly worker: Worker;
   readonly outbox: MessagePort;
@@ -92,6 +94,13 @@ export class WorkerPool {
   /** Accepts no more; what is open goes on. */
   closeListeners(): void {
     this.broadcast(CLOSE_LISTENERS);
+  }
+
+  /** Resolves when no connection is left, or when the pool is stopped. */
+  async idle(): Promise<void> {
+    while (!this.#stopping && this.counters().connectionsActive > 0) {
+      await new Promise((resolve) => setTimeout(resolve, IDLE_CHECK_MS));
+    }
   }
 
   /**

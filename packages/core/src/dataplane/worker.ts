@@ -1,7 +1,7 @@
 /** What every data-plane worker's thread does around its daemon's front: engine, relay, messages, loop. */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import type { Engine, Leg } from "../engine/engine.ts";
-import { KernelEngine } from "../engine/kernel/kernel-engine.ts";
+import { ENGINES, type EngineName } from "../engine/engines.ts";
 import { Epoll } from "../platform/epoll.ts";
 import { Counters } from "./counters.ts";
 import { Relay } from "./relay.ts";
@@ -17,6 +17,12 @@ export interface RelaySetup {
   readonly pendingLimitBytes: number;
   readonly idleMs: number;
   readonly halfClosedMs: number;
+}
+
+/** What every worker's setup has, beside what its front wants. */
+export interface WorkerSetup {
+  readonly engine: EngineName;
+  readonly relay: RelaySetup;
 }
 
 /** What a front is built from. */
@@ -38,14 +44,14 @@ export interface WorkerFront extends Front {
  * Runs the calling thread as a worker until it is told to stop. `build` makes the front; `listen` then opens the
  * listeners, so that nothing is accepted before the front is there.
  */
-export function runWorker<Setup extends { readonly relay: RelaySetup }>(
+export function runWorker<Setup extends WorkerSetup>(
   build: (context: WorkerContext, setup: Setup) => WorkerFront,
   listen: (engine: Engine, setup: Setup) => readonly Leg[],
 ): void {
   const { environment, setup } = workerData as { environment: WorkerEnvironment; setup: Setup };
   const { maxConnections, ...bounds } = setup.relay;
   const epoll = new Epoll(EVENTS_PER_WAIT);
-  const engine = new KernelEngine(epoll);
+  const engine = ENGINES[setup.engine].create(epoll);
   const counters = new Counters(environment.counterMemory, environment.index);
   const relay: Relay = new Relay({
     ...bounds,

@@ -6,17 +6,17 @@
  * and an idle connection costs bytes, not kilobytes (docs/adr/0003). Functions on the data path never throw: they return
  * a count, or minus errno, with {@link WOULD_BLOCK} for "not now".
  */
+import type { Capability } from "../base/capability.ts";
 import type { Endpoint } from "../base/ip-address.ts";
 import type { PathCommand, PathEvent } from "../policy/path-manager/path-manager.ts";
+import type { TcpOption } from "../wire/tcp-options.ts";
 
 export { WOULD_BLOCK } from "../platform/errno.ts";
 
 /** One end of a byte stream: a Multipath TCP connection or a plain TCP socket. */
 export type Leg = number;
 
-/** What this engine can do on this host; where it cannot, the reason, for people. */
-export type Capability = { readonly available: true } | { readonly available: false; readonly reason: string };
-
+/** What this engine can do on this host. */
 export interface Capabilities {
   /** Connections with several subflows. */
   readonly multipathTcp: Capability;
@@ -110,13 +110,21 @@ export interface Engine {
   localEndpoint(leg: Leg): Endpoint | undefined;
   remoteEndpoint(leg: Leg): Endpoint | undefined;
   info(leg: Leg): ConnectionInfo;
+  /**
+   * The TCP options that the peer of an established plain TCP leg has agreed to, as its SYN+ACK must have carried them;
+   * those whose values this engine cannot know are left out.
+   */
+  tcpOptions(leg: Leg): TcpOption[];
 }
 
 /** Subflow control, apart from the legs: with the kernel engine it lives on the control plane's thread. */
 export interface PathControl {
   /** Carries a command out. Returns false when the kernel refused: the connection may be gone already. */
   execute(command: PathCommand): boolean;
-  /** Calls back for every event until {@link close}. */
+  /**
+   * Calls back for every event until {@link close}. Linux says nothing to the end of a connection that the peer has
+   * aborted (MP_FASTCLOSE): there is no connectionClosed, and {@link execute} returns false.
+   */
   onEvent(listener: (event: PathEvent) => void): void;
   close(): void;
 }

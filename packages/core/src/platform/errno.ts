@@ -35,10 +35,14 @@ export const ERRNO = {
 /** What a call that would block returns through the functions of socket.ts. */
 export const WOULD_BLOCK = -ERRNO.EAGAIN;
 
+/** Names by number. Where Node has two for one (ENOTSUP, EOPNOTSUPP), the one of {@link ERRNO} counts. */
+const NAMES = new Map(
+  [...Object.entries(constants.errno), ...Object.entries(ERRNO)].map(([name, errno]) => [errno, name]),
+);
+
 /** "ECONNREFUSED" for 111; "errno 999" for what this host does not name. */
 export function errnoName(errno: number): string {
-  const found = Object.entries(constants.errno).find(([, value]) => value === errno);
-  return found?.[0] ?? `errno ${errno}`;
+  return NAMES.get(errno) ?? `errno ${errno}`;
 }
 
 /** A failed system call. `code` is the errno's name. */

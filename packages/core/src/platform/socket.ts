@@ -20,6 +20,7 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_MPTCP = 262;
 
+const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_FASTOPEN = 0x20000000;
@@ -45,6 +46,7 @@ export const OPTION = {
   tcpFastOpen: [6, 23],
   tcpSaveSyn: [6, 27],
   tcpSavedSyn: [6, 28],
+  tcpFastOpenConnect: [6, 30],
   tcpFastOpenNoCookie: [6, 34],
   tcpIsMptcp: [6, 43],
   mptcpInfo: [284, 1],
@@ -128,6 +130,11 @@ export function connectWithData(fd: number, endpoint: Endpoint, firstBytes: Uint
 /** Reads into the start of `into`: the number of bytes, 0 at the end of the stream, or minus errno. */
 export function receive(fd: number, into: Uint8Array, length: number): number {
   return resultOf(libc.recv(fd, into, length, MSG_DONTWAIT));
+}
+
+/** Drops up to `length` bytes that have arrived, without copying them (tcp(7), MSG_TRUNC). Returns as {@link receive}. */
+export function discard(fd: number, length: number): number {
+  return resultOf(libc.recv(fd, null, length, MSG_DONTWAIT | MSG_TRUNC));
 }
 
 /** Writes the first `length` bytes of `from`: the number taken, or minus errno. Raises no SIGPIPE. */

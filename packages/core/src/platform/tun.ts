@@ -9,9 +9,16 @@ const IFF_TUN_NO_PI = 0x0001 | 0x1000;
 const IFREQ_BYTES = 40;
 const IFNAMSIZ = 16;
 
+export const TUN_DEVICE = "/dev/net/tun";
+
+/** Opens the device that makes TUN interfaces; returns its descriptor or minus errno. */
+export function openTunDevice(): number {
+  return resultOf(libc.open(TUN_DEVICE, O_RDWR_NONBLOCK_CLOEXEC));
+}
+
 /** Creates the interface `name` in the calling thread's network namespace; it lives as long as the descriptor. */
 export function openTun(name: string): number {
-  const fd = check(resultOf(libc.open("/dev/net/tun", O_RDWR_NONBLOCK_CLOEXEC)), "open /dev/net/tun");
+  const fd = check(openTunDevice(), `open ${TUN_DEVICE}`);
   const request = new Uint8Array(IFREQ_BYTES);
   request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
   new DataView(request.buffer).setUint16(IFNAMSIZ, IFF_TUN_NO_PI, true);

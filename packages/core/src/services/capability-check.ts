@@ -1,7 +1,6 @@
 /** Says what this host lacks of what a daemon cannot do without. */
+import type { Capability } from "../base/capability.ts";
 import { AccessError } from "../base/error.ts";
-
-type Capability = { readonly available: true } | { readonly available: false; readonly reason: string };
 
 /** Throws an AccessError with every reason when one of `needed` is not available. */
 export function requireCapabilities<Name extends string>(

@@ -44,6 +44,9 @@ export class Home {
   outcome = 0;
   /** Leaves attempts unanswered. */
   silent = false;
+  /** The model ends connections that have had no subflow for nearly a minute, and tells so. */
+  endsEmpty = false;
+  readonly #emptyMs = new Map<number, number>();
   nowMs = 0;
 
   constructor(initial: ReconcilerSettings, uplinks: readonly UplinkAddress[] = [DSL, LTE]) {
@@ -79,6 +82,22 @@ export class Home {
 
   /** Lets time pass, with every timer at its time. */
   pass(durationMs: number): void {
+    for (let leftMs = durationMs; leftMs > 0; leftMs -= 1000) {
+      this.#pass(Math.min(leftMs, 1000));
+      if (this.endsEmpty) this.#endEmpty(Math.min(leftMs, 1000));
+    }
+  }
+
+  #endEmpty(passedMs: number): void {
+    for (const connection of this.kernel.connections.values()) {
+      const { token, subflows } = connection;
+      const emptyMs = subflows.length === 0 ? (this.#emptyMs.get(token) ?? 0) + passedMs : 0;
+      this.#emptyMs.set(token, emptyMs);
+      if (emptyMs >= 55_000) this.event(this.kernel.close(connection));
+    }
+  }
+
+  #pass(durationMs: number): void {
     const endMs = this.nowMs + durationMs;
     let turns = 0;
     for (let next = this.reconciler.nextTimerMs; next !== undefined && next <= endMs; ) {

@@ -183,6 +183,19 @@ describe("path managers", () => {
     }
   });
 
+  it("give a connection up that has had no subflow for a minute, as the kernel does", () => {
+    const home = new Home(settings("aggregate"), [DSL]);
+    const connection = home.connect();
+    home.outcome = ERROR;
+    const [initial] = connection.subflows;
+    if (initial === undefined) throw new Error("no initial subflow");
+    home.event(home.kernel.end(connection, initial, ERROR));
+    home.pass(59_000);
+    expect(home.reconciler.connections).to.equal(1);
+    home.pass(2000);
+    expect(home.reconciler.connections).to.equal(0);
+  });
+
   it("open a failed subflow again with doubling waits and jitter", () => {
     const home = new Home(settings("aggregate"));
     home.outcome = ERROR;

@@ -4,6 +4,7 @@ import { EPOLL, type Epoll } from "../../platform/epoll.ts";
 import { ERRNO } from "../../platform/errno.ts";
 import * as socket from "../../platform/socket.ts";
 import { addressFamily } from "../../platform/socket-address.ts";
+import { TCP_OPTION, type TcpOption } from "../../wire/tcp-options.ts";
 import type {
   Capabilities,
   ConnectionInfo,
@@ -26,7 +27,10 @@ const LISTEN_BACKLOG = 4096;
  */
 const MULTIPATH_RECEIVE_BYTES = 8 * 1024 * 1024;
 const WATCHED = EPOLL.in | EPOLL.out | EPOLL.peerClosed | EPOLL.edgeTriggered;
-const TCP_ESTABLISHED = 1;
+const TCP_SYN_SENT = 2;
+const TCP_SYN_RECV = 3;
+/** Bits of tcpi_options. */
+const TCPI_OPT = { sack: 2, windowScale: 4 } as const;
 
 export class KernelEngine implements Engine {
   readonly name = "kernel";
@@ -100,8 +104,8 @@ export class KernelEngine implements Engine {
   }
 
   isEstablished(leg: Leg): boolean {
-    const state = firstSubflowState(leg);
-    return state === undefined || state === TCP_ESTABLISHED;
+    const state = firstSubflowState(leg) ?? readTcpInfo(leg)?.state;
+    return state !== TCP_SYN_SENT && state !== TCP_SYN_RECV;
   }
 
   isMultipath(leg: Leg): boolean {
@@ -128,6 +132,18 @@ export class KernelEngine implements Engine {
     const token = readToken(leg);
     if (subflows !== undefined && token !== undefined) return { multipath: true, token, subflows };
     return plainInfo(leg);
+  }
+
+  /** A socket does not show the SYN+ACK, but what it negotiated. Timestamps are left out: their values are not known. */
+  tcpOptions(leg: Leg): TcpOption[] {
+    const info = readTcpInfo(leg);
+    if (info === undefined) return [];
+    const options: TcpOption[] = [];
+    if ((info.options & TCPI_OPT.sack) !== 0) options.push({ kind: TCP_OPTION.sackPermitted, data: new Uint8Array() });
+    if ((info.options & TCPI_OPT.windowScale) !== 0) {
+      options.push({ kind: TCP_OPTION.windowScale, data: Uint8Array.of(info.sendWindowScale) });
+    }
+    return options;
   }
 }
 

@@ -50,11 +50,18 @@ const COMMAND_ATTRIBUTE = { address: 1, token: 4, localId: 5, remoteAddress: 6 }
 const ADDRESS = { family: 1, id: 2, address4: 3, address6: 4, port: 5, flags: 6, interfaceIndex: 7 } as const;
 const ADDRESS_FLAG = { signal: 1, backup: 4 } as const;
 
+/** The kernel's end of the conversation. */
+export type PathManagerFamily = Pick<GenericFamily, "watch" | "execute" | "close">;
+
 export class KernelPathControl implements PathControl {
-  readonly #family = new GenericFamily("mptcp_pm");
+  readonly #family: PathManagerFamily;
   #watch: { close(): void } | undefined;
   /** Notifications of a kind this code does not know; they are skipped. */
   unknownEvents = 0;
+
+  constructor(family: PathManagerFamily = new GenericFamily("mptcp_pm")) {
+    this.#family = family;
+  }
 
   onEvent(listener: (event: PathEvent) => void): void {
     this.#watch = this.#family.watch("mptcp_pm_events", (message) => {

@@ -1,15 +1,11 @@
 /** What Linux on this host can do for the kernel engine, found out by trying, never by version. */
+import { AVAILABLE, type Capability, unavailable } from "../../base/capability.ts";
 import { ERRNO, errnoName } from "../../platform/errno.ts";
+import { hasProcessCapability } from "../../platform/process-capability.ts";
 import * as socket from "../../platform/socket.ts";
 import { AF_INET } from "../../platform/socket-address.ts";
 import { readSysctl } from "../../platform/sysctl.ts";
-import type { Capabilities, Capability } from "../engine.ts";
-
-const AVAILABLE: Capability = { available: true };
-
-function unavailable(reason: string): Capability {
-  return { available: false, reason };
-}
+import type { Capabilities } from "../engine.ts";
 
 /** Tries everything once; takes well under a millisecond. */
 export function probeCapabilities(): Capabilities {
@@ -59,7 +55,9 @@ function probeTransparent(): Capability {
 
 function probePathControl(multipathTcp: Capability): Capability {
   if (!multipathTcp.available) return multipathTcp;
-  return readSysctl("net.mptcp.pm_type") === undefined
-    ? unavailable("this kernel is older than 5.19 and has no userspace path manager (net.mptcp.pm_type)")
-    : AVAILABLE;
+  const managers = readSysctl("net.mptcp.available_path_managers")?.split(/\s+/) ?? [];
+  if (readSysctl("net.mptcp.pm_type") === undefined && !managers.includes("userspace")) {
+    return unavailable("this kernel has no userspace path manager (net.mptcp.pm_type, since Linux 5.19)");
+  }
+  return hasProcessCapability("CAP_NET_ADMIN") ? AVAILABLE : unavailable("path control needs CAP_NET_ADMIN");
 }

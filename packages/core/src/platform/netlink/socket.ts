@@ -11,6 +11,7 @@ const SO_RCVBUF = [1, 8] as const;
 const MSG_DONTWAIT = 0x40;
 
 export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
 export const NETLINK_GENERIC = 16;
 
 /** Header flags. */

@@ -46,6 +46,8 @@ export class Connection implements ConnectionView {
   heldUntilMs: number;
   /** The peer's limit on subflows of one connection, where it has told one. */
   peerLimit = Number.POSITIVE_INFINITY;
+  /** Since when it has no subflow at all. */
+  emptySinceMs: number | undefined;
   /** When the timer of this connection is next due; what the heap holds beside it is out of date. */
   timerMs = Number.POSITIVE_INFINITY;
 

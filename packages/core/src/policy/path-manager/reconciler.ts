@@ -40,6 +40,11 @@ export interface ReconcilerSettings {
 
 /** An attempt that nothing was heard of, longer than the kernel tries (tcp_syn_retries 6 takes 127 s). */
 const OPENING_LIMIT_MS = 150_000;
+/**
+ * Linux ends a connection that has had no subflow for net.mptcp.close_timeout (60 s), and does not tell of the end of one
+ * that the peer has aborted.
+ */
+const EMPTY_LIMIT_MS = 60_000;
 /** Descriptions that came before their connection. */
 const MOST_EARLY_FLOWS = 4096;
 
@@ -217,11 +222,23 @@ export class Reconciler implements PathManager {
     const connection = this.#connections.get(command.token);
     if (connection === undefined) return;
     if (command.type === "destroySubflow") connection.ending.delete(endpointKey(command.local));
+    if (command.type === "setPriority") this.#noteMissing(connection, command, nowMs);
     if (command.type !== "createSubflow") return;
     const attempts = connection.attempts.get(pairKey(command.local, command.remote));
     if (attempts === undefined || attempts.opening === 0) return;
     attempts.opening -= 1;
     this.#count.add(connection.remote.address, -1);
+    this.#postpone(attempts, nowMs);
+    this.#arm(connection, nowMs);
+  }
+
+  /** The engine knows nothing of this subflow: its end was not told. */
+  #noteMissing(connection: Connection, { local, remote }: Pick<SubflowPath, "local" | "remote">, nowMs: number): void {
+    const subflow = connection.find(local, remote);
+    if (subflow === undefined) return;
+    this.#drop(connection, subflow);
+    const attempts = connection.attempts.get(pairKey(local.address, remote)) ?? newAttempts(local.address);
+    connection.attempts.set(pairKey(local.address, remote), attempts);
     this.#postpone(attempts, nowMs);
     this.#arm(connection, nowMs);
   }
@@ -266,7 +283,8 @@ export class Reconciler implements PathManager {
   }
 
   #arm(connection: Connection, nowMs: number): void {
-    let dueMs = connection.heldUntilMs;
+    const { emptySinceMs = Number.POSITIVE_INFINITY } = connection;
+    let dueMs = Math.min(connection.heldUntilMs, emptySinceMs + EMPTY_LIMIT_MS);
     for (const { opening, retryMs, expireMs } of connection.attempts.values()) {
       // A wait that is over and was not used is for a subflow that nobody wants now.
       const waitMs = opening === 0 ? retryMs : expireMs;
@@ -283,6 +301,11 @@ export class Reconciler implements PathManager {
 
   #reconcile(connection: Connection, nowMs: number): PathCommand[] {
     if (connection.heldUntilMs <= nowMs) connection.heldUntilMs = Number.POSITIVE_INFINITY;
+    connection.emptySinceMs = connection.subflows.length === 0 ? (connection.emptySinceMs ?? nowMs) : undefined;
+    if (nowMs - (connection.emptySinceMs ?? nowMs) >= EMPTY_LIMIT_MS) {
+      this.#forget(connection);
+      return [];
+    }
     const wanted = this.#wanted(connection);
     const serving = wanted.map((want) => serve(connection, want));
     const surplus = connection.subflows.filter((subflow) => !serving.some((subflows) => subflows.includes(subflow)));

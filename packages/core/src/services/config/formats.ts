@@ -6,8 +6,8 @@ import { nearest } from "./nearest.ts";
 /** Where a value stands: keys and list positions from the top. */
 export type Path = readonly (string | number)[];
 
-/** Takes what is wrong at a place; parsing goes on, so that every error is found at once. */
-export type Report = (path: Path, message: string) => void;
+/** Takes what is wrong at a place, of the value unless told otherwise; parsing goes on, so that every error is found. */
+export type Report = (path: Path, message: string, part?: "key" | "value") => void;
 
 /** Turns a raw value into a `Value`, or reports and returns undefined. */
 export interface Format<Value> {
@@ -39,7 +39,9 @@ export function wholeNumber(least: number, most: number): Format<number> {
   );
 }
 
-export const port: Format<number> = { ...wholeNumber(1, 65_535), expects: "a port (1 to 65535)" };
+export const port: Format<number> = scalar("a port (1 to 65535)", (raw) =>
+  typeof raw === "number" && Number.isInteger(raw) && raw >= 1 && raw <= 65_535 ? raw : undefined,
+);
 
 export const text: Format<string> = scalar("text", (raw) => (typeof raw === "string" && raw !== "" ? raw : undefined));
 
@@ -165,7 +167,8 @@ export function record<Fields extends Record<string, Field<unknown>>>(fields: Fi
         return undefined;
       }
       const given = raw as Record<string, unknown>;
-      for (const name of Object.keys(given)) if (!(name in fields)) report([...path, name], unknownKey(name, names));
+      for (const name of Object.keys(given))
+        if (!(name in fields)) report([...path, name], unknownKey(name, names), "key");
       const values = names.map((name) => [name, parseField(name, fields[name], given, path, report)] as const);
       const complete = values.every(([, value]) => value !== undefined);
       return complete ? (Object.fromEntries(values) as FieldValues<Fields>) : undefined;
@@ -182,12 +185,12 @@ function parseField(
 ): unknown {
   if (field === undefined) return undefined;
   if (given[name] !== undefined) return field.format.parse(given[name], [...path, name], report);
-  if (field.default === undefined) report(path, `${name} is missing: ${field.format.expects}`);
+  if (field.default === undefined) report([...path, name], `missing, expected ${field.format.expects}`);
   return field.default;
 }
 
 /** The message for a key that does not exist. */
 export function unknownKey(name: string, known: readonly string[]): string {
   const close = nearest(name, known);
-  return `unknown key ${name}${close === undefined ? `; known are ${known.join(", ")}` : `; did you mean ${close}?`}`;
+  return `unknown key ${name}${close === undefined ? `; known: ${known.join(", ")}` : `; did you mean ${close}?`}`;
 }

@@ -2,11 +2,11 @@
  * Configuration: defaults, then the YAML file, then the environment, then flags; merged by convict, checked by formats.ts.
  * Every error is found in one pass, with its place in the file.
  */
-import { readFileSync } from "node:fs";
 import convict from "convict";
-import { isCollection, isScalar, LineCounter, type Node, parseDocument, parse as parseYaml } from "yaml";
-import { AccessError, describeError } from "../../base/error.ts";
+import { parse as parseYaml } from "yaml";
+import { ConfigError, type ConfigIssue, placeOutsideFile } from "./config-error.ts";
 import { type Format, type Path, unknownKey } from "./formats.ts";
+import { SourceFile } from "./source-file.ts";
 
 /** One setting. Without a default it is required. */
 export interface Setting<Value> {
@@ -25,26 +25,6 @@ export interface Schema {
 export type Config<Of> = {
   readonly [Name in keyof Of]: Of[Name] extends Setting<infer Value> ? Value : Config<Of[Name]>;
 };
-
-export interface ConfigIssue {
-  /** "uplinks[1].cost". */
-  readonly key: string;
-  readonly message: string;
-  /** "hcpe.yaml:12:3", "environment HCPE_WORKERS", "flag --workers". */
-  readonly place: string;
-}
-
-/** The configuration cannot be used; `issues` has everything that is wrong with it. */
-export class ConfigError extends AccessError {
-  readonly issues: readonly ConfigIssue[];
-
-  constructor(issues: readonly ConfigIssue[]) {
-    const lines = issues.map(({ key, message, place }) => `${place}: ${key === "" ? "" : `${key}: `}${message}`);
-    super("CONFIG_INVALID", "configuration", lines.join("\n"));
-    this.name = "ConfigError";
-    this.issues = issues;
-  }
-}
 
 export interface LoadOptions<Of extends Schema> {
   readonly schema: Of;
@@ -83,71 +63,6 @@ interface MergedSettings {
   load(content: unknown): unknown;
   has(key: string): boolean;
   get(key: string): unknown;
-}
-
-/** The YAML file, with the place of every value in it. */
-class SourceFile {
-  readonly issues: ConfigIssue[] = [];
-  readonly content: Record<string, unknown> = {};
-  readonly #file: string;
-  readonly #lines = new LineCounter();
-  readonly #root: Node | null = null;
-
-  constructor(file: string) {
-    this.#file = file;
-    const document = parseDocument(this.#readText(), { lineCounter: this.#lines });
-    for (const error of document.errors) {
-      this.issues.push({ key: "", message: error.message.split("\n")[0] ?? "", place: this.#at(error.pos[0]) });
-    }
-    this.#root = document.contents;
-    const value: unknown = document.errors.length === 0 ? document.toJS() : {};
-    if (value === null) return;
-    if (typeof value === "object" && !Array.isArray(value)) this.content = value as Record<string, unknown>;
-    else this.issues.push({ key: "", message: "expected a mapping of settings", place: this.#at(0) });
-  }
-
-  #readText(): string {
-    try {
-      return readFileSync(this.#file, "utf8");
-    } catch (error) {
-      throw new ConfigError([{ key: "", message: describeError(error), place: this.#file }]);
-    }
-  }
-
-  #at(offset: number): string {
-    const { line, col } = this.#lines.linePos(offset);
-    return `${this.#file}:${line}:${col}`;
-  }
-
-  /** The place of the value at `path`, or of the nearest collection around it. */
-  place(path: Path): string {
-    let node: unknown = this.#root;
-    let offset = 0;
-    for (const step of path) {
-      if (!isCollection(node)) break;
-      const next: unknown = node.get(step, true);
-      if (next === undefined || next === null) break;
-      node = next;
-      if (isScalar(node) || isCollection(node)) offset = node.range?.[0] ?? offset;
-    }
-    return this.#at(offset);
-  }
-
-  /** The place of the key at `path` itself. */
-  placeOfKey(path: Path): string {
-    const name = path.at(-1);
-    const parent = path.length === 1 ? this.#root : this.#nodeAt(path.slice(0, -1));
-    if (isCollection(parent)) {
-      for (const item of parent.items as { key?: unknown }[]) {
-        if (isScalar(item.key) && item.key.value === name) return this.#at(item.key.range?.[0] ?? 0);
-      }
-    }
-    return this.place(path);
-  }
-
-  #nodeAt(path: Path): unknown {
-    return isCollection(this.#root) ? this.#root.getIn(path, true) : undefined;
-  }
 }
 
 function isSetting(entry: Setting<unknown> | Schema | undefined): entry is Setting<unknown> {
@@ -197,7 +112,7 @@ function readOverrides(
     const [key = "", ...rest] = override.split("=");
     if (rest.length > 0 && known.includes(key)) return [[key, rest.join("=")]];
     const message = rest.length === 0 ? "expected KEY=VALUE" : unknownKey(key, known);
-    issues.push({ key, message, place: `flag --set ${override}` });
+    issues.push({ key, message, place: placeOutsideFile(`flag --set ${override}`) });
     return [];
   });
 }
@@ -248,13 +163,22 @@ function parseSetting(
   issues: ConfigIssue[],
 ): unknown {
   const value = origin === "file" || typeof raw !== "string" ? raw : (parseYaml(raw) as unknown);
+  const placeOf = (at: Path, part: "key" | "value" = "value") =>
+    origin === "file" ? (part === "key" ? source.placeOfKey(at) : source.place(at)) : placeOutsideFile(origin);
   if (value === null || value === undefined) {
-    const message = `missing: ${setting.format.expects}`;
-    issues.push({ key: path.join("."), message, place: origin === "file" ? source.place(path) : origin });
+    const group = path.slice(0, -1).join(".");
+    const toldOfGroup = group !== "" && issues.some(({ key }) => key === group);
+    if (origin !== "file" || (source.readable && !toldOfGroup)) {
+      issues.push({
+        key: path.join("."),
+        message: `missing, expected ${setting.format.expects}`,
+        place: placeOf(path),
+      });
+    }
     return undefined;
   }
-  return setting.format.parse(value, path, (at, message) => {
-    issues.push({ key: formatKey(at), message, place: origin === "file" ? source.place(at) : origin });
+  return setting.format.parse(value, path, (at, message, part) => {
+    issues.push({ key: formatKey(at), message, place: placeOf(at, part) });
   });
 }
 

@@ -1,0 +1,26 @@
+/** Every engine by its name in the configuration: the one place that knows which implementations there are. */
+import type { Epoll } from "../platform/epoll.ts";
+import type { Capabilities, Engine, PathControl } from "./engine.ts";
+import { KernelEngine } from "./kernel/kernel-engine.ts";
+import { KernelPathControl } from "./kernel/path-control.ts";
+import { probeCapabilities } from "./kernel/probe.ts";
+
+/** How to get one implementation going on this host. */
+export interface EngineKind {
+  /** Tries what this host offers; takes about a millisecond and leaves nothing behind. */
+  probe(): Capabilities;
+  /** An engine for the calling thread, whose legs' readiness is reported by `epoll`. */
+  create(epoll: Epoll): Engine;
+  /** Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. */
+  openPathControl(): PathControl;
+}
+
+export const ENGINES = {
+  kernel: {
+    probe: probeCapabilities,
+    create: (epoll) => new KernelEngine(epoll),
+    openPathControl: () => new KernelPathControl(),
+  },
+} as const satisfies Record<string, EngineKind>;
+
+export type EngineName = keyof typeof ENGINES;

@@ -1,0 +1,84 @@
+/** A connection on its way from its accept to being relayed: what the carrier remembers of it. */
+import { type Endpoint, familyOf, type IpAddress } from "@hybrid-access/core/base/ip-address";
+import { emitConvertMessage } from "@hybrid-access/core/wire/convert/message";
+import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
+import type { UplinkSource } from "./uplink-choice.ts";
+
+const NOTHING = new Uint8Array();
+export const NO_GATEWAY = -1;
+
+export type Stage =
+  /** Waiting for the gateway's handshake. */
+  | "connecting"
+  /** Waiting for the gateway's answer; the client's first bytes may be on their way. */
+  | "answer"
+  /** Waiting for the server itself. */
+  | "direct";
+
+export interface Opening {
+  stage: Stage;
+  readonly destination: Endpoint;
+  /** The place of the gateway in the list; NO_GATEWAY before the first, and when the connection is direct. */
+  gateway: number;
+  /** Where the attempt under way leaves from; undefined when the kernel chooses. */
+  uplink: UplinkSource | undefined;
+  /** The Convert message, or its beginning, left in the SYN. */
+  fastOpen: boolean;
+  /** Uplinks over which the gateway, or the server, was not reached. */
+  failedUplinks: number[];
+  /** Bytes to the gateway that have not been taken yet: the Convert message, then `early`. */
+  outgoing: Uint8Array;
+  /** The client's first bytes, kept until the answer. */
+  early: Uint8Array;
+  answer: Uint8Array;
+  /** In stage "answer": when patience with the gateway ends. */
+  replyDeadlineMs: number;
+  /** What this gateway was shown, and from where; both change with the gateway. */
+  cookie: Uint8Array | undefined;
+  cookieOrigin: CookieOrigin;
+  /** The client has reset while the gateway's handshake was under way. */
+  abandoned: boolean;
+}
+
+/**
+ * "stored": an earlier connection's, or none. "dropped": the gateway did not accept the stored one. "given": it has
+ * just given this one.
+ */
+export type CookieOrigin = "stored" | "dropped" | "given";
+
+export function newOpening(destination: Endpoint): Opening {
+  return {
+    stage: "connecting",
+    destination,
+    gateway: NO_GATEWAY,
+    uplink: undefined,
+    fastOpen: false,
+    failedUplinks: [],
+    outgoing: NOTHING,
+    early: NOTHING,
+    answer: NOTHING,
+    replyDeadlineMs: 0,
+    cookie: undefined,
+    cookieOrigin: "stored",
+    abandoned: false,
+  };
+}
+
+/** A cookie belongs to one gateway and one source address; no other gateway may see it. */
+export function forgetCookie(opening: Opening): void {
+  opening.cookie = undefined;
+  opening.cookieOrigin = "stored";
+}
+
+export function sourceOf(uplink: UplinkSource | undefined, peer: Endpoint): IpAddress | undefined {
+  return uplink?.[familyOf(peer.address)];
+}
+
+export function fastOpenKey({ gateway, uplink }: Opening): string {
+  return `${gateway} ${uplink?.index}`;
+}
+
+export function connectMessage(destination: Endpoint, cookie: Uint8Array | undefined): Uint8Array {
+  const connect: Tlv = { type: "connect", peer: destination, options: [] };
+  return emitConvertMessage(cookie === undefined ? [connect] : [{ type: "cookie", cookie }, connect]);
+}

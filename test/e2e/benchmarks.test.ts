@@ -1,0 +1,56 @@
+/** Each benchmark of the data plane in its quickest form, without peers: that it runs, and what it prints. */
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { expect } from "chai";
+import type { Row } from "../bench/benchmark.ts";
+
+const MAIN = fileURLToPath(new URL("../bench/main.js", import.meta.url));
+const LIMIT_MS = 60_000;
+
+async function bench(...args: string[]): Promise<Row[]> {
+  const command = [MAIN, ...args, "--quick", "--json"];
+  const { stdout } = await promisify(execFile)(process.execPath, command, { timeout: LIMIT_MS });
+  return (JSON.parse(stdout) as { rows: Row[] }).rows;
+}
+
+function expectFigures(rows: readonly Row[], expected: readonly string[]): void {
+  for (const row of rows) {
+    expect(row, row.measured).to.have.all.keys("measured", "value", "min", "max", "unit", "goal", "met");
+    expect([row.value, row.min, row.max].every(Number.isFinite), row.measured).to.equal(true);
+  }
+  expect(rows.map(({ measured }) => measured)).to.include.members([...expected]);
+}
+
+describe("e2e: benchmarks of the data plane", function () {
+  this.timeout(LIMIT_MS);
+
+  it("measures one hop beside the direct path", async () => {
+    const rows = await bench("relay", "--variant", "relay,direct");
+    expectFigures(rows, [
+      "4 connections up: throughput, relay",
+      "4 connections down: CPU of the relay, relay",
+      "1 connection up: throughput, relay / direct",
+      "short connections: connections, direct",
+      "round trip: p99, relay",
+    ]);
+    const rates = rows.filter(({ unit }) => unit === "Gbit/s");
+    expect(rates.every(({ value }) => value > 0)).to.equal(true);
+  });
+
+  it("measures both hops", async () => {
+    const rows = await bench("pair", "--variant", "pair", "--only", "up1,short,ping");
+    expectFigures(rows, [
+      "1 connection up: throughput, pair",
+      "1 connection up: throughput, pair, worst run / median",
+      "short connections: connections, pair",
+      "round trip: p50, pair",
+    ]);
+  });
+
+  it("measures the memory of idle connections", async () => {
+    const rows = await bench("memory", "--variant", "relay");
+    expectFigures(rows, ["own memory of an idle connection, relay"]);
+    expect(rows.find(({ goal }) => goal !== null)).to.deep.include({ goal: "<= 512", unit: "B" });
+  });
+});

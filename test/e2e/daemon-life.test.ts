@@ -1,0 +1,134 @@
+import { once } from "node:events";
+import { closeDescriptor } from "@hybrid-access/core/platform/socket";
+import { expect } from "chai";
+import { differences, hostState } from "../lab/host-state.ts";
+import { ADDRESS } from "../lab/hybrid.ts";
+import { HAG_CONFIG, HCPE_CONFIG, Pair } from "../lab/pair.ts";
+import { connectFrom, openPlainListener, receive } from "../lab/stream.ts";
+import { PeerServer, visit } from "../lab/visit.ts";
+import { eventually } from "../support/eventually.ts";
+
+const PORT = 7000;
+const GATEWAY = "10.3.3.1";
+const SHORT_DRAIN = "drain: 300ms";
+
+/** A command that failed: its exit code and what it said on standard error. */
+interface Failure {
+  readonly code: number;
+  readonly stderr: string;
+}
+
+describe("the life of a daemon", function () {
+  this.timeout(30_000);
+  let pair: Pair;
+  let server: PeerServer;
+
+  before(async () => {
+    pair = await Pair.up();
+    server = new PeerServer(pair.lab, "srv", PORT);
+  });
+  after(async () => {
+    await server?.close();
+    await pair?.down();
+  });
+
+  async function failureOf(node: string, command: readonly string[]): Promise<Failure> {
+    try {
+      await pair.lab.run(node, command, { timeout: 10_000 });
+    } catch (error) {
+      return error as Failure;
+    }
+    throw new Error(`${command.join(" ")} did not fail`);
+  }
+
+  async function openConnection() {
+    const socket = connectFrom(pair.lab, "lan", ADDRESS.server, PORT);
+    socket.write("?");
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    expect(answer.toString()).to.equal(GATEWAY);
+    return socket;
+  }
+
+  it("a second one on the same admin socket is refused in one line, and takes nothing from the first", async () => {
+    const before = await hostState(pair.lab, "hcpe");
+    const { code, stderr } = await failureOf(
+      "hcpe",
+      pair.commandOf("hcpe", "run", "--config", pair.writeConfig("hcpe", HCPE_CONFIG)),
+    );
+    expect(code).to.equal(78);
+    expect(stderr).to.match(/^hcpe: another process serves .*\n$/);
+    expect(differences(before, await hostState(pair.lab, "hcpe"))).to.deep.equal([]);
+    expect((await visit(pair.lab, ADDRESS.server, PORT)).peer).to.equal(GATEWAY);
+  });
+
+  it("SIGHUP applies a good configuration, without losing a connection", async () => {
+    const open = await openConnection();
+    pair.writeConfig("hcpe", `${HCPE_CONFIG}\nbypass: { ports: [ ${PORT} ] }`);
+    pair.daemon("hcpe").process.kill("SIGHUP");
+    await eventually(3000, async () =>
+      expect((await visit(pair.lab, ADDRESS.server, PORT)).peer).to.equal(ADDRESS.dsl),
+    );
+    const received = receive(open);
+    open.end("more");
+    expect((await received).end).to.equal("end");
+  });
+
+  it("SIGHUP refuses a bad one with the line at fault, and the running one stays", async () => {
+    const file = pair.writeConfig("hcpe", `${HCPE_CONFIG}\nbypass: { ports: [ 70000 ] }`);
+    pair.daemon("hcpe").process.kill("SIGHUP");
+    const refusal = await eventually(3000, () => {
+      const line = pair
+        .daemon("hcpe")
+        .log()
+        .split("\n")
+        .find((text) => text.includes("reload refused"));
+      return JSON.parse(line ?? "") as { detail: string };
+    });
+    const line = HCPE_CONFIG.split("\n").length + 1;
+    expect(refusal.detail).to.contain(`${file}:${line}:`).and.to.contain("70000");
+    expect((await visit(pair.lab, ADDRESS.server, PORT)).peer).to.equal(ADDRESS.dsl);
+  });
+
+  it("an uplink whose interface is missing is a state, not an error", async () => {
+    await pair.daemon("hcpe").end("SIGTERM");
+    await pair.start("hcpe", HCPE_CONFIG.replace("interface: lte", "interface: none"));
+    const { uplinks } = await pair.status("hcpe");
+    expect(uplinks.map(({ state }) => state)).to.deep.equal(["up", "absent"]);
+    expect((await visit(pair.lab, ADDRESS.server, PORT)).peer).to.equal(GATEWAY);
+  });
+
+  for (const name of ["hcpe", "hag"] as const) {
+    it(`${name}: SIGTERM ends it with 0 although a connection outlives the drain, which is reset`, async () => {
+      const config = `${name === "hcpe" ? HCPE_CONFIG : HAG_CONFIG}\n${SHORT_DRAIN}\n`;
+      await pair.daemon(name).end("SIGTERM");
+      await pair.start(name, config);
+      await eventually(5000, async () => expect((await visit(pair.lab, ADDRESS.server, PORT)).peer).to.equal(GATEWAY));
+      const open = receive(await openConnection());
+      const startMs = performance.now();
+      expect(await pair.daemon(name).end("SIGTERM")).to.equal(0);
+      expect(performance.now() - startMs).to.be.within(300, 5000);
+      expect((await open).end).to.equal("ECONNRESET");
+      expect(pair.daemon(name).log()).to.contain('"msg":"stopped"');
+      await pair.start(name, config);
+    });
+  }
+
+  it("without the privilege it needs it says so in one line, and ends with 1", async () => {
+    const config = pair.writeConfig("hcpe", HCPE_CONFIG, "unprivileged");
+    const command = ["setpriv", "--bounding-set", "-all", ...pair.commandOf("hcpe", "run", "--config", config)];
+    const before = await hostState(pair.lab, "hcpe");
+    const { code, stderr } = await failureOf("hcpe", command);
+    expect(stderr).to.match(/^hcpe: .*CAP_NET_ADMIN.*\n$/);
+    expect(code).to.equal(1);
+    expect(differences(before, await hostState(pair.lab, "hcpe"))).to.deep.equal([]);
+  });
+
+  it("on a port in use it says so in one line, and ends with 1", async () => {
+    const listener = pair.lab.inside("hag", () => openPlainListener(6124));
+    const config = pair.writeConfig("hag", HAG_CONFIG.replace("port: 5124", "port: 6124"), "second");
+    const { code, stderr } = await failureOf("hag", pair.commandOf("hag", "run", "--config", config));
+    closeDescriptor(listener);
+    expect(stderr).to.match(/^hag: .*EADDRINUSE.*\n$/);
+    expect(code).to.equal(1);
+  });
+});

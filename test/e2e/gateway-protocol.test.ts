@@ -1,0 +1,142 @@
+import { createServer, type Server } from "node:net";
+import { readUint16 } from "@hybrid-access/core/base/bytes";
+import { emitConvertMessage, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
+import { expect } from "chai";
+import { readPcapng } from "../lab/capture.ts";
+import { ADDRESS, access, hybridTopology } from "../lab/hybrid.ts";
+import { HAG_CONFIG, HCPE_CONFIG, Pair } from "../lab/pair.ts";
+import { openPlainListener } from "../lab/stream.ts";
+import { PeerServer, visit } from "../lab/visit.ts";
+
+const PORT = 7000;
+const GATEWAY = "10.3.3.1";
+const GATEWAY_PORT = 5124;
+
+/** Long enough that a round trip more shows. */
+const ROUND_TRIP_MS = 200;
+const TOPOLOGY = hybridTopology({
+  dsl: { down: access(50, ROUND_TRIP_MS / 2), up: access(50, ROUND_TRIP_MS / 2) },
+  lte: { down: access(50, ROUND_TRIP_MS / 2), up: access(50, ROUND_TRIP_MS / 2) },
+});
+
+const PATIENT = `${HCPE_CONFIG}\ntimeouts: { gateway: 10s }\n`;
+const DROP_MULTIPATH_SYNS = `table inet strip {
+  chain input {
+    type filter hook input priority filter;
+    tcp dport ${GATEWAY_PORT} tcp flags & (syn|ack) == syn tcp option 30 exists drop
+  }
+}
+`;
+
+/** A SYN as it left the home: what it carried as data. */
+interface Syn {
+  readonly source: string;
+  readonly data: Uint8Array;
+}
+
+/** The SYNs to the gateway's port in a capture of IPv4 packets. */
+function synsToGateway(packets: readonly Uint8Array[]): Syn[] {
+  return packets.flatMap((packet) => {
+    const tcp = packet.subarray(((packet[0] ?? 0) & 0x0f) * 4);
+    const flags = tcp[13] ?? 0;
+    if ((packet[0] ?? 0) >> 4 !== 4 || packet[9] !== 6 || readUint16(tcp, 2) !== GATEWAY_PORT) return [];
+    return (flags & 0x12) === 0x02
+      ? [{ source: packet.subarray(12, 16).join("."), data: tcp.subarray(((tcp[12] ?? 0) >> 4) * 4) }]
+      : [];
+  });
+}
+
+describe("the HCPE's connection to the gateway", function () {
+  this.timeout(30_000);
+  let pair: Pair;
+  let server: PeerServer;
+
+  before(async () => {
+    pair = await Pair.up({ topology: TOPOLOGY });
+    server = new PeerServer(pair.lab, "srv", PORT);
+  });
+  after(async () => {
+    await server?.close();
+    await pair?.down();
+  });
+
+  const go = () => visit(pair.lab, ADDRESS.server, PORT);
+  const counters = async () => (await pair.status("hcpe")).counters;
+
+  it("carries the Convert message in its SYN, where both hosts allow Fast Open", async function () {
+    for (const [daemon, capability] of [
+      ["hcpe", "fastOpenConnect"],
+      ["hag", "fastOpenListen"],
+    ] as const) {
+      const { available } = (await pair.status(daemon)).capabilities[capability] ?? { available: false };
+      if (!available) this.skip();
+    }
+    await pair.lab.capture("dsl", pair.file("fast-open.pcapng"));
+    expect((await go()).peer).to.equal(GATEWAY);
+    await pair.lab.capture("dsl", null);
+    const [syn] = synsToGateway(readPcapng(pair.readFile("fast-open.pcapng")));
+    expect(syn?.source).to.equal(ADDRESS.dsl);
+    const result = parseConvertMessage(syn?.data ?? new Uint8Array());
+    expect(result.outcome).to.equal("message");
+  });
+
+  it("brings the answer to a request after as many round trips as a direct connection", async () => {
+    const direct = await visit(pair.lab, ADDRESS.server, PORT, { from: "hcpe" });
+    const carried = await go();
+    expect(carried.peer).to.equal(GATEWAY);
+    expect(direct.firstByteMs).to.be.within(2 * ROUND_TRIP_MS, 2.5 * ROUND_TRIP_MS);
+    expect(carried.firstByteMs).to.be.within(2 * ROUND_TRIP_MS, 2.5 * ROUND_TRIP_MS);
+  });
+
+  it("is counted by what became of it: Multipath TCP so far, and nothing else", async () => {
+    const counted = await counters();
+    expect(counted.connectionsMultipath).to.equal(counted.connectionsAccepted);
+    expect(counted).to.include({ connectionsPlain: 0, fallbackPeerWithoutMptcp: 0, fallbackSynDropped: 0 });
+  });
+
+  it("falls back once where the gateway's host takes no data in the SYN, and then does without Fast Open", async () => {
+    await pair.lab.run("hag", ["sysctl", "-qw", "net.ipv4.tcp_fastopen=0"]);
+    const before = await counters();
+    for (let count = 0; count < 4; count++) expect((await go()).peer).to.equal(GATEWAY);
+    await pair.lab.run("hag", ["sysctl", "-qw", "net.ipv4.tcp_fastopen=3"]);
+    const after = await counters();
+    expect(after.connectionsPlain).to.equal(1);
+    expect(after.connectionsMultipath).to.equal((before.connectionsMultipath ?? 0) + 3);
+  });
+
+  it("is counted as a fallback because SYNs with the option were dropped", async function () {
+    await pair.daemon("hcpe").end("SIGTERM");
+    await pair.start("hcpe", PATIENT);
+    try {
+      await pair.lab.run("hag", ["nft", "-f", "-"], { input: DROP_MULTIPATH_SYNS });
+    } catch (error) {
+      if (/syntax error/.test(String(error))) this.skip();
+      throw error;
+    }
+    expect((await go()).peer).to.equal(GATEWAY);
+    await pair.lab.run("hag", ["nft", "delete", "table", "inet", "strip"]);
+    expect(await counters()).to.include({ connectionsPlain: 1, fallbackSynDropped: 1, fallbackPeerWithoutMptcp: 0 });
+  });
+
+  it("is counted as a fallback because the gateway's host does without Multipath TCP", async () => {
+    await pair.daemon("hag").end("SIGTERM");
+    const plain = plainGateway(pair.lab.inside("hag", () => openPlainListener(GATEWAY_PORT)));
+    const { peer } = await go();
+    plain.close();
+    expect(peer).to.equal("echo");
+    expect(await counters()).to.include({ connectionsPlain: 2, fallbackSynDropped: 1, fallbackPeerWithoutMptcp: 1 });
+    await pair.start("hag", HAG_CONFIG);
+  });
+});
+
+/** A gateway over plain TCP that claims to have reached every server, and answers in its place. */
+function plainGateway(fd: number): Server {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      socket.write(emitConvertMessage([{ type: "extendedTcpHeader", options: [] }]));
+      socket.write("echo");
+    });
+  });
+  return server.listen({ fd });
+}

@@ -1,0 +1,163 @@
+import { fromHex, toHex } from "@hybrid-access/core/base/bytes";
+import { ipAddress, networkBytes } from "@hybrid-access/core/base/ip-address";
+import { KernelPathControl, type PathManagerFamily } from "@hybrid-access/core/engine/kernel/path-control";
+import { SystemError } from "@hybrid-access/core/platform/errno";
+import type { GenericMessage } from "@hybrid-access/core/platform/netlink/generic";
+import { value } from "@hybrid-access/core/platform/netlink/message";
+import type { PathCommand, PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
+import { expect } from "chai";
+
+const TOKEN = 0x01020304;
+const LOCAL = { address: ipAddress("10.1.2.2"), port: 40_000 };
+const REMOTE = { address: ipAddress("10.9.9.9"), port: 5124 };
+
+/** A kernel that records commands, and says what the test wants said. */
+class FakeFamily implements PathManagerFamily {
+  readonly commands: { command: number; attributes: string }[] = [];
+  refusal: Error | undefined;
+  say: (message: GenericMessage) => void = () => {};
+
+  watch(group: string, onMessage: (message: GenericMessage) => void) {
+    expect(group).to.equal("mptcp_pm_events");
+    this.say = onMessage;
+    return { close: () => {} };
+  }
+
+  execute(command: number, attributes: readonly Uint8Array[]): void {
+    if (this.refusal !== undefined) throw this.refusal;
+    this.commands.push({ command, attributes: attributes.map(toHex).join(" ") });
+  }
+
+  close(): void {}
+}
+
+const TOKEN_ATTRIBUTE: [number, Uint8Array] = [1, value.uint32(TOKEN)];
+/** Source and destination with ports in network byte order, and both address identifiers. */
+const PATH_ATTRIBUTES: [number, Uint8Array][] = [
+  [3, value.uint8(2)],
+  [4, value.uint8(0)],
+  [5, networkBytes(LOCAL.address)],
+  [7, networkBytes(REMOTE.address)],
+  [9, fromHex("9c40")],
+  [10, fromHex("1404")],
+];
+const PATH = { localId: 2, remoteId: 0, local: LOCAL, remote: REMOTE };
+
+describe("engine/kernel/path-control", () => {
+  let family: FakeFamily;
+  let control: KernelPathControl;
+  let events: PathEvent[];
+
+  beforeEach(() => {
+    family = new FakeFamily();
+    control = new KernelPathControl(family);
+    events = [];
+    control.onEvent((event) => events.push(event));
+  });
+
+  function say(command: number, ...attributes: [number, Uint8Array][]): void {
+    family.say({ command, attributes: new Map(attributes) });
+  }
+
+  it("reads every kind of event of Linux's mptcp_pm", () => {
+    const flags = value.uint16(1 | 2);
+    say(1, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES, [18, value.uint8(0)]);
+    say(2, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES, [13, flags]);
+    say(10, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES, [11, value.uint8(1)]);
+    say(11, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES, [12, value.uint8(111)], [16, value.uint32(3)]);
+    say(13, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES, [11, value.uint8(0)]);
+    say(6, TOKEN_ATTRIBUTE, [4, value.uint8(5)], [7, networkBytes(REMOTE.address)]);
+    say(7, TOKEN_ATTRIBUTE, [4, value.uint8(5)]);
+    say(3, TOKEN_ATTRIBUTE);
+    expect(events).to.deep.equal([
+      { type: "connectionCreated", token: TOKEN, ...PATH, serverSide: false, denyJoinInitial: false },
+      { type: "connectionEstablished", token: TOKEN, ...PATH, serverSide: true, denyJoinInitial: true },
+      { type: "subflowEstablished", token: TOKEN, ...PATH, backup: true },
+      { type: "subflowClosed", token: TOKEN, ...PATH, error: 111, resetReason: 3 },
+      { type: "subflowPriority", token: TOKEN, ...PATH, backup: false },
+      { type: "addressAnnounced", token: TOKEN, remoteId: 5, remote: { address: REMOTE.address, port: 0 } },
+      { type: "addressRemoved", token: TOKEN, remoteId: 5 },
+      { type: "connectionClosed", token: TOKEN },
+    ]);
+    expect(control.unknownEvents).to.equal(0);
+  });
+
+  it("skips and counts what it does not know, and events that lack what they need", () => {
+    say(99, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES);
+    say(10, TOKEN_ATTRIBUTE);
+    say(2, ...PATH_ATTRIBUTES);
+    say(6, TOKEN_ATTRIBUTE, [7, Uint8Array.of(1, 2, 3)]);
+    expect(control.unknownEvents).to.equal(4);
+    // Listeners are no connections: they are known, and not told.
+    say(15, [5, networkBytes(LOCAL.address)]);
+    say(16, [5, networkBytes(LOCAL.address)]);
+    expect(control.unknownEvents).to.equal(4);
+    expect(events).to.deep.equal([]);
+    say(3, TOKEN_ATTRIBUTE);
+    expect(events).to.have.length(1);
+  });
+
+  const token = "08000400" + "04030201";
+  const remoteAddress = "1c000680" + "0600010002000000" + "080003000a090909" + "0600050004140000";
+  const local = (type: string, rest: string) =>
+    [type, "0600010002000000", "0500020002000000", "080003000a010202", rest].join("");
+  const port = "06000500409c0000";
+  const COMMANDS: readonly (readonly [PathCommand, number, string])[] = [
+    [
+      {
+        type: "createSubflow",
+        token: TOKEN,
+        localId: 2,
+        local: LOCAL.address,
+        interfaceIndex: 7,
+        remote: REMOTE,
+        backup: false,
+      },
+      10,
+      `${token} ${local("24000180", "0800070007000000")} ${remoteAddress}`,
+    ],
+    [
+      {
+        type: "createSubflow",
+        token: TOKEN,
+        localId: 2,
+        local: LOCAL.address,
+        interfaceIndex: 7,
+        remote: REMOTE,
+        backup: true,
+      },
+      10,
+      `${token} ${local("2c000180", "08000600040000000800070007000000")} ${remoteAddress}`,
+    ],
+    [
+      { type: "destroySubflow", token: TOKEN, localId: 2, local: LOCAL, remote: REMOTE },
+      11,
+      `${token} ${local("24000180", port)} ${remoteAddress}`,
+    ],
+    [
+      { type: "setPriority", token: TOKEN, localId: 2, local: LOCAL, remote: REMOTE, backup: true },
+      7,
+      `${token} ${local("2c000180", `${port}0800060004000000`)} ${remoteAddress}`,
+    ],
+    [
+      { type: "announce", token: TOKEN, localId: 2, local: LOCAL },
+      8,
+      `${token} ${local("2c000180", `${port}0800060001000000`)}`,
+    ],
+    [{ type: "remove", token: TOKEN, localId: 2 }, 9, `${token} 0500050002000000`],
+  ];
+
+  for (const [command, number, attributes] of COMMANDS) {
+    it(`writes ${command.type} as Documentation/netlink/specs/mptcp_pm.yaml has it`, () => {
+      expect(control.execute(command)).to.equal(true);
+      expect(family.commands).to.deep.equal([{ command: number, attributes }]);
+    });
+  }
+
+  it("returns false when the kernel refuses, and hides no other error", () => {
+    family.refusal = new SystemError(22, "remove");
+    expect(control.execute({ type: "remove", token: TOKEN, localId: 2 })).to.equal(false);
+    family.refusal = new RangeError("a defect");
+    expect(() => control.execute({ type: "remove", token: TOKEN, localId: 2 })).to.throw(RangeError);
+  });
+});

@@ -1,0 +1,125 @@
+import { formatIpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
+import { ERRNO, SystemError } from "@hybrid-access/core/platform/errno";
+import type { OwnRoute, Rule } from "@hybrid-access/core/platform/netlink/route";
+import { AddressIds, type Uplink, UplinkRouting } from "@hybrid-access/hcpe/uplinks";
+import { expect } from "chai";
+
+const address = (index: number) => ipAddress(`10.0.${index >> 8}.${index & 255}`);
+
+describe("identifiers of uplink addresses", () => {
+  it("stay with an address while it is there and when it comes back", () => {
+    const ids = new AddressIds();
+    expect(ids.number([address(1), address(2)])).to.deep.equal([1, 2]);
+    expect(ids.number([address(2)])).to.deep.equal([2]);
+    expect(ids.number([address(3), address(1)])).to.deep.equal([3, 1]);
+  });
+
+  it("beyond the 255th are those of addresses gone for the longest time, and never one in use", () => {
+    const ids = new AddressIds();
+    const dsl = address(0);
+    for (let lte = 1; lte <= 2000; lte++) {
+      const [dslId, lteId] = ids.number([dsl, address(lte)]);
+      expect(dslId).to.equal(1);
+      expect(lteId).to.equal(2 + ((lte - 1) % 254));
+    }
+  });
+
+  it("are given to 255 addresses at once, and not to the 256th", () => {
+    const ids = new AddressIds();
+    const given = ids.number(Array.from({ length: 300 }, (_, index) => address(index)));
+    expect(given.filter((id) => id !== undefined)).to.have.length(255);
+    expect(new Set(given).size).to.equal(256);
+    expect(given[255]).to.equal(undefined);
+  });
+});
+
+const CONFIGS = [
+  { name: "dsl", interface: "dsl", cost: 0 },
+  { name: "lte", interface: "lte", cost: 10 },
+];
+
+function uplink(index: number, ...addresses: string[]): Uplink {
+  const config = CONFIGS[index] ?? { name: "", interface: "", cost: 0 };
+  const paths = addresses.map((text) => {
+    const family = text.includes(":") ? ("ipv6" as const) : ("ipv4" as const);
+    return { address: ipAddress(text), family, gateway: undefined };
+  });
+  return { config, state: "up", interfaceIndex: index + 1, receivedBytes: 0, sentBytes: 0, paths };
+}
+
+/** A kernel that refuses what `refuses` says. */
+class Kernel {
+  readonly done: string[] = [];
+  refuses = (_what: string): boolean => false;
+
+  #do(what: string): void {
+    if (this.refuses(what)) throw new SystemError(ERRNO.EINVAL, what);
+    this.done.push(what);
+  }
+  addRoute({ family, table }: OwnRoute): void {
+    this.#do(`route ${family} ${table}`);
+  }
+  addRule({ source }: Rule): void {
+    this.#do(`rule ${source && formatIpAddress(source)}`);
+  }
+  deleteRule({ source }: Rule): void {
+    this.#do(`no rule ${source && formatIpAddress(source)}`);
+  }
+}
+
+describe("routing of uplinks", () => {
+  const nothing = { links: [], addresses: [], routes: [] };
+  const addressesOf = (uplinks: readonly Uplink[]) =>
+    uplinks.map(({ paths }) => paths.map(({ address: of }) => formatIpAddress(of)));
+
+  it("has a route for each family of an uplink and a rule for each address, made once", () => {
+    const kernel = new Kernel();
+    const routing = new UplinkRouting(kernel, CONFIGS);
+    const { uplinks, refusals } = routing.apply([uplink(0, "10.1.1.2", "fd11::2"), uplink(1, "10.1.2.2")], nothing);
+    expect(refusals).to.deep.equal([]);
+    expect(addressesOf(uplinks)).to.deep.equal([["10.1.1.2", "fd11::2"], ["10.1.2.2"]]);
+    expect(kernel.done).to.have.members([
+      "route ipv4 5130",
+      "route ipv6 5130",
+      "route ipv4 5131",
+      "rule 10.1.1.2",
+      "rule fd11::2",
+      "rule 10.1.2.2",
+    ]);
+    kernel.done.length = 0;
+    routing.apply([uplink(0, "10.1.1.2"), uplink(1)], nothing);
+    expect(kernel.done.filter((what) => what.includes("rule"))).to.have.members([
+      "no rule fd11::2",
+      "no rule 10.1.2.2",
+    ]);
+  });
+
+  it("leaves a path out whose route is refused, says why, keeps the others, and tries again", () => {
+    const kernel = new Kernel();
+    const routing = new UplinkRouting(kernel, CONFIGS);
+    const wanted = [uplink(0, "10.1.1.2", "fd11::2"), uplink(1, "10.1.2.2")];
+    kernel.refuses = (what) => what === "route ipv4 5130" || what === "route ipv4 5131";
+    const { uplinks, refusals } = routing.apply(wanted, nothing);
+    expect(addressesOf(uplinks)).to.deep.equal([["fd11::2"], []]);
+    expect(uplinks.map(({ state }) => state)).to.deep.equal(["up", "no route"]);
+    expect(refusals).to.deep.equal(["dsl: route ipv4 5130: EINVAL", "lte: route ipv4 5131: EINVAL"]);
+    kernel.refuses = () => false;
+    expect(routing.apply(wanted, nothing)).to.deep.equal({ uplinks: wanted, refusals: [] });
+  });
+
+  it("does the same for a refused rule, and tries again to remove one", () => {
+    const kernel = new Kernel();
+    const routing = new UplinkRouting(kernel, CONFIGS);
+    kernel.refuses = (what) => what === "rule 10.1.1.2" || what.startsWith("no rule");
+    expect(addressesOf(routing.apply([uplink(0, "10.1.1.2", "fd11::2"), uplink(1)], nothing).uplinks)[0]).to.deep.equal(
+      ["fd11::2"],
+    );
+    expect(routing.apply([uplink(0), uplink(1)], nothing).refusals).to.deep.equal([
+      "fd11::2 5130: no rule fd11::2: EINVAL",
+    ]);
+    kernel.refuses = () => false;
+    kernel.done.length = 0;
+    routing.apply([uplink(0), uplink(1)], nothing);
+    expect(kernel.done).to.deep.equal(["no rule fd11::2"]);
+  });
+});
