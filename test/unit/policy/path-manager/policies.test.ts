@@ -196,6 +196,17 @@ describe("path managers", () => {
     expect(home.reconciler.connections).to.equal(0);
   });
 
+  it("forget a connection whose end was not told when its port is used again", () => {
+    const home = new Home(settings("aggregate"));
+    const event = home.kernel.connect(DSL.address, GATEWAY);
+    home.event(event);
+    home.kernel.connections.delete(event.token);
+    const next = { ...home.kernel.connect(DSL.address, GATEWAY), local: event.local };
+    home.event(next);
+    expect(home.reconciler.connections).to.equal(1);
+    expect(home.reconciler.subflows).to.equal(2);
+  });
+
   it("open a failed subflow again with doubling waits and jitter", () => {
     const home = new Home(settings("aggregate"));
     home.outcome = ERROR;

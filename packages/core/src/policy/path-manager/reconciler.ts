@@ -40,10 +40,7 @@ export interface ReconcilerSettings {
 
 /** An attempt that nothing was heard of, longer than the kernel tries (tcp_syn_retries 6 takes 127 s). */
 const OPENING_LIMIT_MS = 150_000;
-/**
- * Linux ends a connection that has had no subflow for net.mptcp.close_timeout (60 s), and does not tell of the end of one
- * that the peer has aborted.
- */
+/** Linux ends a connection that has had no subflow for so long (net.mptcp.close_timeout). */
 const EMPTY_LIMIT_MS = 60_000;
 /** Descriptions that came before their connection. */
 const MOST_EARLY_FLOWS = 4096;
@@ -141,6 +138,9 @@ export class Reconciler implements PathManager {
     const flow = this.#earlyFlows.get(key);
     this.#earlyFlows.delete(key);
     const heldMs = flow === undefined ? Math.max(holdMs, descriptionMs) : holdMs;
+    // Linux does not tell of the end of a connection that its peer has aborted; that its port is used again does.
+    const previous = this.#byLocal.get(key);
+    if (previous !== undefined) this.#forget(previous);
     const connection = new Connection(event, nowMs, nowMs + heldMs);
     connection.flow = flow;
     this.#connections.set(event.token, connection);
