@@ -5,7 +5,7 @@
  * Plain JavaScript without dependencies: it runs before anything is installed or built.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -27,6 +27,8 @@ const PEERS = [
   ["/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"],
   ["mptcpize", "mptcpize"],
 ];
+
+const PACKAGE_DATABASE = "/var/lib/dpkg";
 
 /** Asked by every Debian package that would start a service; exit code 101 forbids it (invoke-rc.d(8)). */
 const SERVICE_POLICY = "/usr/sbin/policy-rc.d";
@@ -61,9 +63,19 @@ function hasProgram(name) {
   return folders.some((folder) => existsSync(`${folder}/${name}`));
 }
 
+function mayWrite(path) {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** How to become root without being asked for a password; undefined when there is no way. */
 function rootCommand() {
-  if (process.getuid?.() === 0) return [];
+  // Root of a user namespace is not the host's: it may not install.
+  if (process.getuid?.() === 0) return mayWrite(PACKAGE_DATABASE) ? [] : undefined;
   try {
     execFileSync("sudo", ["-n", "true"], { stdio: "ignore" });
     return ["sudo", "-n"];

@@ -49,17 +49,22 @@ describe("the life of a daemon", function () {
     return socket;
   }
 
-  it("a second one on the same admin socket is refused in one line, and takes nothing from the first", async () => {
-    const before = await hostState(pair.lab, "hcpe");
-    const { code, stderr } = await failureOf(
-      "hcpe",
-      pair.commandOf("hcpe", "run", "--config", pair.writeConfig("hcpe", HCPE_CONFIG)),
-    );
-    expect(code).to.equal(78);
-    expect(stderr).to.match(/^hcpe: another process serves .*\n$/);
-    expect(differences(before, await hostState(pair.lab, "hcpe"))).to.deep.equal([]);
-    expect((await visit(pair.lab, ADDRESS.server, PORT)).peer).to.equal(GATEWAY);
-  });
+  for (const [name, config] of [
+    ["hcpe", HCPE_CONFIG],
+    ["hag", HAG_CONFIG],
+  ] as const) {
+    it(`${name}: a second one on the same admin socket is refused in one line, and takes nothing from the first`, async () => {
+      const before = await hostState(pair.lab, name);
+      const { code, stderr } = await failureOf(
+        name,
+        pair.commandOf(name, "run", "--config", pair.writeConfig(name, config)),
+      );
+      expect(code).to.equal(78);
+      expect(stderr).to.match(new RegExp(`^${name}: another process serves .*\\n$`));
+      expect(differences(before, await hostState(pair.lab, name))).to.deep.equal([]);
+      expect((await visit(pair.lab, ADDRESS.server, PORT)).peer).to.equal(GATEWAY);
+    });
+  }
 
   it("SIGHUP applies a good configuration, without losing a connection", async () => {
     const open = await openConnection();

@@ -156,4 +156,13 @@ describe("cookies through the pair", function () {
     expect(counters.cookiesRefused).to.equal(0);
     expect((await pair.status("hcpe")).counters).to.include({ connectionsDirect: 0, connectionsReset: 0 });
   });
+
+  it("a removed key: connections are served on, and through the gateway again after the first one", async () => {
+    await reload(pair, `${HAG_CONFIG}\n${keys(OLD_KEY)}`);
+    await exchange();
+    await reload(pair, `${HAG_CONFIG}\n${keys(NEW_KEY)}`);
+    await exchange();
+    for (let count = 0; count < 20; count++) expect(await exchange()).to.equal("10.3.3.1");
+    expect((await pair.status("hcpe")).counters.connectionsReset).to.equal(0);
+  });
 });

@@ -100,7 +100,7 @@ describe("the HCPE's connection to the gateway", function () {
     for (let count = 0; count < 4; count++) expect((await go()).peer).to.equal(GATEWAY);
     await pair.lab.run("hag", ["sysctl", "-qw", "net.ipv4.tcp_fastopen=3"]);
     const after = await counters();
-    expect(after.connectionsPlain).to.equal(1);
+    expect(after.connectionsPlain).to.equal((before.connectionsPlain ?? 0) + 1);
     expect(after.connectionsMultipath).to.equal((before.connectionsMultipath ?? 0) + 3);
   });
 
@@ -119,12 +119,16 @@ describe("the HCPE's connection to the gateway", function () {
   });
 
   it("is counted as a fallback because the gateway's host does without Multipath TCP", async () => {
+    const before = await counters();
     await pair.daemon("hag").end("SIGTERM");
     const plain = plainGateway(pair.lab.inside("hag", () => openPlainListener(GATEWAY_PORT)));
     const { peer } = await go();
     plain.close();
     expect(peer).to.equal("echo");
-    expect(await counters()).to.include({ connectionsPlain: 2, fallbackSynDropped: 1, fallbackPeerWithoutMptcp: 1 });
+    const after = await counters();
+    expect(after.fallbackPeerWithoutMptcp).to.equal((before.fallbackPeerWithoutMptcp ?? 0) + 1);
+    expect(after.connectionsPlain).to.equal((before.connectionsPlain ?? 0) + 1);
+    expect(after.fallbackSynDropped).to.equal(before.fallbackSynDropped);
     await pair.start("hag", HAG_CONFIG);
   });
 });

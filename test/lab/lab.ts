@@ -31,6 +31,9 @@ const SYSCTLS = (): string[] => [
   "net.ipv4.conf.default.rp_filter=0",
   "net.ipv6.conf.all.accept_ra=0",
   "net.ipv6.conf.default.accept_ra=0",
+  // Or an interface's first neighbour solicitation waits for duplicate address detection: 1 s for the first connection.
+  "net.ipv6.conf.all.accept_dad=0",
+  "net.ipv6.conf.default.accept_dad=0",
   `net.ipv4.tcp_congestion_control=${allowCubic() ? "cubic" : "reno"}`,
 ];
 const ROUTER_SYSCTLS = ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"];

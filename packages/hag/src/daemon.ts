@@ -51,6 +51,8 @@ export class Hag implements Daemon {
   #ownAddresses: readonly IpAddress[] = [];
   #addressWatch: { close(): void } | undefined;
   #routes: RouteClient | undefined;
+  /** The admin socket is ours, and so is everything on the host that carries this daemon's name. */
+  #owner = false;
   #ready = false;
 
   constructor(config: HagConfig, loadConfig: () => HagConfig, log: Logger) {
@@ -68,6 +70,7 @@ export class Hag implements Daemon {
       egress.source === "client" ? ["multipathTcp", "transparent"] : ["multipathTcp"],
     );
     await this.#admin.start();
+    this.#owner = true;
     this.#tuneHost();
     if (egress.source === "client") this.#addEgress();
     const capacity = connectionCapacity(workers, maxConnections);
@@ -157,6 +160,8 @@ export class Hag implements Daemon {
 
   async stop(): Promise<void> {
     this.#ready = false;
+    // Another daemon's table and sysctls have the same names.
+    if (!this.#owner) return;
     this.#addressWatch?.close();
     await this.#pool?.stop();
     await this.#admin.stop();

@@ -1,9 +1,10 @@
 /**
- * One direction of a link: rate, queue, delay, jitter, loss and reordering. Pure: packets and time in, packets and the
+ * One direction of a link: rate, queue, delay, jitter, loss, reordering and a middlebox. Pure: packets and time in, packets and the
  * next time out. The lab's emulator drives it with real packets, a simulator with virtual time.
  */
 import { MinHeap } from "../base/min-heap.ts";
 import type { Random } from "../base/random.ts";
+import { stripMultipath } from "./strip-multipath.ts";
 
 /** What a link does to packets. Everything left out is ideal. */
 export interface LinkOptions {
@@ -21,6 +22,8 @@ export interface LinkOptions {
   readonly reorder?: number;
   /** How late a reordered packet is. */
   readonly reorderMs?: number;
+  /** The link's middlebox removes Multipath TCP from SYNs. */
+  readonly stripMultipath?: boolean;
 }
 
 /** What has passed a link, in packets and bytes. */
@@ -53,6 +56,7 @@ export class Link {
 
   /** Takes a packet, which the link then owns. */
   enqueue(packet: Uint8Array, nowMs: number): void {
+    if (this.#options.stripMultipath) stripMultipath(packet);
     const { rateBitsPerSecond = Number.POSITIVE_INFINITY, queueBytes = DEFAULT_QUEUE_BYTES, loss = 0 } = this.#options;
     if (loss > 0 && this.#random.next() < loss) {
       this.counters.lostPackets += 1;

@@ -1,0 +1,83 @@
+import { expect } from "chai";
+import { ConvertClient, connectTo } from "../lab/convert-client.ts";
+import { GATEWAY, gatewayConfig, gatewayUp } from "../lab/gateway.ts";
+import { ADDRESS, hybridTopology } from "../lab/hybrid.ts";
+import { HAG_CONFIG, HCPE_CONFIG, Pair } from "../lab/pair.ts";
+import { connectFrom, hashOf, pattern, receive, StreamServer } from "../lab/stream.ts";
+
+const PORT = 7000;
+const BYTES = 1_000_000;
+
+describe("without Multipath TCP on the way", function () {
+  this.timeout(30_000);
+  const stripping = { up: { stripMultipath: true }, down: { stripMultipath: true } };
+
+  for (const [family, gateway, host] of [
+    ["IPv4", ADDRESS.gateway, ADDRESS.server],
+    ["IPv6", ADDRESS.gateway6, ADDRESS.server6],
+  ] as const) {
+    it(`${family}: connections are carried to the gateway as plain TCP, whole, and counted`, async () => {
+      const hcpe = HCPE_CONFIG.replace("address: 10.9.9.9", `address: "${gateway}"`);
+      const pair = await Pair.up({
+        topology: hybridTopology({ dsl: stripping, lte: stripping }),
+        hcpe,
+        hag: HAG_CONFIG,
+      });
+      const server = new StreamServer(pair.lab, "srv", PORT);
+      try {
+        for (let count = 0; count < 10; count++) {
+          const near = connectFrom(pair.lab, "lan", host, PORT);
+          const far = await server.accept();
+          const sent = [pattern(BYTES, 1), pattern(BYTES, 2)] as const;
+          const received = [receive(far), receive(near)] as const;
+          far.resume();
+          near.end(sent[0]);
+          far.end(sent[1]);
+          for (const side of [0, 1] as const) {
+            expect(await received[side]).to.deep.equal({ bytes: BYTES, hash: hashOf(sent[side]), end: "end" });
+          }
+        }
+        expect((await pair.status("hag")).counters).to.include({ connectionsPlain: 10, connectionsMultipath: 0 });
+        expect((await pair.status("hcpe")).counters).to.include({ connectionsDirect: 0, gatewayFailures: 0 });
+      } finally {
+        await server.close();
+        await pair.down();
+      }
+    });
+  }
+});
+
+describe("egress.source: client", function () {
+  this.timeout(20_000);
+  let pair: Pair;
+  let server: StreamServer;
+
+  before(async () => {
+    pair = await gatewayUp(gatewayConfig().replace("source: shared", "source: client"));
+    server = new StreamServer(pair.lab, "srv", PORT);
+  });
+  after(async () => {
+    await server?.close();
+    await pair?.down();
+  });
+
+  for (const [what, from, destination, seen] of [
+    ["IPv4: the client's address", GATEWAY.client, GATEWAY.server, GATEWAY.client],
+    ["IPv4: another client's address", GATEWAY.neighbour, GATEWAY.server, GATEWAY.neighbour],
+    ["IPv6: the client's address", GATEWAY.client6, GATEWAY.server6, GATEWAY.client6],
+    ["IPv6 for an IPv4 client: the gateway's", GATEWAY.client, GATEWAY.server6, "fd33::1"],
+    ["IPv4 for an IPv6 client: the gateway's", GATEWAY.client6, GATEWAY.server, "10.3.3.1"],
+  ] as const) {
+    for (const transport of ["plain TCP", "Multipath TCP"] as const) {
+      it(`the server sees ${what} (${transport})`, async () => {
+        const client = new ConvertClient(pair.lab, connectTo(destination, PORT), { from, transport });
+        await client.answer();
+        const far = await server.accept();
+        expect((far.remoteAddress ?? "").replace(/^::ffff:/, "")).to.equal(seen);
+        far.end("answer");
+        expect((await client.payload(6)).toString()).to.equal("answer");
+        client.close();
+      });
+    }
+  }
+});
