@@ -4,6 +4,7 @@ import { farmBenchmark } from "./farm.ts";
 import { labBenchmark } from "./lab.ts";
 import { memoryBenchmark } from "./memory.ts";
 import { pairBenchmark } from "./pair.ts";
+import { pathsBenchmark } from "./paths.ts";
 import { relayBenchmark } from "./relay.ts";
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
@@ -11,5 +12,6 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   farm: farmBenchmark,
   relay: relayBenchmark,
   pair: pairBenchmark,
+  paths: pathsBenchmark,
   memory: memoryBenchmark,
 };

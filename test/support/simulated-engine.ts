@@ -221,6 +221,10 @@ export class SimulatedEngine implements Engine {
   isEstablished(): boolean {
     return true;
   }
+  synDscp(): undefined {
+    return undefined;
+  }
+
   isMultipath(): boolean {
     return true;
   }

@@ -2,6 +2,7 @@
 import type { Endpoint } from "@hybrid-access/core/base/ip-address";
 import type { WorkerSetup } from "@hybrid-access/core/dataplane/worker";
 import type { WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
+import type { Flow } from "@hybrid-access/core/policy/rules";
 import type { ConnectionAnswer, ConnectionQuestion } from "./connection-list.ts";
 import type { UplinkSource } from "./uplink-choice.ts";
 
@@ -17,11 +18,14 @@ export interface CarrierSetup extends WorkerSetup {
   readonly uplinks: readonly UplinkSource[];
   readonly gatewayMs: number;
   readonly replyMs: number;
+  /** Whether the policy depends on what a connection is: then each one is reported ({@link FlowReport}). */
+  readonly reportFlows: boolean;
 }
 
 /** What the control plane may say later. */
 export type CarrierMessage =
   | { readonly type: "uplinks"; readonly uplinks: readonly UplinkSource[] }
+  | { readonly type: "reportFlows"; readonly reportFlows: boolean }
   | { readonly type: "timeouts"; readonly gatewayMs: number; readonly replyMs: number }
   | ConnectionQuestion;
 
@@ -43,7 +47,15 @@ export interface UplinkReport extends WorkerReport {
   readonly protocol: "mptcp" | "tcp";
 }
 
-export type CarrierReport = GatewayReport | UplinkReport | ConnectionAnswer;
+/** What a connection to a gateway carries, said when its SYN leaves. */
+export interface FlowReport extends WorkerReport {
+  readonly type: "flow";
+  /** The local end of the connection to the gateway. */
+  readonly local: Endpoint;
+  readonly flow: Flow;
+}
+
+export type CarrierReport = GatewayReport | UplinkReport | FlowReport | ConnectionAnswer;
 
 export const GATEWAY_UP = 0;
 export const GATEWAY_DOWN = 1;

@@ -26,6 +26,7 @@ import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
 import {
   type CarrierMessage,
   type CarrierSetup,
+  type FlowReport,
   GATEWAY_DOWN,
   GATEWAY_UP,
   type GatewayReport,
@@ -78,6 +79,7 @@ export class Carrier implements WorkerFront {
   readonly #fastOpenFailedAtMs = new Map<string, number>();
   #gatewayMs: number;
   #replyMs: number;
+  #reportFlows: boolean;
 
   constructor({ engine, relay, counters, report }: WorkerContext, setup: CarrierSetup) {
     this.#engine = engine;
@@ -91,6 +93,7 @@ export class Carrier implements WorkerFront {
     this.#uplinks = new UplinkChoice(setup.uplinkStates, setup.uplinks);
     this.#gatewayMs = setup.gatewayMs;
     this.#replyMs = setup.replyMs;
+    this.#reportFlows = setup.reportFlows;
   }
 
   onMessage(raw: unknown): void {
@@ -99,6 +102,8 @@ export class Carrier implements WorkerFront {
       this.#uplinks.sources = message.uplinks;
     } else if (message.type === "listConnections") {
       this.#report(answerConnections(message, this.#engine, this.#relay, this.#capacity));
+    } else if (message.type === "reportFlows") {
+      this.#reportFlows = message.reportFlows;
     } else {
       this.#gatewayMs = message.gatewayMs;
       this.#replyMs = message.replyMs;
@@ -149,6 +154,17 @@ export class Carrier implements WorkerFront {
     opening.answer = new Uint8Array();
     this.#relay.setFar(slot, leg);
     this.#relay.setTimer(slot, this.#uplinks.attemptMs(familyOf(endpoint.address), this.#gatewayMs));
+    if (this.#reportFlows) this.#reportFlow(slot, opening.destination);
+  }
+
+  /** The control plane sees this connection by its ends only. */
+  #reportFlow(slot: number, destination: Endpoint): void {
+    const near = this.#relay.leg(slot, NEAR);
+    const client = this.#engine.remoteEndpoint(near)?.address;
+    const local = this.#engine.localEndpoint(this.#relay.leg(slot, FAR));
+    if (local === undefined || client === undefined) return;
+    const flow = { client, destination, dscp: this.#engine.synDscp(near) };
+    this.#report({ type: "flow", local, flow } satisfies FlowReport);
   }
 
   #goDirect(slot: number, opening: Opening): void {

@@ -1,14 +1,19 @@
 /** The HCPE's configuration file. */
 import type { ConfigOptions } from "@hybrid-access/core/cli/program";
+import type { Pair } from "@hybrid-access/core/policy/path-manager/pairs";
+import { POLICY_NAMES } from "@hybrid-access/core/policy/path-manager/policies";
 import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
 import {
   absolutePath,
   address,
   addressPrefix,
+  bitRate,
   duration,
   interfaceName,
   listOf,
   oneOf,
+  oneOrMore,
+  orNone,
   port,
   record,
   share,
@@ -29,6 +34,9 @@ const quota = record({
   whenUsed: { format: oneOf("backup", "off"), default: "backup" },
 });
 
+const UNKNOWN_RATE = { down: 0, up: 0 };
+const DO_WITHOUT: Pair["onFailure"] = "none";
+
 /** Every setting of hcpe.yaml. */
 export const hcpeSchema = {
   ...commonSettings("hcpe"),
@@ -43,6 +51,7 @@ export const hcpeSchema = {
         interface: { format: interfaceName },
         cost: { format: wholeNumber(0, 1_000_000), default: 0 },
         quota: { format: quota, optional: true },
+        rate: { format: record({ down: { format: bitRate }, up: { format: bitRate } }), default: UNKNOWN_RATE },
       }),
       1,
     ),
@@ -52,14 +61,64 @@ export const hcpeSchema = {
     format: listOf(record({ address: { format: address }, port: { format: port, default: DEFAULT_CONVERT_PORT } }), 1),
   },
   policy: {
-    doc: "Which subflows a connection has: `aggregate` has one over every uplink",
-    format: oneOf("aggregate"),
+    doc: "Which subflows a connection has, where no rule says otherwise",
+    format: oneOf(...POLICY_NAMES),
     default: "aggregate",
   },
   stateDirectory: {
     doc: "Where is kept what must survive a restart of the host: what quotas have used",
     format: absolutePath,
     default: "/var/lib/hcpe",
+  },
+  policyModule: {
+    doc: "The file of the policy `module`",
+    format: orNone(absolutePath),
+    default: "none",
+  },
+  rules: {
+    doc: "Policies by connection; the first rule that matches decides",
+    format: listOf(
+      record({
+        lan: { format: oneOrMore(addressPrefix), default: [] },
+        destinations: { format: oneOrMore(addressPrefix), default: [] },
+        ports: { format: oneOrMore(port), default: [] },
+        dscp: { format: oneOrMore(wholeNumber(0, 63)), default: [] },
+        policy: { format: oneOf(...POLICY_NAMES) },
+        joinPort: { format: port, default: 0 },
+      }),
+    ),
+    default: [],
+  },
+  ndiffports: {
+    doc: "Subflows of the policy `ndiffports` between its pair of addresses",
+    format: wholeNumber(1, 8),
+    default: 2,
+  },
+  pairs: {
+    doc: "Pairs of prefixes of the policy `pairs`",
+    format: listOf(
+      record({
+        local: { format: addressPrefix },
+        remote: { format: addressPrefix },
+        onFailure: { format: oneOf("none", "any"), default: DO_WITHOUT },
+      }),
+    ),
+    default: [],
+  },
+  subflows: {
+    perConnection: { doc: "Subflows of one connection", format: wholeNumber(1, 8), default: 8 },
+    perPair: { doc: "The same, between one pair of addresses", format: wholeNumber(1, 8), default: 8 },
+    perGateway: {
+      doc: "Subflows toward one gateway, of all connections",
+      format: wholeNumber(1, 10_000_000),
+      default: 262_144,
+    },
+    total: { doc: "Subflows of all connections", format: wholeNumber(1, 10_000_000), default: 262_144 },
+    hold: {
+      doc: "How old a connection is before it gets further subflows; short ones do without",
+      format: orNone(duration),
+      default: "none",
+    },
   },
   bypass: {
     destinations: { doc: "Destinations that are not carried", format: listOf(addressPrefix), default: [] },

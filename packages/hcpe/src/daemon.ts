@@ -6,7 +6,8 @@ import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
-import { AggregatePathManager } from "@hybrid-access/core/policy/path-manager/aggregate";
+import { aggregate } from "@hybrid-access/core/policy/path-manager/aggregate";
+import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
@@ -20,7 +21,9 @@ import { GatewayHealth } from "./gateway-health.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
 import { ObservedPathControl } from "./observed-path-control.ts";
 import { Observer } from "./observer.ts";
-import { PathDriver } from "./path-driver.ts";
+import { PathDriver, type UplinkCounters } from "./path-driver.ts";
+import { pathSettings } from "./path-settings.ts";
+import { guarded, loadPolicyModule } from "./policy-module.ts";
 import type { UplinkSource } from "./uplink-choice.ts";
 import { UplinkHealth } from "./uplink-health.ts";
 import { judgeAddresses, rankUplinks } from "./uplink-standing.ts";
@@ -120,7 +123,12 @@ export class Hcpe implements Daemon {
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
     if (capabilities.pathControl.available) {
       const control = new ObservedPathControl(openPathControl(), this.#observer.events);
-      this.#paths = new PathDriver(new AggregatePathManager(), control, this.#log);
+      this.#paths = new PathDriver({
+        settings: await this.#pathSettings(this.#config),
+        control,
+        log: this.#log,
+        readCounters: () => this.#readUplinkCounters(),
+      });
       this.#observer.pathControl = control;
     }
     this.#observer.start();
@@ -168,6 +176,7 @@ export class Hcpe implements Daemon {
       uplinks: this.#sources(),
       gatewayMs: this.#config.timeouts.gateway,
       replyMs: this.#config.timeouts.reply,
+      reportFlows: this.#config.rules.length > 0,
     });
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
@@ -181,6 +190,7 @@ export class Hcpe implements Daemon {
 
   #onReport(report: CarrierReport): void {
     if (report.type === "connections") return this.#observer.onAnswer(report);
+    if (report.type === "flow") return this.#paths?.describe(report.local, report.flow);
     this.#observer.noteReport(report);
     if (report.type === "uplinkSilent") this.#uplinkHealth.onSilent(report);
     else if (report.type === "gatewayDown") this.#gatewayHealth.onDown(report.gateway, report.reason);
@@ -244,12 +254,36 @@ export class Hcpe implements Daemon {
     return uplinkSources(rankUplinks(this.#uplinks, (uplink) => this.#observer.standing(uplink)));
   }
 
+  /** A policy module that does not work leaves its connections to the default policy. */
+  async #pathSettings(config: HcpeConfig): Promise<ReconcilerSettings> {
+    if (config.policyModule === null) return pathSettings(config, undefined);
+    const refuse = (error: unknown) =>
+      this.#log.error({ detail: describeError(error) }, "the policy module is refused");
+    try {
+      const module = await loadPolicyModule(config.policyModule, performance.now());
+      return pathSettings(config, guarded(module, aggregate, refuse));
+    } catch (error) {
+      refuse(error);
+      return pathSettings(config, undefined);
+    }
+  }
+
+  #readUplinkCounters(): UplinkCounters[] {
+    const links = this.#routes.links();
+    return this.#config.uplinks.flatMap(({ name, interface: device }) => {
+      const link = links.find((candidate) => candidate.name === device);
+      return link === undefined ? [] : [{ uplink: name, ...link }];
+    });
+  }
+
   async reload(): Promise<void> {
     const config = this.#loadConfig();
     const { uplinks, gateways, workers, maxConnections } = this.#config;
     // What threads, tables and shared memory were made from stays until the next start.
     this.#config = { ...config, uplinks, gateways, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
+    this.#pool?.broadcast({ type: "reportFlows", reportFlows: config.rules.length > 0 } satisfies CarrierMessage);
+    this.#paths?.configure(await this.#pathSettings(this.#config));
     const { gateway: gatewayMs, reply: replyMs } = config.timeouts;
     this.#pool?.broadcast({ type: "timeouts", gatewayMs, replyMs } satisfies CarrierMessage);
   }
@@ -293,6 +327,7 @@ export class Hcpe implements Daemon {
         silent: this.#uplinkHealth.silentFamilies(index),
       })),
       gateways: this.#gatewayHealth.status(),
+      paths: this.#paths?.status() ?? {},
       capabilities: { ...ENGINES[this.#config.engine].probe(), ...this.#host },
       counters: this.#pool?.counters() ?? {},
     };

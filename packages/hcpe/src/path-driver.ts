@@ -1,42 +1,108 @@
-/** Drives a path manager: events and uplinks in, its commands to the engine, its timers by Node's clock. */
+/**
+ * Drives the subflow policies: events, uplinks, samples and what connections carry in, commands to the engine, timers by Node's clock.
+ */
+import type { Endpoint } from "@hybrid-access/core/base/ip-address";
+import { SeededRandom } from "@hybrid-access/core/base/random";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
-import type { PathCommand, PathManager, UplinkAddress } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type { PathCommand, UplinkAddress, UplinkSample } from "@hybrid-access/core/policy/path-manager/path-manager";
+import { Reconciler, type ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import type { Flow } from "@hybrid-access/core/policy/rules";
 import type { Logger } from "@hybrid-access/core/services/log";
+import { UplinkMeter } from "./uplink-meter.ts";
+
+/** How often uplinks are sampled while a policy decides by load. */
+const SAMPLE_MS = 100;
+
+/** What an uplink's interface has counted. */
+export interface UplinkCounters {
+  readonly uplink: string;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+export interface PathDriverOptions {
+  readonly settings: ReconcilerSettings;
+  readonly control: PathControl;
+  readonly log: Logger;
+  /** Reads the counters of all uplinks. */
+  readonly readCounters: () => readonly UplinkCounters[];
+}
 
 export class PathDriver {
-  readonly #manager: PathManager;
-  readonly #control: PathControl;
-  readonly #log: Logger;
+  readonly #options: PathDriverOptions;
+  readonly #reconciler: Reconciler;
+  readonly #meter = new UplinkMeter();
   #timer: NodeJS.Timeout | undefined;
+  #sampling: NodeJS.Timeout | undefined;
+  refusedCommands = 0;
 
-  constructor(manager: PathManager, control: PathControl, log: Logger) {
-    this.#manager = manager;
-    this.#control = control;
-    this.#log = log;
-    control.onEvent((event) => {
-      log.debug({ event }, "path event");
-      this.#carryOut(manager.onEvent(event, performance.now()));
+  constructor(options: PathDriverOptions) {
+    this.#options = options;
+    // Only jitter: it needs to differ between hosts, not to be unpredictable.
+    this.#reconciler = new Reconciler(options.settings, new SeededRandom(process.pid ^ Date.now()));
+    options.control.onEvent((event) => {
+      options.log.debug({ event }, "path event");
+      this.#carryOut(this.#reconciler.onEvent(event, performance.now()));
     });
+    this.#sampleWhere(options.settings);
   }
 
   setUplinks(addresses: readonly UplinkAddress[]): void {
-    this.#carryOut(this.#manager.onUplinks(addresses, performance.now()));
+    this.#carryOut(this.#reconciler.onUplinks(addresses, performance.now()));
+  }
+
+  /** Connections stay and get the subflows that these settings want. */
+  configure(settings: ReconcilerSettings): void {
+    this.#carryOut(this.#reconciler.configure(settings, performance.now()));
+    this.#sampleWhere(settings);
+  }
+
+  /** The connection with this local end carries this. */
+  describe(local: Endpoint, flow: Flow): void {
+    this.#carryOut(this.#reconciler.describe(local, flow, performance.now()));
+  }
+
+  limit(local: Endpoint, subflows: number): void {
+    this.#carryOut(this.#reconciler.limit(local, subflows, performance.now()));
+  }
+
+  status(): { connections: number; subflows: number; refusedCommands: number } {
+    const { connections, subflows } = this.#reconciler;
+    return { connections, subflows, refusedCommands: this.refusedCommands };
+  }
+
+  /** Sampling costs a look at the kernel ten times a second: only where it decides something. */
+  #sampleWhere({ rates }: ReconcilerSettings): void {
+    clearInterval(this.#sampling);
+    this.#sampling = undefined;
+    if (rates.size === 0) return;
+    this.#sampling = setInterval(() => this.#sample(), SAMPLE_MS);
+    this.#sampling.unref();
+  }
+
+  #sample(): void {
+    const samples: UplinkSample[] = this.#meter.read(this.#options.readCounters(), performance.now());
+    this.#carryOut(this.#reconciler.onSamples(samples, performance.now()));
   }
 
   #carryOut(commands: readonly PathCommand[]): void {
+    const { control, log } = this.#options;
     for (const command of commands) {
-      const done = this.#control.execute(command);
-      this.#log.debug({ command, done }, "path command");
+      const done = control.execute(command);
+      log.debug({ command, done }, "path command");
+      if (done) continue;
+      this.refusedCommands += 1;
+      this.#reconciler.onRefused(command, performance.now());
     }
     this.#schedule();
   }
 
   #schedule(): void {
     clearTimeout(this.#timer);
-    const nextMs = this.#manager.nextTimerMs;
+    const nextMs = this.#reconciler.nextTimerMs;
     if (nextMs === undefined) return;
     this.#timer = setTimeout(
-      () => this.#carryOut(this.#manager.onTimer(performance.now())),
+      () => this.#carryOut(this.#reconciler.onTimer(performance.now())),
       Math.max(1, nextMs - performance.now()),
     );
     this.#timer.unref();
@@ -44,6 +110,7 @@ export class PathDriver {
 
   close(): void {
     clearTimeout(this.#timer);
-    this.#control.close();
+    clearInterval(this.#sampling);
+    this.#options.control.close();
   }
 }

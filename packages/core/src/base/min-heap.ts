@@ -14,6 +14,11 @@ export class MinHeap<Value> {
     return this.#entries[0]?.key;
   }
 
+  /** The value with the smallest key, or undefined when there is none. */
+  get next(): Value | undefined {
+    return this.#entries[0]?.value;
+  }
+
   push(key: number, value: Value): void {
     this.#entries.push({ key, order: this.#order++, value });
     this.#rise(this.#entries.length - 1);

@@ -46,6 +46,8 @@ export const OPTION = {
   tcpNoDelay: [6, 1],
   tcpInfo: [6, 11],
   tcpFastOpen: [6, 23],
+  tcpSaveSyn: [6, 27],
+  tcpSavedSyn: [6, 28],
   tcpFastOpenConnect: [6, 30],
   tcpFastOpenNoCookie: [6, 34],
   tcpIsMptcp: [6, 43],
@@ -187,6 +189,8 @@ export interface ListenSocketOptions {
   readonly reusePort: boolean;
   /** Takes connections to any destination that TPROXY hands over (needs CAP_NET_ADMIN). */
   readonly transparent?: boolean;
+  /** Keeps the SYN of accepted connections until it is read once (TCP_SAVE_SYN). */
+  readonly saveSyn?: boolean;
   /** Fixed size of accepted sockets' receive buffers; the kernel adapts them when it is left out. */
   readonly receiveBufferBytes?: number;
   /** Accepts data in the SYN without a cookie (RFC 7413; the host's tcp_fastopen must have bit 2). */
@@ -204,6 +208,7 @@ export function openListenSocket(options: ListenSocketOptions): number {
     check(setOption(fd, OPTION.reuseAddress, 1), "SO_REUSEADDR");
     if (options.reusePort) check(setOption(fd, OPTION.reusePort, 1), "SO_REUSEPORT");
     if (options.transparent) check(setOption(fd, transparentOption(family), 1), "IP_TRANSPARENT");
+    if (options.saveSyn) check(setOption(fd, OPTION.tcpSaveSyn, 1), "TCP_SAVE_SYN");
     check(setOption(fd, OPTION.tcpNoDelay, 1), "TCP_NODELAY");
     check(setLinger(fd, 0), "SO_LINGER");
     if (options.protocol === IPPROTO_TCP) keepUrgentInline(fd);

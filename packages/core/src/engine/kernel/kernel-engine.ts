@@ -53,6 +53,7 @@ export class KernelEngine implements Engine {
       backlog: LISTEN_BACKLOG,
       reusePort: true,
       transparent,
+      saveSyn: transparent,
       ...(protocol === "mptcp" && { fastOpen: true, receiveBufferBytes: MULTIPATH_RECEIVE_BYTES }),
     });
     this.#ledger?.note(fd);
@@ -136,6 +137,11 @@ export class KernelEngine implements Engine {
     return answer < 0 ? readToken(leg) !== undefined : answer === 1;
   }
 
+  synDscp(leg: Leg): number | undefined {
+    const length = socket.readOption(leg, socket.OPTION.tcpSavedSyn, savedSyn);
+    return length < 2 ? undefined : dscpOf(savedSyn);
+  }
+
   localEndpoint(leg: Leg): Endpoint | undefined {
     return socket.localEndpoint(leg);
   }
@@ -162,6 +168,16 @@ export class KernelEngine implements Engine {
     }
     return options;
   }
+}
+
+/** IP header and TCP header of a SYN, with their options. */
+const savedSyn = new Uint8Array(256);
+
+/** The traffic class is the second byte of an IPv4 header, and the 8 bits behind the version of an IPv6 header. */
+function dscpOf(header: Uint8Array): number {
+  const [first = 0, second = 0] = header;
+  const trafficClass = first >> 4 === 4 ? second : ((first & 0x0f) << 4) | (second >> 4);
+  return trafficClass >> 2;
 }
 
 function protocolNumber(protocol: "mptcp" | "tcp", { multipathTcp }: Capabilities): socket.TransportProtocol {

@@ -66,11 +66,64 @@ export interface UplinkAddress {
   readonly quotaUsed?: boolean;
 }
 
-/** A policy on subflows. Every method returns what is to be done now. */
+/** How much of an uplink is in use, over the time since its last sample. */
+export interface UplinkSample {
+  readonly uplink: string;
+  readonly downBitsPerSecond: number;
+  readonly upBitsPerSecond: number;
+}
+
+/** What a policy looks at: one connection that this host opened. */
+export interface ConnectionView {
+  /** The ends of the initial subflow. */
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  /** The peer set the C flag: no further subflows to the initial address and port. */
+  readonly denyJoinInitial: boolean;
+  /** What the peer has announced and not removed, by its address identifier. Without a port: the initial one. */
+  readonly announced: readonly Endpoint[];
+  /** The port that further subflows go to where the peer announces it; the initial one when left out. */
+  readonly joinPort: number | undefined;
+  /** Open subflows. */
+  readonly subflows: readonly (SubflowPath & { readonly backup: boolean })[];
+}
+
+/** What a policy decides by, besides the connection. */
+export interface PolicyContext {
+  /** Usable uplink addresses, the preferred one first. */
+  readonly uplinks: readonly UplinkAddress[];
+  /** Whether these uplinks together have no room left, as far as is known. */
+  isFull(uplinks: ReadonlySet<string>): boolean;
+}
+
+/** Subflows that a policy wants between one pair of addresses. */
+export interface WantedSubflow {
+  readonly local: UplinkAddress;
+  readonly remote: Endpoint;
+  readonly backup: boolean;
+  /** How many; 1 when left out. */
+  readonly count?: number;
+}
+
+/**
+ * A policy on subflows, the part that is a matter of taste: which subflows a connection should have now. Pure; asked
+ * again after every event. The first ones matter most: limits cut the list at its end. What it takes to get there
+ * (commands, repair, limits) is the reconciler's.
+ */
+export interface SubflowPolicy {
+  readonly name: string;
+  wanted(connection: ConnectionView, context: PolicyContext): readonly WantedSubflow[];
+}
+
+/** What drives subflows. Every method returns what is to be done now. */
 export interface PathManager {
   onEvent(event: PathEvent, nowMs: number): PathCommand[];
   /** The usable uplink addresses are now these. */
   onUplinks(addresses: readonly UplinkAddress[], nowMs: number): PathCommand[];
+  /** What the uplinks have carried lately. */
+  onSamples(samples: readonly UplinkSample[], nowMs: number): PathCommand[];
+  /** The engine refused a command. */
+  onRefused(command: PathCommand, nowMs: number): void;
   /** Time has passed; to be called when {@link nextTimerMs} says so. */
   onTimer(nowMs: number): PathCommand[];
   /** When {@link onTimer} has something to do, or undefined. */

@@ -107,6 +107,15 @@ function isTimeZone(name: string): boolean {
   }
 }
 
+const BITS_PER_SECOND: Readonly<Record<string, number>> = { kbit: 1e3, mbit: 1e6, gbit: 1e9 };
+
+/** "500kbit", "16.5mbit", "1gbit"; in bits per second. */
+export const bitRate: Format<number> = scalar("a rate such as 500kbit, 16.5mbit or 1gbit", (raw) => {
+  const [, number, unit = ""] = typeof raw === "string" ? (/^(\d+(?:\.\d+)?)(kbit|mbit|gbit)$/.exec(raw) ?? []) : [];
+  const bitsPerSecond = Number(number) * (BITS_PER_SECOND[unit] ?? Number.NaN);
+  return bitsPerSecond > 0 ? bitsPerSecond : undefined;
+});
+
 /** One of these words. */
 export function oneOf<Word extends string>(...words: readonly Word[]): Format<Word> {
   const expects = `one of ${words.join(", ")}`;
@@ -138,6 +147,30 @@ export function listOf<Item>(item: Format<Item>, leastItems = 0): Format<Item[]>
       if (raw.length < leastItems) report(path, `expected at least ${leastItems} of: ${item.expects}`);
       const items = raw.map((element: unknown, index) => item.parse(element, [...path, index], report));
       return items.filter((element) => element !== undefined);
+    },
+  };
+}
+
+/** A value, or the word "none" for null. */
+export function orNone<Value>(format: Format<Value>): Format<Value | null> {
+  return {
+    expects: `${format.expects}, or none`,
+    parse: (raw, path, report) => (raw === "none" ? null : format.parse(raw, path, report)),
+  };
+}
+
+/** A list, or one item instead of a list of one. */
+export function oneOrMore<Item>(item: Format<Item>): Format<Item[]> {
+  const list = listOf(item);
+  return { ...list, parse: (raw, path, report) => (Array.isArray(raw) ? list : single(item)).parse(raw, path, report) };
+}
+
+function single<Item>(item: Format<Item>): Format<Item[]> {
+  return {
+    expects: item.expects,
+    parse(raw, path, report) {
+      const value = item.parse(raw, path, report);
+      return value === undefined ? undefined : [value];
     },
   };
 }

@@ -1,0 +1,99 @@
+/** What is known of one connection: kept from events, judged by policies, changed by the reconciler. */
+import { toHex } from "../../base/bytes.ts";
+import { type Endpoint, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
+import type { Flow } from "../rules.ts";
+import type { ConnectionView, PathEvent, SubflowPath } from "./path-manager.ts";
+
+/** An open subflow. */
+export interface Subflow extends SubflowPath {
+  backup: boolean;
+  /** Its path has failed while nothing could replace it, or it makes no progress: a fresh one is to take its place. */
+  stale: boolean;
+}
+
+/** Attempts to open subflows between one pair of addresses that have not succeeded. */
+export interface Attempts {
+  readonly local: IpAddress;
+  /** How many are under way, and with which priority. */
+  opening: number;
+  backup: boolean;
+  failures: number;
+  /** No further attempt before. */
+  retryMs: number;
+  /** When attempts that nothing was heard of are given up; infinite without any. */
+  expireMs: number;
+}
+
+/** A connection that is established now. */
+export type EstablishedEvent = Extract<PathEvent, { serverSide: boolean }>;
+
+export class Connection implements ConnectionView {
+  readonly token: number;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly denyJoinInitial: boolean;
+  readonly establishedMs: number;
+  readonly subflows: Subflow[] = [];
+  /** By {@link pairKey}. */
+  readonly attempts = new Map<string, Attempts>();
+  /** Local ends of subflows that were told to end: what is heard of them is no failure. */
+  readonly ending = new Set<string>();
+  readonly #announced = new Map<number, Endpoint>();
+  /** What it carries, where that is known. */
+  flow: Flow | undefined;
+  joinPort: number | undefined;
+  /** Until then nothing is opened: the connection may be a short one, or its policy is not known yet. */
+  heldUntilMs: number;
+  /** The peer's limit on subflows of one connection, where it has told one. */
+  peerLimit = Number.POSITIVE_INFINITY;
+  /** Since when it has no subflow at all. */
+  emptySinceMs: number | undefined;
+  /** When the timer of this connection is next due; what the heap holds beside it is out of date. */
+  timerMs = Number.POSITIVE_INFINITY;
+
+  constructor(event: EstablishedEvent, nowMs: number, heldUntilMs: number) {
+    const { token, local, remote, localId, remoteId, denyJoinInitial } = event;
+    this.token = token;
+    this.local = local;
+    this.remote = remote;
+    this.denyJoinInitial = denyJoinInitial;
+    this.establishedMs = nowMs;
+    this.heldUntilMs = heldUntilMs;
+    this.establishedMs = nowMs;
+    this.heldUntilMs = heldUntilMs;
+    this.subflows.push({ localId, remoteId, local, remote, backup: false, stale: false });
+  }
+
+  get announced(): readonly Endpoint[] {
+    return Array.from(this.#announced.values());
+  }
+
+  announce(remoteId: number, { address, port }: Endpoint): void {
+    this.#announced.set(remoteId, { address, port: port === 0 ? this.remote.port : port });
+  }
+
+  withdraw(remoteId: number): void {
+    this.#announced.delete(remoteId);
+  }
+
+  /** Subflows that are open or being opened. */
+  get size(): number {
+    return Array.from(this.attempts.values()).reduce((sum, { opening }) => sum + opening, this.subflows.length);
+  }
+
+  find(local: Endpoint, remote: Endpoint): Subflow | undefined {
+    return this.subflows.find(
+      (subflow) => equalEndpoints(subflow.local, local) && equalEndpoints(subflow.remote, remote),
+    );
+  }
+}
+
+/** What tells the subflows of one pair of addresses from others, as a key of tables. */
+export function pairKey(local: IpAddress, remote: Endpoint): string {
+  return `${toHex(local)} ${toHex(remote.address)} ${remote.port}`;
+}
+
+/** An end of a connection as a key of tables. */
+export function endpointKey({ address, port }: Endpoint): string {
+  return `${toHex(address)} ${port}`;
+}

@@ -1,0 +1,30 @@
+/** From the configuration to what the reconciler is told. */
+
+import type { SubflowPolicy } from "@hybrid-access/core/policy/path-manager/path-manager";
+import { builtInPolicies } from "@hybrid-access/core/policy/path-manager/policies";
+import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import { findRule } from "@hybrid-access/core/policy/rules";
+import type { HcpeConfig } from "./config.ts";
+
+/** How long a connection waits for its worker to say what it carries; it says so when the SYN leaves. */
+const DESCRIPTION_MS = 200;
+
+/** `module` is the operator's own policy, where there is one. */
+export function pathSettings(config: HcpeConfig, module: SubflowPolicy | undefined): ReconcilerSettings {
+  const { policy, rules, subflows, uplinks, ndiffports, pairs } = config;
+  const { hold, ...limits } = subflows;
+  const builtIn = builtInPolicies({ ndiffports, pairs });
+  const byLoad = policy === "overflow" || rules.some((rule) => rule.policy === "overflow");
+  return {
+    policies: module === undefined ? builtIn : [...builtIn, module],
+    choose(flow) {
+      const rule = flow && findRule(rules, flow);
+      if (rule === undefined) return { policy };
+      return rule.joinPort === 0 ? { policy: rule.policy } : { policy: rule.policy, joinPort: rule.joinPort };
+    },
+    limits,
+    holdMs: hold ?? 0,
+    descriptionMs: rules.length === 0 ? 0 : DESCRIPTION_MS,
+    rates: new Map(byLoad ? uplinks.map(({ name, rate }) => [name, rate]) : []),
+  };
+}

@@ -1,0 +1,212 @@
+/** Trials of subflow policies in the lab: the measuring that the tests and the benchmark share. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { DEFAULT_ACCESS } from "./hybrid.ts";
+import { LinkMeter } from "./link-meter.ts";
+import { PacedStream } from "./paced-stream.ts";
+import { HCPE_CONFIG, Pair } from "./pair.ts";
+import { StreamServer } from "./stream.ts";
+import { type TcpCount, TcpMeter } from "./tcp-meter.ts";
+import type { TransferDirection } from "./transfer.ts";
+import { until } from "./until.ts";
+import { linkRate } from "./uplinks.ts";
+
+const PORT = 7100;
+
+/** hcpe.yaml with this policy; the DSL line's rate is configured. */
+export function policyConfig(policy: string, more = ""): string {
+  const rated = HCPE_CONFIG.replace("cost: 0", "cost: 0, rate: { down: 20mbit, up: 5mbit }");
+  return `${rated.replace("policy: aggregate", `policy: ${policy}`)}${more}`;
+}
+
+/** How the DSL line fails. */
+export type Failure = "link down" | "silence";
+
+export class PathTrial {
+  readonly pair: Pair;
+  readonly lteMeter: TcpMeter;
+  readonly #server: StreamServer;
+
+  private constructor(pair: Pair, lteMeter: TcpMeter) {
+    this.pair = pair;
+    this.lteMeter = lteMeter;
+    this.#server = new StreamServer(pair.lab, "srv", PORT);
+  }
+
+  /** Builds the lab. */
+  static async up(policy: string): Promise<PathTrial> {
+    return await PathTrial.around(await Pair.up({ hcpe: policyConfig(policy) }));
+  }
+
+  /** In a lab that is there; its HCPE has the configuration of {@link policyConfig}. */
+  static async around(pair: Pair): Promise<PathTrial> {
+    return new PathTrial(pair, await TcpMeter.on(pair.lab, "rlte"));
+  }
+
+  /** Frees what is the trial's own; the lab stays. */
+  async close(): Promise<void> {
+    await this.#server.close();
+  }
+
+  async down(): Promise<void> {
+    await this.close();
+    await this.pair.down();
+  }
+
+  /** Reloads the HCPE with another policy, and waits until it says so. */
+  async usePolicy(policy: string, more = ""): Promise<void> {
+    const hcpe = this.pair.daemon("hcpe");
+    const reloads = () => hcpe.log().split('"msg":"reloaded"').length - 1;
+    const before = reloads();
+    this.pair.writeConfig("hcpe", policyConfig(policy, more));
+    hcpe.process.kill("SIGHUP");
+    await until(() => reloads() > before, { what: `the HCPE reloads for ${policy}`, limitMs: 5000 });
+  }
+
+  async stream(direction: TransferDirection, demandBitsPerSecond = Number.POSITIVE_INFINITY): Promise<PacedStream> {
+    return await PacedStream.open(this.pair, this.#server, PORT, direction, demandBitsPerSecond);
+  }
+
+  /** The DSL line fails, or comes back. */
+  async setDsl(failure: Failure, works: boolean): Promise<void> {
+    const { lab } = this.pair;
+    if (failure === "link down") return await lab.setCarrier("dsl", works);
+    await lab.configureLink("dsl", "forward", works ? DEFAULT_ACCESS.dsl.up : { loss: 1 });
+    await lab.configureLink("dsl", "backward", works ? DEFAULT_ACCESS.dsl.down : { loss: 1 });
+  }
+
+  /** A stream over DSL, which fails in the middle of it. */
+  async failover(direction: TransferDirection, failure: Failure, quietMs: number): Promise<Failover> {
+    await this.lteMeter.quiet();
+    // A little more than DSL can carry: it is full, and little has to be waited for at the end.
+    const stream = await this.stream(direction, 1.1 * linkRate("dsl", direction));
+    try {
+      await sleep(500);
+      const lte = await this.lteMeter.during(() => sleep(quietMs));
+      stream.resetGap();
+      await this.setDsl(failure, false);
+      await sleep(2500);
+      const stallSeconds = stream.longestGapSeconds;
+      await this.setDsl(failure, true);
+      await sleep(500);
+      return { lte, stallSeconds, whole: await stream.finish() };
+    } finally {
+      stream.abandon();
+      await this.setDsl(failure, true);
+    }
+  }
+
+  /** Demand of 60 % of DSL, then all there is, then 60 % again. */
+  async overflow(direction: TransferDirection, calmMs: number, fullMs: number): Promise<Overflow> {
+    const dsl = linkRate("dsl", direction);
+    const sum = linkRate("both", direction);
+    await this.lteMeter.quiet();
+    const stream = await this.stream(direction, 0.6 * dsl);
+    try {
+      await sleep(500);
+      const calm = await this.lteMeter.during(() => sleep(calmMs));
+      stream.demandBitsPerSecond = Number.POSITIVE_INFINITY;
+      const joinSeconds = await this.#joinAfterFull(direction, dsl);
+      await sleep(2000);
+      const before = stream.receivedBytes;
+      const beginMs = performance.now();
+      await sleep(fullMs);
+      const share = ((stream.receivedBytes - before) * 8000) / (performance.now() - beginMs) / sum;
+      stream.demandBitsPerSecond = 0.6 * dsl;
+      const leaveSeconds = await this.#leaveAfterCalm(direction, dsl);
+      return { calm, joinSeconds, share, leaveSeconds, whole: await stream.finish() };
+    } finally {
+      stream.abandon();
+    }
+  }
+
+  /** From DSL's being full (95 % of its rate over 100 ms) to payload on LTE. */
+  async #joinAfterFull(direction: TransferDirection, dsl: number): Promise<number> {
+    const meter = new LinkMeter(this.pair.lab, direction);
+    await meter.rates();
+    let fullMs: number | undefined;
+    const before = await this.lteMeter.read();
+    return await until(
+      async () => {
+        await sleep(100);
+        const rates = await meter.rates();
+        const nowMs = performance.now();
+        if (rates.dsl >= 0.95 * dsl) fullMs ??= nowMs - 100;
+        const { payloadBytes } = await this.lteMeter.read();
+        return payloadBytes > before.payloadBytes ? (nowMs - (fullMs ?? nowMs)) / 1000 : undefined;
+      },
+      { what: "LTE joins", limitMs: 10_000, everyMs: 0 },
+    );
+  }
+
+  /** From the moment when all that is carried would fit into DSL to the last payload on LTE. */
+  async #leaveAfterCalm(direction: TransferDirection, dsl: number): Promise<number> {
+    const meter = new LinkMeter(this.pair.lab, direction);
+    await meter.rates();
+    let calmMs: number | undefined;
+    let lastMs = performance.now();
+    let last = await this.lteMeter.read();
+    await until(
+      async () => {
+        await sleep(100);
+        const rates = await meter.rates();
+        const nowMs = performance.now();
+        if (rates.dsl + rates.lte < 0.8 * dsl) calmMs ??= nowMs - 100;
+        const count = await this.lteMeter.read();
+        if (count.payloadBytes > last.payloadBytes) lastMs = nowMs;
+        last = count;
+        return calmMs !== undefined && nowMs - lastMs > 1000;
+      },
+      { what: "LTE is left", limitMs: 20_000, everyMs: 0 },
+    );
+    return Math.max(0, lastMs - (calmMs ?? 0)) / 1000;
+  }
+
+  /** The policy changes again and again in the middle of a stream. */
+  async reloads(policies: readonly string[], everyMs: number): Promise<boolean> {
+    const stream = await this.stream("download");
+    try {
+      for (const policy of policies) {
+        await sleep(everyMs);
+        await this.usePolicy(policy);
+      }
+      await sleep(everyMs);
+      return await stream.finish();
+    } finally {
+      stream.abandon();
+    }
+  }
+
+  /** The carriers of DSL and LTE go and come in turns, in the middle of a stream. */
+  async flaps(count: number, everyMs: number): Promise<boolean> {
+    const stream = await this.stream("download");
+    try {
+      for (let flap = 0; flap < count; flap++) {
+        const link = flap % 2 === 0 ? "dsl" : "lte";
+        await this.pair.lab.setCarrier(link, false);
+        await sleep(everyMs / 2);
+        await this.pair.lab.setCarrier(link, true);
+        await sleep(everyMs / 2);
+      }
+      return await stream.finish();
+    } finally {
+      stream.abandon();
+    }
+  }
+}
+
+export interface Failover {
+  /** On LTE, while DSL worked. */
+  readonly lte: TcpCount;
+  readonly stallSeconds: number;
+  readonly whole: boolean;
+}
+
+export interface Overflow {
+  /** On LTE, at 60 % of DSL's rate. */
+  readonly calm: TcpCount;
+  readonly joinSeconds: number;
+  /** Payload over the sum of the link rates. */
+  readonly share: number;
+  readonly leaveSeconds: number;
+  readonly whole: boolean;
+}
