@@ -112,7 +112,7 @@ export interface Engine {
   isEstablished(leg: Leg): boolean;
   /** Whether the peer speaks Multipath TCP on this leg. */
   isMultipath(leg: Leg): boolean;
-  /** The DSCP (RFC 2474) of the SYN of a leg accepted transparently, once; undefined where it is not known. */
+  /** The DSCP (RFC 2474) of the SYN of a plain TCP leg accepted transparently, once; undefined where it is not known. */
   synDscp(leg: Leg): number | undefined;
   localEndpoint(leg: Leg): Endpoint | undefined;
   remoteEndpoint(leg: Leg): Endpoint | undefined;

@@ -53,7 +53,8 @@ export class KernelEngine implements Engine {
       backlog: LISTEN_BACKLOG,
       reusePort: true,
       transparent,
-      saveSyn: transparent,
+      // Multipath TCP sockets do not have the option.
+      saveSyn: transparent && protocol === "tcp",
       ...(protocol === "mptcp" && { fastOpen: true, receiveBufferBytes: MULTIPATH_RECEIVE_BYTES }),
     });
     this.#ledger?.note(fd);

@@ -101,3 +101,8 @@ export function integer(bytes: Uint8Array | undefined): number | undefined {
 export function text(bytes: Uint8Array | undefined): string | undefined {
   return bytes && new TextDecoder().decode(bytes).replace(/\0.*$/s, "");
 }
+
+/** What an NLMSG_ERROR says: a positive errno, 0 for an acknowledgement. The body may lie anywhere in a datagram. */
+export function errorNumber(body: Uint8Array): number {
+  return -new DataView(body.buffer, body.byteOffset).getInt32(0, true);
+}

@@ -5,7 +5,7 @@
 import { concatBytes, writeUint32 } from "../../base/bytes.ts";
 import { check, resultOf, SystemError } from "../errno.ts";
 import { libc } from "../libc.ts";
-import { decodeMessages } from "./message.ts";
+import { decodeMessages, errorNumber } from "./message.ts";
 
 const ERROR = 2;
 const ANSWER_BYTES = 8192;
@@ -30,7 +30,7 @@ export function transact(fd: number, messages: readonly Uint8Array[], action: st
     const length = check(resultOf(libc.recv(fd, buffer, buffer.length, 0)), action);
     const answer = decodeMessages(buffer.subarray(0, length)).find(({ type }) => type === ERROR);
     if (answer === undefined) continue;
-    const errno = -new DataView(answer.body.buffer).getInt32(0, true);
+    const errno = errorNumber(answer.body);
     if (errno !== 0) throw new SystemError(errno, action);
     return;
   }

@@ -1,7 +1,7 @@
 /** Netlink sockets: requests that wait for the kernel's answer (microseconds: it answers at once), and notifications. */
 import { check, ERRNO, resultOf, SystemError } from "../errno.ts";
 import { libc, watchReadable } from "../libc.ts";
-import { decodeMessages, encodeMessage, type NetlinkMessage } from "./message.ts";
+import { decodeMessages, encodeMessage, errorNumber, type NetlinkMessage } from "./message.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
@@ -65,7 +65,7 @@ export class NetlinkClient {
           answers.push(answer);
           continue;
         }
-        const errno = -new DataView(answer.body.buffer, answer.body.byteOffset).getInt32(0, true);
+        const errno = errorNumber(answer.body);
         if (errno !== 0) throw new SystemError(errno, action);
         return answers;
       }
