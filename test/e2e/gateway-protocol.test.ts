@@ -69,7 +69,10 @@ describe("the HCPE's connection to the gateway", function () {
       ["hag", "fastOpenListen"],
     ] as const) {
       const { available } = (await pair.status(daemon)).capabilities[capability] ?? { available: false };
-      if (!available) this.skip();
+      if (!available) {
+        process.stdout.write(`      skipped: ${daemon} lacks ${capability}\n`);
+        this.skip();
+      }
     }
     await pair.lab.capture("dsl", pair.file("fast-open.pcapng"));
     expect((await go()).peer).to.equal(GATEWAY);
@@ -110,7 +113,10 @@ describe("the HCPE's connection to the gateway", function () {
     try {
       await pair.lab.run("hag", ["nft", "-f", "-"], { input: DROP_MULTIPATH_SYNS });
     } catch (error) {
-      if (/syntax error/.test(String(error))) this.skip();
+      if (/syntax error/.test(String(error))) {
+        process.stdout.write("      skipped: this nft cannot match Multipath TCP options\n");
+        this.skip();
+      }
       throw error;
     }
     expect((await go()).peer).to.equal(GATEWAY);
