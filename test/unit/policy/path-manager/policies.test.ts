@@ -306,6 +306,18 @@ describe("path managers", () => {
     expect(home.reconciler.connections).to.equal(0);
   });
 
+  it("keep no timers of connections that have ended", () => {
+    const home = new Home(settings("aggregate", { settleMs: 100 }));
+    const living = Array.from({ length: 10 }, () => home.connect());
+    for (let count = 0; count < 2000; count++) {
+      home.event(home.kernel.close(home.connect()));
+      home.pass(1);
+    }
+    expect(home.reconciler.timers).to.be.at.most(2 * (living.length + 1) + 64);
+    for (const connection of living)
+      expect(shape(connection)).to.deep.equal([`dsl>${TO_GATEWAY}`, `lte>${TO_GATEWAY}`]);
+  });
+
   it("forget a connection whose end was not told when its port is used again", () => {
     const home = new Home(settings("aggregate"));
     const event = home.kernel.connect(DSL.address, GATEWAY);

@@ -58,6 +58,8 @@ const REPEAT_PRIORITY_MS = 1000;
 const OPENING_LIMIT_MS = 150_000;
 /** Linux ends a connection that has had no subflow for so long (net.mptcp.close_timeout). */
 const EMPTY_LIMIT_MS = 60_000;
+/** Timers that were replaced are dropped when there are more of them than connections, and more than so many. */
+const FEW_TIMERS = 64;
 /** Descriptions that came before their connection. */
 const MOST_EARLY_FLOWS = 4096;
 
@@ -118,6 +120,11 @@ export class Reconciler implements PathManager {
 
   get subflows(): number {
     return this.#count.total;
+  }
+
+  /** Timers that wait, those included that were replaced: at most two for each connection, and some. */
+  get timers(): number {
+    return this.#timers.size;
   }
 
   onEvent(event: PathEvent, nowMs: number): PathCommand[] {
@@ -327,7 +334,12 @@ export class Reconciler implements PathManager {
     }
     if (dueMs === connection.timerMs) return;
     connection.timerMs = dueMs;
-    if (dueMs !== Number.POSITIVE_INFINITY) this.#timers.push(dueMs, connection);
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    this.#timers.push(dueMs, connection);
+    // Each keeps its connection in memory: an attempt's is due in 150 s, when most connections have long ended.
+    if (this.#timers.size > 2 * this.#connections.size + FEW_TIMERS) {
+      this.#timers.retain((key, { timerMs }) => key === timerMs);
+    }
   }
 
   #reconcileAll(nowMs: number): PathCommand[] {
