@@ -62,6 +62,18 @@ export const hagSchema = {
       default: 2000,
     },
   },
+  subflows: {
+    perConnection: {
+      doc: "Subflows of one connection, the initial one included; the HCPE is told, the kernel keeps to it",
+      format: wholeNumber(1, 8),
+      default: 8,
+    },
+  },
+  announce: {
+    doc: "Further addresses, or ports, that connections are told of for their subflows",
+    format: listOf(record({ address: { format: address }, port: { format: port, default: 0 } })),
+    default: [],
+  },
   farm: farmSettings,
   timeouts: {
     ...RELAY_TIMEOUTS,
@@ -72,6 +84,19 @@ export const hagSchema = {
 
 export type HagConfig = Config<typeof hagSchema>;
 
+/** What about announced ends makes no sense with the rest. */
+function announceIssues({ announce, listen, farm }: HagConfig): { key: string; message: string }[] {
+  const listens = (wanted: number) => listen.some(({ port }) => port === wanted);
+  return [
+    ...announce
+      .filter(({ port }) => listens(port))
+      .map(({ port }) => ({ key: "announce", message: `the gateway listens on port ${port} itself: leave it out` })),
+    ...(announce.length > 0 && farm.steering === "announce"
+      ? [{ key: "announce", message: "a farm that announces does so by farm.addresses" }]
+      : []),
+  ];
+}
+
 /** Loads and checks the configuration. Throws a ConfigError. */
 export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
   const loaded = loadConfig({
@@ -81,7 +106,7 @@ export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
     environment: process.env,
     overrides: set,
   });
-  const issues = farmIssues(loaded.farm).map((issue) => ({ ...issue, place: placeOutsideFile(config) }));
+  const issues = [...farmIssues(loaded.farm), ...announceIssues(loaded)].map((issue) => ({ ...issue, place: placeOutsideFile(config) }));
   if (issues.length > 0) throw new ConfigError(issues);
   return loaded;
 }

@@ -177,6 +177,7 @@ export class Hcpe implements Daemon {
       gatewayMs: this.#config.timeouts.gateway,
       replyMs: this.#config.timeouts.reply,
       reportFlows: this.#config.rules.length > 0,
+      mostSubflows: this.#config.subflows.perConnection,
     });
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
@@ -191,6 +192,7 @@ export class Hcpe implements Daemon {
   #onReport(report: CarrierReport): void {
     if (report.type === "connections") return this.#observer.onAnswer(report);
     if (report.type === "flow") return this.#paths?.describe(report.local, report.flow);
+    if (report.type === "subflowLimit") return this.#paths?.limit(report.local, report.gateway, report.subflows);
     this.#observer.noteReport(report);
     if (report.type === "uplinkSilent") this.#uplinkHealth.onSilent(report);
     else if (report.type === "gatewayDown") this.#gatewayHealth.onDown(report.gateway, report.reason);
@@ -282,7 +284,9 @@ export class Hcpe implements Daemon {
     // What threads, tables and shared memory were made from stays until the next start.
     this.#config = { ...config, uplinks, gateways, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
-    this.#pool?.broadcast({ type: "reportFlows", reportFlows: config.rules.length > 0 } satisfies CarrierMessage);
+    const reportFlows = config.rules.length > 0;
+    const { perConnection: mostSubflows } = config.subflows;
+    this.#pool?.broadcast({ type: "policy", reportFlows, mostSubflows } satisfies CarrierMessage);
     this.#paths?.configure(await this.#pathSettings(this.#config));
     const { gateway: gatewayMs, reply: replyMs } = config.timeouts;
     this.#pool?.broadcast({ type: "timeouts", gatewayMs, replyMs } satisfies CarrierMessage);

@@ -1,7 +1,7 @@
 /**
  * Drives the subflow policies: events, uplinks, samples and what connections carry in, commands to the engine, timers by Node's clock.
  */
-import type { Endpoint } from "@hybrid-access/core/base/ip-address";
+import type { Endpoint, IpAddress } from "@hybrid-access/core/base/ip-address";
 import { SeededRandom } from "@hybrid-access/core/base/random";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
 import type { PathCommand, UplinkAddress, UplinkSample } from "@hybrid-access/core/policy/path-manager/path-manager";
@@ -62,8 +62,9 @@ export class PathDriver {
     this.#carryOut(this.#reconciler.describe(local, flow, performance.now()));
   }
 
-  limit(local: Endpoint, subflows: number): void {
-    this.#carryOut(this.#reconciler.limit(local, subflows, performance.now()));
+  /** A gateway lets the connection with this local end, and those to come, have so many subflows. */
+  limit(local: Endpoint, gateway: IpAddress, subflows: number): void {
+    this.#carryOut(this.#reconciler.limit(local, gateway, subflows, performance.now()));
   }
 
   status(): { connections: number; subflows: number; refusedCommands: number } {
