@@ -121,4 +121,73 @@ describe("subflows between a home with three uplinks and a gateway", function ()
       await expectSubflows(...to(WIDE.gateway).from("dsl", "lte", "sat"));
     });
   });
+
+  describe("announced addresses", () => {
+    const PAIRS = `policy: pairs
+pairs:
+  - { local: 10.1.1.0/24, remote: ${WIDE.gateway}, onFailure: any }
+  - { local: 10.1.2.0/24, remote: ${WIDE.second}, onFailure: none }
+`;
+    const JOIN_RULE = `rules: [ { destinations: 10.3.3.0/24, policy: aggregate, joinPort: ${JOIN_PORT} } ]\n`;
+
+    before(async () => {
+      const announce = `[ { address: ${WIDE.second} }, { address: ${WIDE.gateway}, port: ${JOIN_PORT} } ]`;
+      await restartGateway(`${WIDE_HAG_CONFIG}announce: ${announce}\n`);
+    });
+    afterEach(async () => {
+      for (const uplink of ["dsl", "lte", "sat"]) await setUplink(uplink, "up");
+    });
+
+    async function setUplink(uplink: string, state: "up" | "down"): Promise<void> {
+      await pair.lab.run("hcpe", ["ip", "link", "set", uplink, state]);
+      await until(
+        async () => {
+          const { uplinks } = await pair.status("hcpe");
+          return uplinks.find(({ name }) => name === uplink)?.state === state;
+        },
+        { what: `${uplink} is ${state}`, limitMs: NOTICE_MS },
+      );
+    }
+
+    it("fullmesh: two uplinks and two addresses of the gateway are four subflows, whatever ports it has", async () => {
+      await reload("hcpe", `${WIDE_HCPE_CONFIG}policy: fullmesh\n`);
+      await setUplink("sat", "down");
+      await connect();
+      await expectSubflows("dsl>10.9.8.8:5124", "dsl>10.9.9.9:5124", "lte>10.9.8.8:5124", "lte>10.9.9.9:5124");
+    });
+
+    it("pairs: one subflow for each pair, none across; a pair without its uplink does what the configuration says", async () => {
+      await reload("hcpe", `${WIDE_HCPE_CONFIG}${PAIRS}`);
+      await connect();
+      await expectSubflows("dsl>10.9.9.9:5124", "lte>10.9.8.8:5124");
+      await setUplink("dsl", "down");
+      await expectSubflows("lte>10.9.8.8:5124", "lte>10.9.9.9:5124");
+      await setUplink("dsl", "up");
+      await expectSubflows("dsl>10.9.9.9:5124", "lte>10.9.8.8:5124");
+      await setUplink("lte", "down");
+      await expectSubflows("dsl>10.9.9.9:5124");
+    });
+
+    it("a join port: further subflows of matching connections go there, and no others", async () => {
+      await reload("hcpe", `${WIDE_HCPE_CONFIG}${JOIN_RULE}`);
+      await connect();
+      await expectSubflows("dsl>10.9.9.9:5124", `lte>10.9.9.9:${JOIN_PORT}`, `sat>10.9.9.9:${JOIN_PORT}`);
+    });
+
+    it("the announced port takes no connections of its own", async () => {
+      const socket = connectFrom(pair.lab, "hcpe", WIDE.gateway, JOIN_PORT);
+      socket.write(Buffer.from("01022263 01010000".replace(" ", ""), "hex"));
+      await until(() => socket.destroyed || socket.bytesRead > 0, { what: "it is refused", limitMs: NOTICE_MS });
+      expect(socket.bytesRead).to.equal(0);
+    });
+
+    it("what the gateway has put into its kernel is gone when it ends", async () => {
+      await pair.daemon("hag").end("SIGTERM");
+      expect(await pair.lab.run("hag", ["ip", "mptcp", "endpoint", "show"])).to.equal("");
+      expect(await pair.lab.run("hag", ["ip", "mptcp", "limits", "show"])).to.equal(
+        "add_addr_accepted 0 subflows 2 \n",
+      );
+      await pair.start("hag", WIDE_HAG_CONFIG);
+    });
+  });
 });

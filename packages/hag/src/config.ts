@@ -85,16 +85,12 @@ export const hagSchema = {
 export type HagConfig = Config<typeof hagSchema>;
 
 /** What about announced ends makes no sense with the rest. */
-function announceIssues({ announce, listen, farm }: HagConfig): { key: string; message: string }[] {
-  const listens = (wanted: number) => listen.some(({ port }) => port === wanted);
-  return [
-    ...announce
-      .filter(({ port }) => listens(port))
-      .map(({ port }) => ({ key: "announce", message: `the gateway listens on port ${port} itself: leave it out` })),
-    ...(announce.length > 0 && farm.steering === "announce"
-      ? [{ key: "announce", message: "a farm that announces does so by farm.addresses" }]
-      : []),
-  ];
+function announceIssues({ announce, listen }: HagConfig): { key: string; message: string }[] {
+  const ports = announce.map(({ port }) => port).filter((wanted) => listen.some(({ port }) => port === wanted));
+  return ports.map((port) => ({
+    key: "announce",
+    message: `the gateway listens on port ${port} itself: leave it out`,
+  }));
 }
 
 /** Loads and checks the configuration. Throws a ConfigError. */
@@ -106,7 +102,10 @@ export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
     environment: process.env,
     overrides: set,
   });
-  const issues = [...farmIssues(loaded.farm), ...announceIssues(loaded)].map((issue) => ({ ...issue, place: placeOutsideFile(config) }));
+  const issues = [...farmIssues(loaded.farm), ...announceIssues(loaded)].map((issue) => ({
+    ...issue,
+    place: placeOutsideFile(config),
+  }));
   if (issues.length > 0) throw new ConfigError(issues);
   return loaded;
 }

@@ -123,7 +123,8 @@ export class Hag implements Daemon {
 
   #addFarm(): void {
     const { farm: config, listen, engine } = this.#config;
-    requireCapabilities(ENGINES[engine].probe(), ["transparent", "pathControl"]);
+    const follows = config.steering === "steer" ? (["pathControl"] as const) : [];
+    requireCapabilities(ENGINES[engine].probe(), ["transparent", ...follows]);
     if (config.role !== "converter") requireCapabilities(this.#host, ["netfilterQueue"]);
     this.#farm = new Farm({
       config,
@@ -136,14 +137,14 @@ export class Hag implements Daemon {
     this.#farm.prepareHost();
   }
 
-  /** A farm that announces decides about subflows itself (docs/farm.md); elsewhere the kernel does. */
   #prepareSubflows(): void {
-    const { farm, subflows, announce } = this.#config;
-    if (farm.steering === "announce") return;
+    const { subflows, announce } = this.#config;
+    // Only the kernel's own path manager keeps the limit, and announces.
     this.#sysctls.set("net.mptcp.pm_type", () => "0");
     this.#subflows = new SubflowHost();
     this.#subflows.limit(subflows.perConnection);
-    this.#subflows.announce(announce);
+    const ofFarm = this.#farm?.announcedAddresses ?? [];
+    this.#subflows.announce([...announce, ...ofFarm.map((address) => ({ address, port: 0 }))]);
   }
 
   /** Optimisations: where one cannot be switched on, the daemon serves without it. */

@@ -89,5 +89,9 @@ export function connectMessage(
 ): Uint8Array {
   const connect: Tlv = { type: "connect", peer: destination, options: [] };
   const limit: Tlv[] = subflows === undefined ? [] : [{ type: "subflowLimit", subflows }];
-  return emitConvertMessage([...(cookie === undefined ? [] : [{ type: "cookie", cookie } as const]), connect, ...limit]);
+  return emitConvertMessage([
+    ...(cookie === undefined ? [] : [{ type: "cookie", cookie } as const]),
+    connect,
+    ...limit,
+  ]);
 }
