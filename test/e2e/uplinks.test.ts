@@ -7,7 +7,7 @@ import type { ConnectionView } from "@hybrid-access/hcpe/views";
 import { expect } from "chai";
 import { ADDRESS, access } from "../lab/hybrid.ts";
 import { HCPE_CONFIG, Pair } from "../lab/pair.ts";
-import { connectFrom, StreamServer } from "../lab/stream.ts";
+import { connectFrom, reset, StreamServer } from "../lab/stream.ts";
 import { until } from "../lab/until.ts";
 
 const PORT = 8080;
@@ -122,6 +122,19 @@ describe("the HCPE knows its uplinks and connections", function () {
       expect(subflow.rttMs).to.be.greaterThan(subflow.uplink === "dsl" ? 19 : 49);
     }
     open.push({ near, far, received });
+  });
+
+  it("forgets a connection that its peer has aborted, of whose end the kernel tells nobody", async () => {
+    const paths = async () => (await pair.status("hcpe")).paths;
+    const { near, far } = await startDownload();
+    await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
+    const last = (await events()).at(-1)?.sequence ?? 0;
+    reset(far);
+    await until(() => near.destroyed, { what: "the client sees it", limitMs: NOTICE_MS });
+    await until(async () => (await paths()).connections === 0, { what: "it is forgotten", limitMs: NOTICE_MS });
+    expect(await paths()).to.include({ connections: 0, subflows: 0 });
+    const closed = (await events()).filter(({ sequence, event }) => sequence > last && event === "connectionClosed");
+    expect(closed).to.have.length(1);
   });
 
   it("shows the same as text, says when a list is cut, and refuses a limit that makes no sense", async () => {

@@ -17,6 +17,7 @@ import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
 import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setup.ts";
 import type { HcpeConfig } from "./config.ts";
+import { ConnectionSweep } from "./connection-sweep.ts";
 import { GatewayHealth } from "./gateway-health.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
 import { ObservedPathControl } from "./observed-path-control.ts";
@@ -66,6 +67,7 @@ export class Hcpe implements Daemon {
   #uplinks: readonly Uplink[] = [];
   #refusals: readonly string[] = [];
   #paths: PathDriver | undefined;
+  #sweep: ConnectionSweep | undefined;
   #pool: WorkerPool | undefined;
   #routeWatch: { close(): void } | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
@@ -130,6 +132,7 @@ export class Hcpe implements Daemon {
         readCounters: () => this.#readUplinkCounters(),
       });
       this.#observer.pathControl = control;
+      this.#startSweep(control);
     }
     this.#observer.start();
     this.#tellStanding();
@@ -137,6 +140,16 @@ export class Hcpe implements Daemon {
     await this.#startWorkers(this.#port.port);
     intercept(this.#interception(), this.#routes);
     this.#ready = true;
+  }
+
+  #startSweep(control: ObservedPathControl): void {
+    this.#sweep = new ConnectionSweep({
+      known: () => this.#paths?.tokens ?? [],
+      inKernel: () => this.#observer.kernelTokens(),
+      onGone: (token) => control.closed(token),
+      onFailure: (error) => this.#log.error({ error, detail: describeError(error) }, "connections cannot be listed"),
+    });
+    this.#sweep.start();
   }
 
   /** A daemon that was killed could not remove what it had added. */
@@ -308,6 +321,7 @@ export class Hcpe implements Daemon {
     this.#routeWatch?.close();
     this.#gatewayHealth.stop();
     this.#uplinkHealth.stop();
+    this.#sweep?.stop();
     this.#observer.stop();
     await this.#pool?.stop();
     this.#port?.release();

@@ -112,6 +112,11 @@ export class Observer {
     this.events.add(report.type, { uplink: uplink.name, reached: formatEndpoint(witness) });
   }
 
+  /** Tokens of the Multipath TCP connections that the kernel has. Throws a SystemError. */
+  kernelTokens(): ReadonlySet<number> {
+    return this.#monitor.tokens();
+  }
+
   onAnswer(answer: ConnectionAnswer): void {
     this.#list.onAnswer(answer);
   }

@@ -67,6 +67,11 @@ export class PathDriver {
     this.#carryOut(this.#reconciler.limit(local, gateway, subflows, performance.now()));
   }
 
+  /** Tokens of the connections that are taken to be open. */
+  get tokens(): readonly number[] {
+    return this.#reconciler.tokens;
+  }
+
   status(): { connections: number; subflows: number; refusedCommands: number } {
     const { connections, subflows } = this.#reconciler;
     return { connections, subflows, refusedCommands: this.refusedCommands };

@@ -100,6 +100,11 @@ export class Reconciler implements PathManager {
     return this.#reconcile(connection, nowMs);
   }
 
+  /** Of the connections that are taken to be open. */
+  get tokens(): readonly number[] {
+    return Array.from(this.#connections.keys());
+  }
+
   get connections(): number {
     return this.#connections.size;
   }
