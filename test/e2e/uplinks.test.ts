@@ -128,12 +128,12 @@ describe("the HCPE knows its uplinks and connections", function () {
     const paths = async () => (await pair.status("hcpe")).paths;
     const { near, far } = await startDownload();
     await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
-    const last = (await events()).at(-1)?.sequence ?? 0;
+    const [{ token } = expect.fail()] = (await connections()).connections;
     reset(far);
-    await until(() => near.destroyed, { what: "the client sees it", limitMs: NOTICE_MS });
+    await until(() => near.destroyed || near.readableEnded, { what: "the client sees it", limitMs: NOTICE_MS });
     await until(async () => (await paths()).connections === 0, { what: "it is forgotten", limitMs: NOTICE_MS });
     expect(await paths()).to.include({ connections: 0, subflows: 0 });
-    const closed = (await events()).filter(({ sequence, event }) => sequence > last && event === "connectionClosed");
+    const closed = (await events()).filter((entry) => entry.event === "connectionClosed" && entry.token === token);
     expect(closed).to.have.length(1);
   });
 
@@ -270,6 +270,40 @@ describe("the HCPE knows its uplinks and connections", function () {
     await pair.lab.run("hcpe", ["ip", "route", "add", "default", "via", "10.1.2.1", "dev", "lte", "metric", "20"]);
   });
 
+  it("puts back routes and rules of its own that somebody has removed", async () => {
+    const listing = async () => {
+      const shown = [];
+      for (const family of ["-4", "-6"]) {
+        for (const what of [
+          ["rule", "show"],
+          ["route", "show", "table", "5130"],
+          ["route", "show", "table", "5131"],
+          ["route", "show", "table", "5124"],
+        ]) {
+          shown.push(await pair.lab.run("hcpe", ["ip", family, ...what]));
+        }
+      }
+      return shown
+        .flatMap((text) => text.split("\n"))
+        .toSorted()
+        .join("\n");
+    };
+    const before = await listing();
+    const commands = ["-4", "-6"].flatMap((family) => [
+      [family, "rule", "del", "priority", "5124"],
+      [family, "rule", "del", "table", "5130"],
+      [family, "route", "flush", "table", "5131"],
+      [family, "route", "flush", "table", "5124"],
+    ]);
+    for (const command of commands) {
+      await pair.lab.run("hcpe", ["ip", ...command]);
+      await until(async () => (await listing()) === before, {
+        what: `what "ip ${command.join(" ")}" removed is back`,
+        limitMs: NOTICE_MS,
+      });
+    }
+  });
+
   it("takes an uplink out of use when its quota is used up, and still knows that after a restart", async () => {
     const quota = "{ bytes: 4MB, direction: down, resetDay: 31, timeZone: Europe/Berlin, whenUsed: off }";
     const config = `${HCPE_CONFIG.replace("cost: 10", `cost: 10, quota: ${quota}`)}
@@ -301,5 +335,33 @@ stateDirectory: ${pair.file("state")}
     const next = await startDownload();
     await until(() => next.received > 1_000_000, { what: "bytes arrive", limitMs: NOTICE_MS });
     expect(await onlyDsl()).to.equal(true);
+  });
+
+  it("follows an IPv6 address that a router's advertisements change, and connections live on", async () => {
+    await pair.daemon("hcpe").end("SIGTERM");
+    await pair.start("hcpe", HCPE_CONFIG.replace(ADDRESS.gateway, `"${ADDRESS.gateway6}"`));
+    const download = await startDownload(ADDRESS.server6);
+    await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
+    const ofDsl = async () =>
+      ((await connections()).connections[0]?.subflows ?? []).filter(({ uplink: name }) => name === "dsl");
+    const established = async (address: string) =>
+      (await ofDsl()).some(({ local, state }) => local.startsWith(`[${address}]:`) && state === "ESTABLISHED");
+    // The new one is there before the old one is deprecated, and goes a moment later: as with a renumbered prefix.
+    await pair.lab.run("hcpe", ["ip", "addr", "add", "fd11::77/64", "dev", "dsl", "nodad"]);
+    const deprecate = ["ip", "addr", "change", "fd11::2/64", "dev", "dsl", "preferred_lft", "0", "valid_lft", "600"];
+    await pair.lab.run("hcpe", deprecate);
+    await until(() => established("fd11::77"), { what: "a subflow leaves from the new address", limitMs: NOTICE_MS });
+    await pair.lab.run("hcpe", ["ip", "addr", "del", "fd11::2/64", "dev", "dsl"]);
+    await until(async () => !(await established("fd11::2")), { what: "the old one's is gone", limitMs: NOTICE_MS });
+    const bytes = download.received;
+    await until(() => download.received > bytes + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
+
+    // And without an overlap: the address is deleted, another one comes.
+    const commands = ["addr del fd11::77/64 dev dsl", "addr add fd11::2/64 dev dsl nodad"];
+    await pair.lab.run("hcpe", ["ip", "-batch", "-"], { input: commands.join("\n") });
+    await until(() => established("fd11::2"), { what: "a subflow leaves from the first address", limitMs: NOTICE_MS });
+    const later = download.received;
+    await until(() => download.received > later + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
+    expect(download.near.destroyed).to.equal(false);
   });
 });

@@ -13,6 +13,7 @@ import { requireCapabilities } from "@hybrid-access/core/services/capability-che
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
 import { probeHost } from "@hybrid-access/core/services/host/probe";
+import { addTransparentRouting } from "@hybrid-access/core/services/host/transparent-routing";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
 import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setup.ts";
@@ -241,6 +242,7 @@ export class Hcpe implements Daemon {
     const kernel = readKernelState(this.#routes);
     const judged = judgeUplinks(this.#config.uplinks, kernel, this.#knownGateways);
     const { uplinks, refusals } = this.#routing.apply(judged, kernel);
+    if (this.#ready) addTransparentRouting(this.#routes);
     for (const reason of refusals.filter((refusal) => !this.#refusals.includes(refusal))) {
       this.#log.error({ reason }, "the kernel refused a route or rule, this path is not used");
     }
