@@ -26,6 +26,7 @@ import { Observer } from "./observer.ts";
 import { PathDriver, type UplinkCounters } from "./path-driver.ts";
 import { pathSettings } from "./path-settings.ts";
 import { guarded, loadPolicyModule } from "./policy-module.ts";
+import { ScheduleKeeper } from "./schedule-keeper.ts";
 import type { UplinkSource } from "./uplink-choice.ts";
 import { UplinkHealth } from "./uplink-health.ts";
 import { judgeAddresses, rankUplinks } from "./uplink-standing.ts";
@@ -62,6 +63,7 @@ export class Hcpe implements Daemon {
   readonly #gatewayHealth: GatewayHealth;
   readonly #uplinkHealth: UplinkHealth;
   readonly #observer: Observer;
+  readonly #schedules: ScheduleKeeper;
   readonly #host = probeHost();
   readonly #startedAt = Date.now();
   #config: HcpeConfig;
@@ -91,7 +93,12 @@ export class Hcpe implements Daemon {
       config: () => this.#config,
       silentFamilies: (uplink) => this.#uplinkHealth.silentFamilies(uplink),
       onStanding: () => this.#tellStanding(),
+      schedules: () => this.#schedules.status(),
     });
+    this.#schedules = new ScheduleKeeper(
+      { schedules: config.schedules, log, onChange: (inForce) => void this.#onSchedules(inForce) },
+      Date.now(),
+    );
     this.#admin = new AdminServer(
       config.admin.socket,
       { "/status": () => this.status(), ...this.#observer.routes },
@@ -136,6 +143,7 @@ export class Hcpe implements Daemon {
       this.#startSweep(control);
     }
     this.#observer.start();
+    this.#schedules.start();
     this.#tellStanding();
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
@@ -273,15 +281,16 @@ export class Hcpe implements Daemon {
 
   /** A policy module that does not work leaves its connections to the default policy. */
   async #pathSettings(config: HcpeConfig): Promise<ReconcilerSettings> {
-    if (config.policyModule === null) return pathSettings(config, undefined);
+    const { inForce } = this.#schedules;
+    if (config.policyModule === null) return pathSettings(config, undefined, inForce);
     const refuse = (error: unknown) =>
       this.#log.error({ detail: describeError(error) }, "the policy module is refused");
     try {
       const module = await loadPolicyModule(config.policyModule, performance.now());
-      return pathSettings(config, guarded(module, aggregate, refuse));
+      return pathSettings(config, guarded(module, aggregate, refuse), inForce);
     } catch (error) {
       refuse(error);
-      return pathSettings(config, undefined);
+      return pathSettings(config, undefined, inForce);
     }
   }
 
@@ -293,8 +302,14 @@ export class Hcpe implements Daemon {
     });
   }
 
+  async #onSchedules(inForce: readonly string[]): Promise<void> {
+    this.#observer.events.add("schedules", { inForce });
+    this.#paths?.configure(await this.#pathSettings(this.#config));
+  }
+
   async reload(): Promise<void> {
     const config = this.#loadConfig();
+    this.#schedules.configure(config.schedules, Date.now());
     const { uplinks, gateways, workers, maxConnections } = this.#config;
     // What threads, tables and shared memory were made from stays until the next start.
     this.#config = { ...config, uplinks, gateways, workers, maxConnections };
@@ -325,6 +340,7 @@ export class Hcpe implements Daemon {
     this.#uplinkHealth.stop();
     this.#sweep?.stop();
     this.#observer.stop();
+    this.#schedules.stop();
     await this.#pool?.stop();
     this.#port?.release();
     this.#paths?.close();
@@ -340,6 +356,7 @@ export class Hcpe implements Daemon {
       ready: this.#ready,
       engine: this.#config.engine,
       policy: this.#config.policy,
+      schedules: this.#schedules.status(),
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
       uplinks: this.#uplinks.map((uplink, index) => ({

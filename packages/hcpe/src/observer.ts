@@ -36,6 +36,8 @@ export interface ObserverOptions {
   readonly silentFamilies: (uplink: number) => readonly string[];
   /** How uplinks may be used has changed: {@link Observer.standing} says how. */
   readonly onStanding: () => void;
+  /** Every schedule, and whether it is in force. */
+  readonly schedules: () => readonly object[];
 }
 
 export class Observer {
@@ -125,6 +127,7 @@ export class Observer {
     return {
       "/connections": (query) => this.#connections(query),
       "/paths": () => ({
+        schedules: this.#options.schedules(),
         uplinks: this.#options.uplinks().map((uplink, index) =>
           viewUplink(uplink, {
             ...this.#monitor.reading(uplink.config.name),

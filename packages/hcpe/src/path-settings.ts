@@ -9,10 +9,15 @@ import type { HcpeConfig } from "./config.ts";
 /** How long a connection waits for its worker to say what it carries; it says so when the SYN leaves. */
 const DESCRIPTION_MS = 200;
 
-/** `module` is the operator's own policy, where there is one. */
-export function pathSettings(config: HcpeConfig, module: SubflowPolicy | undefined): ReconcilerSettings {
-  const { policy, rules, subflows, uplinks, ndiffports, pairs } = config;
+/** `module` is the operator's own policy, where there is one; `inForce` names the schedules whose rules hold now. */
+export function pathSettings(
+  config: HcpeConfig,
+  module: SubflowPolicy | undefined,
+  inForce: readonly string[],
+): ReconcilerSettings {
+  const { policy, subflows, uplinks, ndiffports, pairs } = config;
   const { hold, ...limits } = subflows;
+  const rules = config.rules.filter(({ during }) => during === undefined || inForce.includes(during));
   const builtIn = builtInPolicies({ ndiffports, pairs });
   const byLoad = policy === "overflow" || rules.some((rule) => rule.policy === "overflow");
   return {
@@ -24,7 +29,7 @@ export function pathSettings(config: HcpeConfig, module: SubflowPolicy | undefin
     },
     limits,
     holdMs: hold ?? 0,
-    descriptionMs: rules.length === 0 ? 0 : DESCRIPTION_MS,
+    descriptionMs: config.rules.length === 0 ? 0 : DESCRIPTION_MS,
     rates: new Map(byLoad ? uplinks.map(({ name, rate }) => [name, rate]) : []),
   };
 }

@@ -11,6 +11,8 @@ export interface PolicyRule {
   readonly policy: string;
   /** The gateway's port for further subflows; 0 for that of the initial one. */
   readonly joinPort: number;
+  /** The schedule during which the rule holds; always without one. */
+  readonly during?: string | undefined;
 }
 
 /** A connection as rules see it. */
