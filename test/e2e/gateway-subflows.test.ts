@@ -122,6 +122,30 @@ describe("subflows between a home with three uplinks and a gateway", function ()
     });
   });
 
+  it("a REMOVE_ADDR that is lost on its way is said again, and the gateway's subflow goes", async () => {
+    const held = async () => {
+      const listing = await pair.lab.run("hag", ["ss", "-tnH", "state", "established", "sport", "= :5124"]);
+      return listing.split("\n").filter((line) => line.includes("10.1.3.2")).length;
+    };
+    const last = (await events()).at(-1)?.sequence ?? 0;
+    const removals = async () =>
+      (await events()).filter(({ sequence, event, done }) => sequence > last && event === "remove" && done);
+    await connect();
+    await expectSubflows(...to(WIDE.gateway).from("dsl", "lte", "sat"));
+    const drop = "table inet lost { chain input { type filter hook prerouting priority -300; tcp dport 5124 drop; }; }";
+    await pair.lab.run("hag", ["nft", "-f", "-"], { input: `${drop}\n` });
+    await pair.lab.run("hcpe", ["ip", "link", "set", "sat", "down"]);
+    await until(async () => (await removals()).length > 0, { what: "the address is removed", limitMs: NOTICE_MS });
+    await pair.lab.run("hag", ["nft", "delete", "table", "inet", "lost"]);
+    expect(await held(), "the gateway knows of nothing").to.equal(1);
+    await until(async () => (await held()) === 0, { what: "the gateway's subflow is gone", limitMs: 3000 });
+    await pair.lab.run("hcpe", ["ip", "link", "set", "sat", "up"]);
+    await expectSubflows(...to(WIDE.gateway).from("dsl", "lte", "sat"));
+    // What is repeated must not take the new one away.
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    expect(await subflows()).to.have.length(3);
+  });
+
   describe("announced addresses", () => {
     const PAIRS = `policy: pairs
 pairs:
