@@ -74,10 +74,15 @@ export class Farm {
     const { ports } = this.#options;
     addFarmRules({ virtualAddresses, ports, directs: this.#directs, converts: this.#converts });
     if (this.#directs) this.#director = new Director(this.#registry, QUEUE, this.#config.hold);
-    if (this.#config.steering === "announce") {
-      // The C flag (RFC 8684 section 3.1): no further subflows to the farm's address, where they could miss their owner.
-      this.#options.sysctls.set("net.mptcp.allow_join_initial_addr_port", () => "0");
-    } else if (this.#converts) this.#followConnections();
+    if (this.#config.steering === "announce") this.#denyJoins();
+    else if (this.#converts) this.#followConnections();
+  }
+
+  /** The C flag (RFC 8684 section 3.1): no further subflows to the farm's address, where they could miss their owner. */
+  #denyJoins(): void {
+    const setting = "net.mptcp.allow_join_initial_addr_port";
+    if (this.#options.sysctls.set(setting, () => "0")) return;
+    throw new AccessError("NO_C_FLAG", "system", `farm.steering announce: this kernel has no ${setting}`);
   }
 
   #followConnections(): void {
