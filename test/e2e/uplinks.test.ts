@@ -253,6 +253,37 @@ describe("the HCPE knows its uplinks and connections", function () {
     });
   }
 
+  it("follows an IPv6 address that a router's advertisements change, and connections live on", async () => {
+    await pair.daemon("hcpe").end("SIGTERM");
+    await pair.start("hcpe", HCPE_CONFIG.replace(ADDRESS.gateway, `"${ADDRESS.gateway6}"`));
+    const download = await startDownload(ADDRESS.server6);
+    await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
+    const ofDsl = async () =>
+      ((await connections()).connections[0]?.subflows ?? []).filter(({ uplink: name }) => name === "dsl");
+    const established = async (address: string) =>
+      (await ofDsl()).some(({ local, state }) => local.startsWith(`[${address}]:`) && state === "ESTABLISHED");
+    // The new one is there before the old one is deprecated, and goes a moment later: as with a renumbered prefix.
+    await pair.lab.run("hcpe", ["ip", "addr", "add", "fd11::77/64", "dev", "dsl", "nodad"]);
+    const deprecate = ["ip", "addr", "change", "fd11::2/64", "dev", "dsl", "preferred_lft", "0", "valid_lft", "600"];
+    await pair.lab.run("hcpe", deprecate);
+    await until(() => established("fd11::77"), { what: "a subflow leaves from the new address", limitMs: NOTICE_MS });
+    await pair.lab.run("hcpe", ["ip", "addr", "del", "fd11::2/64", "dev", "dsl"]);
+    await until(async () => !(await established("fd11::2")), { what: "the old one's is gone", limitMs: NOTICE_MS });
+    const bytes = download.received;
+    await until(() => download.received > bytes + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
+
+    // And without an overlap: the address is deleted, another one comes.
+    const commands = ["addr del fd11::77/64 dev dsl", "addr add fd11::2/64 dev dsl nodad"];
+    await pair.lab.run("hcpe", ["ip", "-batch", "-"], { input: commands.join("\n") });
+    await until(() => established("fd11::2"), { what: "a subflow leaves from the first address", limitMs: NOTICE_MS });
+    const later = download.received;
+    await until(() => download.received > later + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
+    expect(download.near.destroyed).to.equal(false);
+    for (const end of [download.near, download.far]) end.destroy();
+    await pair.daemon("hcpe").end("SIGTERM");
+    await pair.start("hcpe", HCPE_CONFIG);
+  });
+
   it("puts its routes back when the kernel dropped them with the link", async () => {
     const routes = async () => (await pair.lab.run("hcpe", ["ip", "route", "show", "table", "5131"])).trim();
     const present = await routes();
@@ -335,33 +366,5 @@ stateDirectory: ${pair.file("state")}
     const next = await startDownload();
     await until(() => next.received > 1_000_000, { what: "bytes arrive", limitMs: NOTICE_MS });
     expect(await onlyDsl()).to.equal(true);
-  });
-
-  it("follows an IPv6 address that a router's advertisements change, and connections live on", async () => {
-    await pair.daemon("hcpe").end("SIGTERM");
-    await pair.start("hcpe", HCPE_CONFIG.replace(ADDRESS.gateway, `"${ADDRESS.gateway6}"`));
-    const download = await startDownload(ADDRESS.server6);
-    await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
-    const ofDsl = async () =>
-      ((await connections()).connections[0]?.subflows ?? []).filter(({ uplink: name }) => name === "dsl");
-    const established = async (address: string) =>
-      (await ofDsl()).some(({ local, state }) => local.startsWith(`[${address}]:`) && state === "ESTABLISHED");
-    // The new one is there before the old one is deprecated, and goes a moment later: as with a renumbered prefix.
-    await pair.lab.run("hcpe", ["ip", "addr", "add", "fd11::77/64", "dev", "dsl", "nodad"]);
-    const deprecate = ["ip", "addr", "change", "fd11::2/64", "dev", "dsl", "preferred_lft", "0", "valid_lft", "600"];
-    await pair.lab.run("hcpe", deprecate);
-    await until(() => established("fd11::77"), { what: "a subflow leaves from the new address", limitMs: NOTICE_MS });
-    await pair.lab.run("hcpe", ["ip", "addr", "del", "fd11::2/64", "dev", "dsl"]);
-    await until(async () => !(await established("fd11::2")), { what: "the old one's is gone", limitMs: NOTICE_MS });
-    const bytes = download.received;
-    await until(() => download.received > bytes + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
-
-    // And without an overlap: the address is deleted, another one comes.
-    const commands = ["addr del fd11::77/64 dev dsl", "addr add fd11::2/64 dev dsl nodad"];
-    await pair.lab.run("hcpe", ["ip", "-batch", "-"], { input: commands.join("\n") });
-    await until(() => established("fd11::2"), { what: "a subflow leaves from the first address", limitMs: NOTICE_MS });
-    const later = download.received;
-    await until(() => download.received > later + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
-    expect(download.near.destroyed).to.equal(false);
   });
 });

@@ -138,10 +138,10 @@ export class Hag implements Daemon {
   }
 
   #prepareSubflows(): void {
-    const { subflows, announce } = this.#config;
+    const { engine, subflows, announce } = this.#config;
     // Only the kernel's own path manager keeps the limit, and announces.
     this.#sysctls.set("net.mptcp.pm_type", () => "0");
-    this.#subflows = new SubflowHost();
+    this.#subflows = new SubflowHost(ENGINES[engine].openAcceptedPaths());
     this.#subflows.limit(subflows.perConnection);
     const ofFarm = this.#farm?.announcedAddresses ?? [];
     this.#subflows.announce([...announce, ...ofFarm.map((address) => ({ address, port: 0 }))]);

@@ -3,29 +3,34 @@
  * subflows, and tells each one of the addresses to announce. The limit that was there comes back at the end.
  */
 import type { Endpoint } from "@hybrid-access/core/base/ip-address";
-import { HostPathManager } from "@hybrid-access/core/engine/kernel/host-path-manager";
+import type { AcceptedPaths } from "@hybrid-access/core/engine/engine";
 
 export class SubflowHost {
-  readonly #manager = new HostPathManager();
-  readonly #formerLimit = this.#manager.furtherSubflows;
+  readonly #paths: AcceptedPaths;
+  readonly #formerLimit: number;
   readonly #announced: Endpoint[] = [];
+
+  constructor(paths: AcceptedPaths) {
+    this.#paths = paths;
+    this.#formerLimit = paths.furtherSubflows;
+  }
 
   /** `subflows`: of one connection, the initial one included. For joins from now on. Throws a SystemError. */
   limit(subflows: number): void {
-    this.#manager.furtherSubflows = subflows - 1;
+    this.#paths.furtherSubflows = subflows - 1;
   }
 
   /** Throws a SystemError, such as EADDRNOTAVAIL for a port of an address that is not this host's. */
   announce(ends: readonly Endpoint[]): void {
     for (const end of ends) {
-      this.#manager.announce(end);
+      this.#paths.announce(end);
       this.#announced.push(end);
     }
   }
 
   close(): void {
-    for (const end of this.#announced) this.#manager.withdraw(end);
-    this.#manager.furtherSubflows = this.#formerLimit;
-    this.#manager.close();
+    for (const end of this.#announced) this.#paths.withdraw(end);
+    this.#paths.furtherSubflows = this.#formerLimit;
+    this.#paths.close();
   }
 }

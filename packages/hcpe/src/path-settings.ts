@@ -23,7 +23,7 @@ export function pathSettings(
   return {
     policies: module === undefined ? builtIn : [...builtIn, module],
     choose(flow) {
-      const rule = flow && findRule(rules, flow);
+      const rule = findRule(rules, flow);
       if (rule === undefined) return { policy };
       return rule.joinPort === 0 ? { policy: rule.policy } : { policy: rule.policy, joinPort: rule.joinPort };
     },

@@ -7,6 +7,7 @@ import { type Endpoint, equalEndpoints, ipAddressFromBytes, isIpv4, networkBytes
 import { GenericFamily } from "../../platform/netlink/generic.ts";
 import { attribute, decodeAttributes, integer, nested, value } from "../../platform/netlink/message.ts";
 import { AF_INET, AF_INET6 } from "../../platform/socket-address.ts";
+import type { AcceptedPaths } from "../engine.ts";
 
 const COMMAND = { addAddress: 1, deleteAddress: 2, getAddress: 3, setLimits: 5, getLimits: 6 } as const;
 const ATTRIBUTE = { address: 1, acceptedAddresses: 2, subflows: 3 } as const;
@@ -18,25 +19,20 @@ interface ListedEndpoint extends Endpoint {
   readonly id: number;
 }
 
-export class HostPathManager {
+export class KernelAcceptedPaths implements AcceptedPaths {
   readonly #family = new GenericFamily("mptcp_pm");
 
-  /** Subflows that a connection may have beside its initial one. */
   get furtherSubflows(): number {
     const [limits] = this.#family.ask(COMMAND.getLimits, "one", "get subflow limits");
     return integer(limits?.attributes.get(ATTRIBUTE.subflows)) ?? 0;
   }
 
-  /** At most 8. The kernel resets an MP_JOIN beyond it; subflows that are open stay. Throws a SystemError. */
   set furtherSubflows(subflows: number) {
     const limit = attribute(ATTRIBUTE.subflows, value.uint32(subflows));
     this.#family.execute(COMMAND.setLimits, [limit], "set subflow limits");
   }
 
-  /**
-   * New connections are told of this end (ADD_ADDR, RFC 8684 section 3.4.1); with a port the kernel listens there, for
-   * MP_JOIN only. One that a killed process left is replaced. Throws a SystemError.
-   */
+  /** One that a killed process left is replaced. */
   announce(end: Endpoint): void {
     this.withdraw(end);
     const { address, port } = end;
@@ -50,7 +46,6 @@ export class HostPathManager {
     this.#family.execute(COMMAND.addAddress, [description], "announce an address");
   }
 
-  /** Open connections are told that it is gone. Nothing happens when it is not announced. */
   withdraw(end: Endpoint): void {
     for (const listed of this.#list().filter((candidate) => equalEndpoints(candidate, end))) {
       const ipv4 = isIpv4(listed.address);
