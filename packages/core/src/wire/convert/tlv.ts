@@ -23,7 +23,7 @@ export type Tlv =
   /**
    * This project's own, of the range for private use: how many subflows, the initial one included, the sender lets this
    * connection have, 1 to 255. Type(8)=192, Length(8)=1, Reserved(8): zero when sent, ignored when received, Subflows(8).
-   * A client that sends it asks for the converter's: who has not asked never gets it (docs/adr/0015).
+   * A client that sends it asks for the converter's: who has not asked never gets it (docs/adr/0016).
    */
   | { readonly type: "subflowLimit"; readonly subflows: number };
 
