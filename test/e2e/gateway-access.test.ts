@@ -198,6 +198,15 @@ describe("the gateway judges clients, destinations and messages", function () {
     expect(beside.message?.map(({ type }) => type)).to.deep.equal(["extendedTcpHeader", "supportedTcpExtensions"]);
   });
 
+  it("says how many subflows a connection may have to a client that asks, and to no other", async () => {
+    const asking = await ask(pair.lab, connectTo(GATEWAY.server, PORT, { type: "subflowLimit", subflows: 3 }));
+    (await server.accept()).destroy();
+    expect(findTlv(asking.message ?? [], "subflowLimit")).to.deep.equal({ type: "subflowLimit", subflows: 8 });
+    const silent = await ask(pair.lab, connectTo(GATEWAY.server, PORT));
+    (await server.accept()).destroy();
+    expect(silent.message?.map(({ type }) => type)).to.deep.equal(["extendedTcpHeader"]);
+  });
+
   for (const [what, bytes] of [
     ["HTTP", Buffer.from("GET / HTTP/1.1\r\n\r\n")],
     ["TLS", fromHex("160301020001 0001fc0303")],

@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:net";
 import { readUint16 } from "@hybrid-access/core/base/bytes";
-import { emitConvertMessage, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
+import { echoError, emitConvertMessage, findTlv, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
+import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
 import { expect } from "chai";
 import { readPcapng } from "../lab/capture.ts";
 import { ADDRESS, access, hybridTopology } from "../lab/hybrid.ts";
@@ -137,13 +138,33 @@ describe("the HCPE's connection to the gateway", function () {
     expect(after.fallbackSynDropped).to.equal(before.fallbackSynDropped);
     await pair.start("hag", HAG_CONFIG);
   });
+
+  it("does without a private TLV that the gateway does not know, and sends it no other for a while", async () => {
+    await pair.daemon("hag").end("SIGTERM");
+    const requests: boolean[] = [];
+    const plain = plainGateway(
+      pair.lab.inside("hag", () => openPlainListener(GATEWAY_PORT)),
+      (request) => {
+        const result = parseConvertMessage(request);
+        const asks = result.outcome === "message" && findTlv(result.message, "subflowLimit") !== undefined;
+        requests.push(asks);
+        return asks ? echoError("unsupportedMessage", request) : undefined;
+      },
+    );
+    for (let count = 0; count < 2; count++) expect((await go()).peer).to.equal("echo");
+    plain.close();
+    expect(requests).to.deep.equal([true, false, false]);
+    await pair.start("hag", HAG_CONFIG);
+  });
 });
 
-/** A gateway over plain TCP that claims to have reached every server, and answers in its place. */
-function plainGateway(fd: number): Server {
+/** A gateway over plain TCP that claims to have reached every server, and answers in its place, or with an error. */
+function plainGateway(fd: number, judge: (request: Uint8Array) => Tlv | undefined = () => undefined): Server {
   const server = createServer((socket) => {
     socket.on("error", () => {});
-    socket.once("data", () => {
+    socket.once("data", (request: Buffer) => {
+      const error = judge(request);
+      if (error !== undefined) return socket.end(emitConvertMessage([error]));
       socket.write(emitConvertMessage([{ type: "extendedTcpHeader", options: [] }]));
       socket.write("echo");
     });

@@ -79,6 +79,30 @@ describe("subflow policies in the lab", function () {
     expect(await trial.flaps(6, 800)).to.equal(true);
   });
 
+  it("a schedule gives them a policy of its own while it is in force, and hcpe paths says so", async () => {
+    const always = "schedules: [ { name: always, from: 00:00, to: 24:00 } ]";
+    const rule = "rules: [ { during: always, policy: single-path } ]";
+    await trial.usePolicy("aggregate", `${always}\n${rule}\n`);
+    await trial.lteMeter.quiet();
+    const stream = await trial.stream("download");
+    const { packets } = await trial.lteMeter.during(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    });
+    expect(packets).to.equal(0);
+    const { lab } = trial.pair;
+    const paths = await lab.run(
+      "hcpe",
+      trial.pair.commandOf("hcpe", "paths", "--config", trial.pair.file("hcpe.yaml")),
+    );
+    expect(paths).to.match(/\nschedules in force: always\n$/);
+    await trial.usePolicy("aggregate", `${always.replace("24:00", "00:00, days: []")}\n${rule}\n`);
+    const { packets: later } = await trial.lteMeter.during(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    });
+    expect(later).to.be.greaterThan(100);
+    expect(await stream.finish()).to.equal(true);
+  });
+
   it("a rule gives connections to one port a policy of their own", async () => {
     await trial.usePolicy("aggregate", "rules: [ { ports: 7100, destinations: 10.3.3.0/24, policy: single-path } ]\n");
     await trial.lteMeter.quiet();

@@ -7,7 +7,7 @@ import type { ConnectionView } from "@hybrid-access/hcpe/views";
 import { expect } from "chai";
 import { ADDRESS, access } from "../lab/hybrid.ts";
 import { HCPE_CONFIG, Pair } from "../lab/pair.ts";
-import { connectFrom, StreamServer } from "../lab/stream.ts";
+import { connectFrom, reset, StreamServer } from "../lab/stream.ts";
 import { until } from "../lab/until.ts";
 
 const PORT = 8080;
@@ -122,6 +122,19 @@ describe("the HCPE knows its uplinks and connections", function () {
       expect(subflow.rttMs).to.be.greaterThan(subflow.uplink === "dsl" ? 19 : 49);
     }
     open.push({ near, far, received });
+  });
+
+  it("forgets a connection that its peer has aborted, of whose end the kernel tells nobody", async () => {
+    const paths = async () => (await pair.status("hcpe")).paths;
+    const { near, far } = await startDownload();
+    await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
+    const [{ token } = expect.fail()] = (await connections()).connections;
+    reset(far);
+    await until(() => near.destroyed || near.readableEnded, { what: "the client sees it", limitMs: NOTICE_MS });
+    await until(async () => (await paths()).connections === 0, { what: "it is forgotten", limitMs: NOTICE_MS });
+    expect(await paths()).to.include({ connections: 0, subflows: 0 });
+    const closed = (await events()).filter((entry) => entry.event === "connectionClosed" && entry.token === token);
+    expect(closed).to.have.length(1);
   });
 
   it("shows the same as text, says when a list is cut, and refuses a limit that makes no sense", async () => {
@@ -240,6 +253,37 @@ describe("the HCPE knows its uplinks and connections", function () {
     });
   }
 
+  it("follows an IPv6 address that a router's advertisements change, and connections live on", async () => {
+    await pair.daemon("hcpe").end("SIGTERM");
+    await pair.start("hcpe", HCPE_CONFIG.replace(ADDRESS.gateway, `"${ADDRESS.gateway6}"`));
+    const download = await startDownload(ADDRESS.server6);
+    await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
+    const ofDsl = async () =>
+      ((await connections()).connections[0]?.subflows ?? []).filter(({ uplink: name }) => name === "dsl");
+    const established = async (address: string) =>
+      (await ofDsl()).some(({ local, state }) => local.startsWith(`[${address}]:`) && state === "ESTABLISHED");
+    // The new one is there before the old one is deprecated, and goes a moment later: as with a renumbered prefix.
+    await pair.lab.run("hcpe", ["ip", "addr", "add", "fd11::77/64", "dev", "dsl", "nodad"]);
+    const deprecate = ["ip", "addr", "change", "fd11::2/64", "dev", "dsl", "preferred_lft", "0", "valid_lft", "600"];
+    await pair.lab.run("hcpe", deprecate);
+    await until(() => established("fd11::77"), { what: "a subflow leaves from the new address", limitMs: NOTICE_MS });
+    await pair.lab.run("hcpe", ["ip", "addr", "del", "fd11::2/64", "dev", "dsl"]);
+    await until(async () => !(await established("fd11::2")), { what: "the old one's is gone", limitMs: NOTICE_MS });
+    const bytes = download.received;
+    await until(() => download.received > bytes + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
+
+    // And without an overlap: the address is deleted, another one comes.
+    const commands = ["addr del fd11::77/64 dev dsl", "addr add fd11::2/64 dev dsl nodad"];
+    await pair.lab.run("hcpe", ["ip", "-batch", "-"], { input: commands.join("\n") });
+    await until(() => established("fd11::2"), { what: "a subflow leaves from the first address", limitMs: NOTICE_MS });
+    const later = download.received;
+    await until(() => download.received > later + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
+    expect(download.near.destroyed).to.equal(false);
+    for (const end of [download.near, download.far]) end.destroy();
+    await pair.daemon("hcpe").end("SIGTERM");
+    await pair.start("hcpe", HCPE_CONFIG);
+  });
+
   it("puts its routes back when the kernel dropped them with the link", async () => {
     const routes = async () => (await pair.lab.run("hcpe", ["ip", "route", "show", "table", "5131"])).trim();
     const present = await routes();
@@ -255,6 +299,40 @@ describe("the HCPE knows its uplinks and connections", function () {
     expect(download.near.destroyed).to.equal(false);
     // The host's own default route is for its DHCP client to put back.
     await pair.lab.run("hcpe", ["ip", "route", "add", "default", "via", "10.1.2.1", "dev", "lte", "metric", "20"]);
+  });
+
+  it("puts back routes and rules of its own that somebody has removed", async () => {
+    const listing = async () => {
+      const shown = [];
+      for (const family of ["-4", "-6"]) {
+        for (const what of [
+          ["rule", "show"],
+          ["route", "show", "table", "5130"],
+          ["route", "show", "table", "5131"],
+          ["route", "show", "table", "5124"],
+        ]) {
+          shown.push(await pair.lab.run("hcpe", ["ip", family, ...what]));
+        }
+      }
+      return shown
+        .flatMap((text) => text.split("\n"))
+        .toSorted()
+        .join("\n");
+    };
+    const before = await listing();
+    const commands = ["-4", "-6"].flatMap((family) => [
+      [family, "rule", "del", "priority", "5124"],
+      [family, "rule", "del", "table", "5130"],
+      [family, "route", "flush", "table", "5131"],
+      [family, "route", "flush", "table", "5124"],
+    ]);
+    for (const command of commands) {
+      await pair.lab.run("hcpe", ["ip", ...command]);
+      await until(async () => (await listing()) === before, {
+        what: `what "ip ${command.join(" ")}" removed is back`,
+        limitMs: NOTICE_MS,
+      });
+    }
   });
 
   it("takes an uplink out of use when its quota is used up, and still knows that after a restart", async () => {

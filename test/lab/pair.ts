@@ -26,6 +26,7 @@ export interface Status {
     readonly silent: readonly string[];
   }[];
   readonly gateways: readonly { readonly up: boolean }[];
+  readonly paths: { readonly connections: number; readonly subflows: number };
   readonly capabilities: Readonly<Record<string, { readonly available: boolean }>>;
 }
 

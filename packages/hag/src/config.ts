@@ -2,7 +2,6 @@
 
 import type { ConfigOptions } from "@hybrid-access/core/cli/program";
 import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
-import { ConfigError, placeOutsideFile } from "@hybrid-access/core/services/config/config-error";
 import {
   address,
   addressPrefix,
@@ -14,7 +13,7 @@ import {
   secret,
   wholeNumber,
 } from "@hybrid-access/core/services/config/formats";
-import { type Config, loadConfig } from "@hybrid-access/core/services/config/load";
+import { type Config, loadConfig, type SettingIssue } from "@hybrid-access/core/services/config/load";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
 import { farmIssues, farmSettings } from "./farm/config.ts";
 
@@ -62,6 +61,18 @@ export const hagSchema = {
       default: 2000,
     },
   },
+  subflows: {
+    perConnection: {
+      doc: "Subflows of one connection, the initial one included; the HCPE is told, the kernel keeps to it",
+      format: wholeNumber(1, 8),
+      default: 8,
+    },
+  },
+  announce: {
+    doc: "Further addresses, or ports, that connections are told of for their subflows",
+    format: listOf(record({ address: { format: address }, port: { format: port, default: 0 } })),
+    default: [],
+  },
   farm: farmSettings,
   timeouts: {
     ...RELAY_TIMEOUTS,
@@ -74,14 +85,22 @@ export type HagConfig = Config<typeof hagSchema>;
 
 /** Loads and checks the configuration. Throws a ConfigError. */
 export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
-  const loaded = loadConfig({
+  return loadConfig({
     schema: hagSchema,
     file: config,
     environmentPrefix: "HAG",
     environment: process.env,
     overrides: set,
+    check: ({ announce, listen, farm }) => [...announceIssues(announce, listen), ...farmIssues(farm)],
   });
-  const issues = farmIssues(loaded.farm).map((issue) => ({ ...issue, place: placeOutsideFile(config) }));
-  if (issues.length > 0) throw new ConfigError(issues);
-  return loaded;
+}
+
+type Ends = HagConfig["announce"];
+
+/** The kernel listens on an announced port by itself. */
+function announceIssues(announce: Ends, listen: Ends): SettingIssue[] {
+  return announce.flatMap(({ port }, index) => {
+    if (!listen.some((own) => own.port === port)) return [];
+    return [{ path: ["announce", index, "port"], message: `the gateway listens on port ${port} itself: leave it out` }];
+  });
 }

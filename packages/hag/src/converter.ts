@@ -47,6 +47,8 @@ export interface ConverterRules {
   /** Not empty: a cookie under one of these keys is required. */
   readonly cookieKeys: readonly Uint8Array[];
   readonly limits: ClientLimits;
+  /** Subflows of one connection, the initial one included; clients that ask are told. */
+  readonly subflows: number;
   /** For the Convert message to arrive. */
   readonly headerMs: number;
   /** For the server to answer. */
@@ -83,6 +85,8 @@ interface Opening {
   relayAfterwards: boolean;
   /** Extensions were asked for beside a connection. */
   wantsInfo: boolean;
+  /** The client wants to know how many subflows it may have. */
+  wantsSubflowLimit: boolean;
 }
 
 /** Option kinds the converter understands: it translates Multipath TCP, and the kernel sends the others by itself. */
@@ -215,10 +219,17 @@ export class Converter implements WorkerFront {
     if (refusal !== undefined) return this.#refuse(slot, opening, refusal);
     const connect = findTlv(message, "connect");
     opening.wantsInfo = findTlv(message, "info") !== undefined;
+    opening.wantsSubflowLimit = findTlv(message, "subflowLimit") !== undefined;
     if (connect !== undefined) return this.#onConnectRequest(slot, opening, connect, received);
     // Answers of a converter make no sense as requests.
     if (!opening.wantsInfo) return this.#refuse(slot, opening, echoError("unsupportedMessage", received));
-    this.#answer(slot, opening, [supportedExtensions()], false);
+    this.#answer(slot, opening, this.#askedFor(opening), false);
+  }
+
+  /** What goes with the answer because the client has asked for it. */
+  #askedFor({ wantsInfo, wantsSubflowLimit }: Opening): Tlv[] {
+    const limit: Tlv = { type: "subflowLimit", subflows: this.#rules.subflows };
+    return [...(wantsInfo ? [supportedExtensions()] : []), ...(wantsSubflowLimit ? [limit] : [])];
   }
 
   #judgeCookie(client: IpAddress, cookie: Uint8Array | undefined): ErrorTlv | undefined {
@@ -290,7 +301,7 @@ export class Converter implements WorkerFront {
     const errno = this.#engine.takeError(far);
     if (errno !== 0) return this.#onConnectFailure(slot, opening, errno);
     const header: Tlv = { type: "extendedTcpHeader", options: this.#engine.tcpOptions(far) };
-    this.#answer(slot, opening, opening.wantsInfo ? [header, supportedExtensions()] : [header], true);
+    this.#answer(slot, opening, [header, ...this.#askedFor(opening)], true);
   }
 
   #onConnectFailure(slot: number, opening: Opening, errno: number): void {
@@ -388,6 +399,7 @@ function newOpening(client: IpAddress): Opening {
     answer: undefined,
     relayAfterwards: false,
     wantsInfo: false,
+    wantsSubflowLimit: false,
   };
 }
 

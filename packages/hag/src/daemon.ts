@@ -18,6 +18,7 @@ import { ClientTable } from "./client-table.ts";
 import type { HagConfig } from "./config.ts";
 import type { ConverterRules, ConverterSetup } from "./converter.ts";
 import { Farm } from "./farm/farm.ts";
+import { SubflowHost } from "./subflow-host.ts";
 
 const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
@@ -54,6 +55,7 @@ export class Hag implements Daemon {
   #addressWatch: { close(): void } | undefined;
   #routes: RouteClient | undefined;
   #farm: Farm | undefined;
+  #subflows: SubflowHost | undefined;
   /** The admin socket is ours, and so is everything on the host that carries this daemon's name. */
   #owner = false;
   #ready = false;
@@ -80,6 +82,7 @@ export class Hag implements Daemon {
     this.#owner = true;
     this.#tuneHost();
     if (farm.steering !== "none") this.#addFarm();
+    this.#prepareSubflows();
     if (egress.source === "client") this.#addEgress();
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
@@ -120,7 +123,8 @@ export class Hag implements Daemon {
 
   #addFarm(): void {
     const { farm: config, listen, engine } = this.#config;
-    requireCapabilities(ENGINES[engine].probe(), ["transparent", "pathControl"]);
+    const follows = config.steering === "steer" ? (["pathControl"] as const) : [];
+    requireCapabilities(ENGINES[engine].probe(), ["transparent", ...follows]);
     if (config.role !== "converter") requireCapabilities(this.#host, ["netfilterQueue"]);
     this.#farm = new Farm({
       config,
@@ -131,6 +135,16 @@ export class Hag implements Daemon {
       log: this.#log,
     });
     this.#farm.prepareHost();
+  }
+
+  #prepareSubflows(): void {
+    const { engine, subflows, announce } = this.#config;
+    // Only the kernel's own path manager keeps the limit, and announces.
+    this.#sysctls.set("net.mptcp.pm_type", () => "0");
+    this.#subflows = new SubflowHost(ENGINES[engine].openAcceptedPaths());
+    this.#subflows.limit(subflows.perConnection);
+    const ofFarm = this.#farm?.announcedAddresses ?? [];
+    this.#subflows.announce([...announce, ...ofFarm.map((address) => ({ address, port: 0 }))]);
   }
 
   /** Optimisations: where one cannot be switched on, the daemon serves without it. */
@@ -155,7 +169,7 @@ export class Hag implements Daemon {
   }
 
   #rules(): ConverterRules {
-    const { clients, destinations, egress, cookies, limits, timeouts } = this.#config;
+    const { clients, destinations, egress, cookies, limits, subflows, timeouts } = this.#config;
     return {
       clients,
       destinations,
@@ -163,6 +177,7 @@ export class Hag implements Daemon {
       egress: egress.source,
       cookieKeys: cookies.keys,
       limits,
+      subflows: subflows.perConnection,
       headerMs: timeouts.header,
       connectMs: timeouts.connect,
     };
@@ -177,9 +192,10 @@ export class Hag implements Daemon {
 
   async reload(): Promise<void> {
     const config = this.#loadConfig();
-    const { listen, workers, maxConnections, egress, farm } = this.#config;
+    const { listen, announce, workers, maxConnections, egress, farm } = this.#config;
     // What sockets and threads were made from stays until the next start.
-    this.#config = { ...config, listen, workers, maxConnections, egress, farm };
+    this.#config = { ...config, listen, announce, workers, maxConnections, egress, farm };
+    this.#subflows?.limit(config.subflows.perConnection);
     this.#pool?.broadcast(this.#rules());
   }
 
@@ -199,6 +215,7 @@ export class Hag implements Daemon {
     await this.#pool?.stop();
     await this.#farm?.stop();
     await this.#admin.stop();
+    this.#subflows?.close();
     if (this.#routes !== undefined) {
       removeTable(NFT_TABLE);
       this.#routes.removeOwn();

@@ -1,5 +1,5 @@
 /** What control plane and carriers say to each other; plain data that crosses threads. */
-import type { Endpoint } from "@hybrid-access/core/base/ip-address";
+import type { Endpoint, IpAddress } from "@hybrid-access/core/base/ip-address";
 import type { WorkerSetup } from "@hybrid-access/core/dataplane/worker";
 import type { WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
 import type { Flow } from "@hybrid-access/core/policy/rules";
@@ -20,12 +20,14 @@ export interface CarrierSetup extends WorkerSetup {
   readonly replyMs: number;
   /** Whether the policy depends on what a connection is: then each one is reported ({@link FlowReport}). */
   readonly reportFlows: boolean;
+  /** Subflows that this side lets a connection have. */
+  readonly mostSubflows: number;
 }
 
 /** What the control plane may say later. */
 export type CarrierMessage =
   | { readonly type: "uplinks"; readonly uplinks: readonly UplinkSource[] }
-  | { readonly type: "reportFlows"; readonly reportFlows: boolean }
+  | { readonly type: "policy"; readonly reportFlows: boolean; readonly mostSubflows: number }
   | { readonly type: "timeouts"; readonly gatewayMs: number; readonly replyMs: number }
   | ConnectionQuestion;
 
@@ -55,7 +57,15 @@ export interface FlowReport extends WorkerReport {
   readonly flow: Flow;
 }
 
-export type CarrierReport = GatewayReport | UplinkReport | FlowReport | ConnectionAnswer;
+/** A gateway lets the connection with this local end have so many subflows. Left out while it allows what we do. */
+export interface SubflowLimitReport extends WorkerReport {
+  readonly type: "subflowLimit";
+  readonly local: Endpoint;
+  readonly gateway: IpAddress;
+  readonly subflows: number;
+}
+
+export type CarrierReport = GatewayReport | UplinkReport | FlowReport | SubflowLimitReport | ConnectionAnswer;
 
 export const GATEWAY_UP = 0;
 export const GATEWAY_DOWN = 1;

@@ -30,6 +30,7 @@ import {
   GATEWAY_DOWN,
   GATEWAY_UP,
   type GatewayReport,
+  type SubflowLimitReport,
   type UplinkReport,
 } from "./carrier-setup.ts";
 import { answerConnections } from "./connection-list.ts";
@@ -53,6 +54,9 @@ const DIRECT_MS = 150_000;
 const DOUBT_PAUSE_MS = 500;
 /** How long a way on which data in the SYN did not get through goes without; then one connection tries again. */
 const FAST_OPEN_PAUSE_MS = 600_000;
+
+/** How long a gateway that does not know the Subflow Limit TLV is not asked; then one connection asks again. */
+const SUBFLOW_LIMIT_PAUSE_MS = 600_000;
 
 const FALLBACK_COUNTERS: Readonly<Record<FallbackReason, CounterName>> = {
   "peer-without-mptcp": "fallbackPeerWithoutMptcp",
@@ -80,6 +84,10 @@ export class Carrier implements WorkerFront {
   #gatewayMs: number;
   #replyMs: number;
   #reportFlows: boolean;
+  #mostSubflows: number;
+  /** By gateway: how many subflows it allows, as the control plane was told; when it said that it does not know the TLV. */
+  readonly #subflowLimits = new Map<number, number>();
+  readonly #limitUnknownAtMs = new Map<number, number>();
 
   constructor({ engine, relay, counters, report }: WorkerContext, setup: CarrierSetup) {
     this.#engine = engine;
@@ -94,6 +102,7 @@ export class Carrier implements WorkerFront {
     this.#gatewayMs = setup.gatewayMs;
     this.#replyMs = setup.replyMs;
     this.#reportFlows = setup.reportFlows;
+    this.#mostSubflows = setup.mostSubflows;
   }
 
   onMessage(raw: unknown): void {
@@ -102,8 +111,9 @@ export class Carrier implements WorkerFront {
       this.#uplinks.sources = message.uplinks;
     } else if (message.type === "listConnections") {
       this.#report(answerConnections(message, this.#engine, this.#relay, this.#capacity));
-    } else if (message.type === "reportFlows") {
+    } else if (message.type === "policy") {
       this.#reportFlows = message.reportFlows;
+      this.#mostSubflows = message.mostSubflows;
     } else {
       this.#gatewayMs = message.gatewayMs;
       this.#replyMs = message.replyMs;
@@ -143,7 +153,9 @@ export class Carrier implements WorkerFront {
     if (opening.cookieOrigin === "stored") {
       opening.cookie = this.#cookies.get(opening.gateway, sourceOf(opening.uplink, endpoint));
     }
-    const message = connectMessage(opening.destination, opening.cookie);
+    const limit = this.#mayAskForLimit(opening.gateway) ? this.#mostSubflows : undefined;
+    const message = connectMessage(opening.destination, opening.cookie, limit);
+    opening.askedForLimit = limit !== undefined;
     const mayOpenFast = this.#mayOpenFast(opening);
     const { leg, taken } = this.#connect(opening, endpoint, "mptcp", mayOpenFast ? message : undefined);
     if (leg < 0) return this.#onAttemptFailed(slot, opening, -leg);
@@ -207,6 +219,11 @@ export class Carrier implements WorkerFront {
   #mayOpenFast(opening: Opening): boolean {
     const failedAtMs = this.#fastOpenFailedAtMs.get(fastOpenKey(opening)) ?? Number.NEGATIVE_INFINITY;
     return this.#relay.nowMs - failedAtMs >= FAST_OPEN_PAUSE_MS;
+  }
+
+  #mayAskForLimit(gateway: number): boolean {
+    const unknownAtMs = this.#limitUnknownAtMs.get(gateway) ?? Number.NEGATIVE_INFINITY;
+    return this.#relay.nowMs - unknownAtMs >= SUBFLOW_LIMIT_PAUSE_MS;
   }
 
   /** Whether an uplink is left for this gateway or server beside those that have failed and the one under way. */
@@ -303,10 +320,23 @@ export class Carrier implements WorkerFront {
     if (result.outcome !== "message") return this.#onBrokenGateway(slot, opening, "its answer is no Convert message");
     const error = findTlv(result.message, "error");
     if (error !== undefined) return this.#onErrorAnswer(slot, opening, error);
+    const limit = findTlv(result.message, "subflowLimit");
+    if (limit !== undefined) this.#reportLimit(slot, opening.gateway, limit.subflows);
     this.#countProtocol(this.#relay.leg(slot, FAR), opening);
     this.#relay.preload(slot, FAR, opening.answer.slice(result.byteLength));
     this.#relay.preload(slot, NEAR, opening.outgoing);
     this.#start(slot);
+  }
+
+  /** One that allows what we do, as before, changes nothing. */
+  #reportLimit(slot: number, gateway: number, subflows: number): void {
+    const told = this.#subflowLimits.get(gateway) ?? this.#mostSubflows;
+    if (subflows >= this.#mostSubflows && told >= this.#mostSubflows) return;
+    this.#subflowLimits.set(gateway, subflows);
+    const local = this.#engine.localEndpoint(this.#relay.leg(slot, FAR));
+    const peer = this.#gateways[gateway]?.address;
+    if (local === undefined || peer === undefined) return;
+    this.#report({ type: "subflowLimit", local, gateway: peer, subflows } satisfies SubflowLimitReport);
   }
 
   /** Now, not at the handshake: options that are removed from data show only after some was exchanged. */
@@ -367,6 +397,10 @@ export class Carrier implements WorkerFront {
       return this.#relay.abort(slot);
     }
     if (this.#newCookie(opening, code, value)) return this.#tryAgain(slot, opening);
+    if (code === ERROR_CODE.unsupportedMessage && opening.askedForLimit) {
+      this.#limitUnknownAtMs.set(opening.gateway, this.#relay.nowMs);
+      return this.#tryAgain(slot, opening);
+    }
     if (code !== ERROR_CODE.networkFailure) {
       this.#doubt(opening.gateway, errorName(code) ?? `error ${code}`);
     }

@@ -2,6 +2,7 @@
 import type { ConfigOptions } from "@hybrid-access/core/cli/program";
 import type { Pair } from "@hybrid-access/core/policy/path-manager/pairs";
 import { POLICY_NAMES } from "@hybrid-access/core/policy/path-manager/policies";
+import { DAYS } from "@hybrid-access/core/policy/schedule";
 import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
 import {
   absolutePath,
@@ -19,10 +20,12 @@ import {
   share,
   size,
   text,
+  timeOfDay,
   timeZone,
   wholeNumber,
 } from "@hybrid-access/core/services/config/formats";
-import { type Config, loadConfig } from "@hybrid-access/core/services/config/load";
+import { type Config, loadConfig, type SettingIssue } from "@hybrid-access/core/services/config/load";
+import { nearest } from "@hybrid-access/core/services/config/nearest";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
 
 const quota = record({
@@ -85,6 +88,20 @@ export const hcpeSchema = {
         dscp: { format: oneOrMore(wholeNumber(0, 63)), default: [] },
         policy: { format: oneOf(...POLICY_NAMES) },
         joinPort: { format: port, default: 0 },
+        during: { format: text, optional: true },
+      }),
+    ),
+    default: [],
+  },
+  schedules: {
+    doc: "Times of the week, for `rules[].during`",
+    format: listOf(
+      record({
+        name: { format: text },
+        from: { format: timeOfDay },
+        to: { format: timeOfDay },
+        days: { format: oneOrMore(oneOf(...DAYS)), default: [...DAYS] },
+        timeZone: { format: timeZone, default: "UTC" },
       }),
     ),
     default: [],
@@ -142,5 +159,21 @@ export function loadHcpeConfig({ config, set }: ConfigOptions): HcpeConfig {
     environmentPrefix: "HCPE",
     environment: process.env,
     overrides: set,
+    check: scheduleIssues,
   });
+}
+
+/** Rules name schedules that are there, each by its only name. */
+function scheduleIssues({ schedules, rules }: HcpeConfig): SettingIssue[] {
+  const names = schedules.map(({ name }) => name);
+  const unknown = rules.flatMap(({ during }, index): SettingIssue[] => {
+    if (during === undefined || names.includes(during)) return [];
+    const close = nearest(during, names);
+    const hint = close === undefined ? "" : `; did you mean ${close}?`;
+    return [{ path: ["rules", index, "during"], message: `there is no schedule ${during}${hint}` }];
+  });
+  const repeated = names.flatMap((name, index): SettingIssue[] =>
+    names.indexOf(name) === index ? [] : [{ path: ["schedules", index, "name"], message: `${name} is there twice` }],
+  );
+  return [...unknown, ...repeated];
 }

@@ -13,10 +13,12 @@ import { requireCapabilities } from "@hybrid-access/core/services/capability-che
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
 import { probeHost } from "@hybrid-access/core/services/host/probe";
+import { addTransparentRouting } from "@hybrid-access/core/services/host/transparent-routing";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
 import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setup.ts";
 import type { HcpeConfig } from "./config.ts";
+import { ConnectionSweep } from "./connection-sweep.ts";
 import { GatewayHealth } from "./gateway-health.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
 import { ObservedPathControl } from "./observed-path-control.ts";
@@ -24,6 +26,7 @@ import { Observer } from "./observer.ts";
 import { PathDriver, type UplinkCounters } from "./path-driver.ts";
 import { pathSettings } from "./path-settings.ts";
 import { guarded, loadPolicyModule } from "./policy-module.ts";
+import { ScheduleKeeper } from "./schedule-keeper.ts";
 import type { UplinkSource } from "./uplink-choice.ts";
 import { UplinkHealth } from "./uplink-health.ts";
 import { judgeAddresses, rankUplinks } from "./uplink-standing.ts";
@@ -60,12 +63,14 @@ export class Hcpe implements Daemon {
   readonly #gatewayHealth: GatewayHealth;
   readonly #uplinkHealth: UplinkHealth;
   readonly #observer: Observer;
+  readonly #schedules: ScheduleKeeper;
   readonly #host = probeHost();
   readonly #startedAt = Date.now();
   #config: HcpeConfig;
   #uplinks: readonly Uplink[] = [];
   #refusals: readonly string[] = [];
   #paths: PathDriver | undefined;
+  #sweep: ConnectionSweep | undefined;
   #pool: WorkerPool | undefined;
   #routeWatch: { close(): void } | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
@@ -88,7 +93,12 @@ export class Hcpe implements Daemon {
       config: () => this.#config,
       silentFamilies: (uplink) => this.#uplinkHealth.silentFamilies(uplink),
       onStanding: () => this.#tellStanding(),
+      schedules: () => this.#schedules.status(),
     });
+    this.#schedules = new ScheduleKeeper(
+      { schedules: config.schedules, log, onChange: (inForce) => void this.#onSchedules(inForce) },
+      Date.now(),
+    );
     this.#admin = new AdminServer(
       config.admin.socket,
       { "/status": () => this.status(), ...this.#observer.routes },
@@ -130,13 +140,25 @@ export class Hcpe implements Daemon {
         readCounters: () => this.#readUplinkCounters(),
       });
       this.#observer.pathControl = control;
+      this.#startSweep(control);
     }
     this.#observer.start();
+    this.#schedules.start();
     this.#tellStanding();
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
     intercept(this.#interception(), this.#routes);
     this.#ready = true;
+  }
+
+  #startSweep(control: ObservedPathControl): void {
+    this.#sweep = new ConnectionSweep({
+      known: () => this.#paths?.tokens ?? [],
+      inKernel: () => this.#observer.kernelTokens(),
+      onGone: (token) => control.closed(token),
+      onFailure: (error) => this.#log.error({ error, detail: describeError(error) }, "connections cannot be listed"),
+    });
+    this.#sweep.start();
   }
 
   /** A daemon that was killed could not remove what it had added. */
@@ -177,6 +199,7 @@ export class Hcpe implements Daemon {
       gatewayMs: this.#config.timeouts.gateway,
       replyMs: this.#config.timeouts.reply,
       reportFlows: this.#config.rules.length > 0,
+      mostSubflows: this.#config.subflows.perConnection,
     });
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
@@ -191,6 +214,7 @@ export class Hcpe implements Daemon {
   #onReport(report: CarrierReport): void {
     if (report.type === "connections") return this.#observer.onAnswer(report);
     if (report.type === "flow") return this.#paths?.describe(report.local, report.flow);
+    if (report.type === "subflowLimit") return this.#paths?.limit(report.local, report.gateway, report.subflows);
     this.#observer.noteReport(report);
     if (report.type === "uplinkSilent") this.#uplinkHealth.onSilent(report);
     else if (report.type === "gatewayDown") this.#gatewayHealth.onDown(report.gateway, report.reason);
@@ -226,6 +250,7 @@ export class Hcpe implements Daemon {
     const kernel = readKernelState(this.#routes);
     const judged = judgeUplinks(this.#config.uplinks, kernel, this.#knownGateways);
     const { uplinks, refusals } = this.#routing.apply(judged, kernel);
+    if (this.#ready) addTransparentRouting(this.#routes);
     for (const reason of refusals.filter((refusal) => !this.#refusals.includes(refusal))) {
       this.#log.error({ reason }, "the kernel refused a route or rule, this path is not used");
     }
@@ -256,15 +281,16 @@ export class Hcpe implements Daemon {
 
   /** A policy module that does not work leaves its connections to the default policy. */
   async #pathSettings(config: HcpeConfig): Promise<ReconcilerSettings> {
-    if (config.policyModule === null) return pathSettings(config, undefined);
+    const { inForce } = this.#schedules;
+    if (config.policyModule === null) return pathSettings(config, undefined, inForce);
     const refuse = (error: unknown) =>
       this.#log.error({ detail: describeError(error) }, "the policy module is refused");
     try {
       const module = await loadPolicyModule(config.policyModule, performance.now());
-      return pathSettings(config, guarded(module, aggregate, refuse));
+      return pathSettings(config, guarded(module, aggregate, refuse), inForce);
     } catch (error) {
       refuse(error);
-      return pathSettings(config, undefined);
+      return pathSettings(config, undefined, inForce);
     }
   }
 
@@ -276,13 +302,21 @@ export class Hcpe implements Daemon {
     });
   }
 
+  async #onSchedules(inForce: readonly string[]): Promise<void> {
+    this.#observer.events.add("schedules", { inForce });
+    this.#paths?.configure(await this.#pathSettings(this.#config));
+  }
+
   async reload(): Promise<void> {
     const config = this.#loadConfig();
+    this.#schedules.configure(config.schedules, Date.now());
     const { uplinks, gateways, workers, maxConnections } = this.#config;
     // What threads, tables and shared memory were made from stays until the next start.
     this.#config = { ...config, uplinks, gateways, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
-    this.#pool?.broadcast({ type: "reportFlows", reportFlows: config.rules.length > 0 } satisfies CarrierMessage);
+    const reportFlows = config.rules.length > 0;
+    const { perConnection: mostSubflows } = config.subflows;
+    this.#pool?.broadcast({ type: "policy", reportFlows, mostSubflows } satisfies CarrierMessage);
     this.#paths?.configure(await this.#pathSettings(this.#config));
     const { gateway: gatewayMs, reply: replyMs } = config.timeouts;
     this.#pool?.broadcast({ type: "timeouts", gatewayMs, replyMs } satisfies CarrierMessage);
@@ -304,7 +338,9 @@ export class Hcpe implements Daemon {
     this.#routeWatch?.close();
     this.#gatewayHealth.stop();
     this.#uplinkHealth.stop();
+    this.#sweep?.stop();
     this.#observer.stop();
+    this.#schedules.stop();
     await this.#pool?.stop();
     this.#port?.release();
     this.#paths?.close();
@@ -320,6 +356,7 @@ export class Hcpe implements Daemon {
       ready: this.#ready,
       engine: this.#config.engine,
       policy: this.#config.policy,
+      schedules: this.#schedules.status(),
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
       uplinks: this.#uplinks.map((uplink, index) => ({

@@ -8,6 +8,7 @@ export class ObservedPathControl implements PathControl {
   readonly #control: PathControl;
   readonly #events: EventLog;
   readonly #sinceMs = new Map<number, number>();
+  #listener: (event: PathEvent) => void = () => {};
 
   constructor(control: PathControl, events: EventLog) {
     this.#control = control;
@@ -15,10 +16,18 @@ export class ObservedPathControl implements PathControl {
   }
 
   onEvent(listener: (event: PathEvent) => void): void {
-    this.#control.onEvent((event) => {
-      this.#note(event);
-      listener(event);
-    });
+    this.#listener = listener;
+    this.#control.onEvent((event) => this.#pass(event));
+  }
+
+  /** The connection is gone, though the kernel has not said so. */
+  closed(token: number): void {
+    this.#pass({ type: "connectionClosed", token });
+  }
+
+  #pass(event: PathEvent): void {
+    this.#note(event);
+    this.#listener(event);
   }
 
   #note(event: PathEvent): void {

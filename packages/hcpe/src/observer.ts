@@ -36,6 +36,8 @@ export interface ObserverOptions {
   readonly silentFamilies: (uplink: number) => readonly string[];
   /** How uplinks may be used has changed: {@link Observer.standing} says how. */
   readonly onStanding: () => void;
+  /** Every schedule, and whether it is in force. */
+  readonly schedules: () => readonly object[];
 }
 
 export class Observer {
@@ -112,6 +114,11 @@ export class Observer {
     this.events.add(report.type, { uplink: uplink.name, reached: formatEndpoint(witness) });
   }
 
+  /** Tokens of the Multipath TCP connections that the kernel has. Throws a SystemError. */
+  kernelTokens(): ReadonlySet<number> {
+    return this.#monitor.tokens();
+  }
+
   onAnswer(answer: ConnectionAnswer): void {
     this.#list.onAnswer(answer);
   }
@@ -120,6 +127,7 @@ export class Observer {
     return {
       "/connections": (query) => this.#connections(query),
       "/paths": () => ({
+        schedules: this.#options.schedules(),
         uplinks: this.#options.uplinks().map((uplink, index) =>
           viewUplink(uplink, {
             ...this.#monitor.reading(uplink.config.name),

@@ -36,6 +36,8 @@ export interface Opening {
   /** What this gateway was shown, and from where; both change with the gateway. */
   cookie: Uint8Array | undefined;
   cookieOrigin: CookieOrigin;
+  /** The message under way asks how many subflows the gateway allows. */
+  askedForLimit: boolean;
   /** The client has reset while the gateway's handshake was under way. */
   abandoned: boolean;
 }
@@ -60,6 +62,7 @@ export function newOpening(destination: Endpoint): Opening {
     replyDeadlineMs: 0,
     cookie: undefined,
     cookieOrigin: "stored",
+    askedForLimit: false,
     abandoned: false,
   };
 }
@@ -78,7 +81,17 @@ export function fastOpenKey({ gateway, uplink }: Opening): string {
   return `${gateway} ${uplink?.index}`;
 }
 
-export function connectMessage(destination: Endpoint, cookie: Uint8Array | undefined): Uint8Array {
+/** `subflows`: how many this side lets the connection have; given, the gateway is asked for its own limit. */
+export function connectMessage(
+  destination: Endpoint,
+  cookie: Uint8Array | undefined,
+  subflows: number | undefined,
+): Uint8Array {
   const connect: Tlv = { type: "connect", peer: destination, options: [] };
-  return emitConvertMessage(cookie === undefined ? [connect] : [{ type: "cookie", cookie }, connect]);
+  const limit: Tlv[] = subflows === undefined ? [] : [{ type: "subflowLimit", subflows }];
+  return emitConvertMessage([
+    ...(cookie === undefined ? [] : [{ type: "cookie", cookie } as const]),
+    connect,
+    ...limit,
+  ]);
 }

@@ -1,11 +1,12 @@
 /**
  * Drives the subflow policies: events, uplinks, samples and what connections carry in, commands to the engine, timers by Node's clock.
  */
-import type { Endpoint } from "@hybrid-access/core/base/ip-address";
+import type { Endpoint, IpAddress } from "@hybrid-access/core/base/ip-address";
 import { SeededRandom } from "@hybrid-access/core/base/random";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
 import type { PathCommand, UplinkAddress, UplinkSample } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { Reconciler, type ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import { RemovalRepeats } from "@hybrid-access/core/policy/path-manager/removal-repeats";
 import type { Flow } from "@hybrid-access/core/policy/rules";
 import type { Logger } from "@hybrid-access/core/services/log";
 import { UplinkMeter } from "./uplink-meter.ts";
@@ -31,6 +32,7 @@ export interface PathDriverOptions {
 export class PathDriver {
   readonly #options: PathDriverOptions;
   readonly #reconciler: Reconciler;
+  readonly #removals = new RemovalRepeats();
   readonly #meter = new UplinkMeter();
   #timer: NodeJS.Timeout | undefined;
   #sampling: NodeJS.Timeout | undefined;
@@ -42,12 +44,14 @@ export class PathDriver {
     this.#reconciler = new Reconciler(options.settings, new SeededRandom(process.pid ^ Date.now()));
     options.control.onEvent((event) => {
       options.log.debug({ event }, "path event");
+      this.#removals.onEvent(event);
       this.#carryOut(this.#reconciler.onEvent(event, performance.now()));
     });
     this.#sampleWhere(options.settings);
   }
 
   setUplinks(addresses: readonly UplinkAddress[]): void {
+    this.#removals.onUplinks(addresses);
     this.#carryOut(this.#reconciler.onUplinks(addresses, performance.now()));
   }
 
@@ -62,8 +66,14 @@ export class PathDriver {
     this.#carryOut(this.#reconciler.describe(local, flow, performance.now()));
   }
 
-  limit(local: Endpoint, subflows: number): void {
-    this.#carryOut(this.#reconciler.limit(local, subflows, performance.now()));
+  /** A gateway lets the connection with this local end, and those to come, have so many subflows. */
+  limit(local: Endpoint, gateway: IpAddress, subflows: number): void {
+    this.#carryOut(this.#reconciler.limit(local, gateway, subflows, performance.now()));
+  }
+
+  /** Tokens of the connections that are taken to be open. */
+  get tokens(): readonly number[] {
+    return this.#reconciler.tokens;
   }
 
   status(): { connections: number; subflows: number; refusedCommands: number } {
@@ -86,26 +96,35 @@ export class PathDriver {
   }
 
   #carryOut(commands: readonly PathCommand[]): void {
-    const { control, log } = this.#options;
     for (const command of commands) {
-      const done = control.execute(command);
-      log.debug({ command, done }, "path command");
-      if (done) continue;
-      this.refusedCommands += 1;
-      this.#reconciler.onRefused(command, performance.now());
+      this.#removals.onCommand(command, performance.now());
+      if (!this.#execute(command)) this.#reconciler.onRefused(command, performance.now());
     }
     this.#schedule();
   }
 
+  #execute(command: PathCommand): boolean {
+    const { control, log } = this.#options;
+    const done = control.execute(command);
+    log.debug({ command, done }, "path command");
+    if (!done) this.refusedCommands += 1;
+    return done;
+  }
+
   #schedule(): void {
     clearTimeout(this.#timer);
-    const nextMs = this.#reconciler.nextTimerMs;
-    if (nextMs === undefined) return;
+    const times = [this.#reconciler.nextTimerMs, this.#removals.nextTimerMs].filter((timeMs) => timeMs !== undefined);
+    if (times.length === 0) return;
     this.#timer = setTimeout(
-      () => this.#carryOut(this.#reconciler.onTimer(performance.now())),
-      Math.max(1, nextMs - performance.now()),
+      () => this.#onTimer(performance.now()),
+      Math.max(1, Math.min(...times) - performance.now()),
     );
     this.#timer.unref();
+  }
+
+  #onTimer(nowMs: number): void {
+    for (const command of this.#removals.onTimer(nowMs)) this.#execute(command);
+    this.#carryOut(this.#reconciler.onTimer(nowMs));
   }
 
   close(): void {

@@ -14,23 +14,28 @@ const DESCRIPTION_MS = 200;
  */
 const SETTLE_MS = 100;
 
-/** `module` is the operator's own policy, where there is one. */
-export function pathSettings(config: HcpeConfig, module: SubflowPolicy | undefined): ReconcilerSettings {
-  const { policy, rules, subflows, uplinks, ndiffports, pairs } = config;
+/** `module` is the operator's own policy, where there is one; `inForce` names the schedules whose rules hold now. */
+export function pathSettings(
+  config: HcpeConfig,
+  module: SubflowPolicy | undefined,
+  inForce: readonly string[],
+): ReconcilerSettings {
+  const { policy, subflows, uplinks, ndiffports, pairs } = config;
   const { hold, ...limits } = subflows;
+  const rules = config.rules.filter(({ during }) => during === undefined || inForce.includes(during));
   const builtIn = builtInPolicies({ ndiffports, pairs });
   const byLoad = policy === "overflow" || rules.some((rule) => rule.policy === "overflow");
   return {
     policies: module === undefined ? builtIn : [...builtIn, module],
     choose(flow) {
-      const rule = flow && findRule(rules, flow);
+      const rule = findRule(rules, flow);
       if (rule === undefined) return { policy };
       return rule.joinPort === 0 ? { policy: rule.policy } : { policy: rule.policy, joinPort: rule.joinPort };
     },
     limits,
     holdMs: hold ?? 0,
     settleMs: SETTLE_MS,
-    descriptionMs: rules.length === 0 ? 0 : DESCRIPTION_MS,
+    descriptionMs: config.rules.length === 0 ? 0 : DESCRIPTION_MS,
     rates: new Map(byLoad ? uplinks.map(({ name, rate }) => [name, rate]) : []),
   };
 }

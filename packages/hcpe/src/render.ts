@@ -71,8 +71,14 @@ interface UplinkLine {
   readonly quota: { readonly usedBytes: number; readonly bytes: number } | null;
 }
 
+interface ScheduleLine {
+  readonly name: string;
+  readonly inForce: boolean;
+}
+
 export function renderPaths(answer: object): string {
-  const { uplinks } = answer as { uplinks: readonly UplinkLine[] };
+  const { uplinks, schedules } = answer as { uplinks: readonly UplinkLine[]; schedules: readonly ScheduleLine[] };
+  const inForce = schedules.filter((schedule) => schedule.inForce).map(({ name }) => name);
   const rows = uplinks.map((uplink) => ({
     uplink: uplink.name,
     state: uplink.state,
@@ -88,7 +94,8 @@ export function renderPaths(answer: object): string {
     addresses: uplink.addresses.join(" "),
     reason: uplink.reason ?? "",
   }));
-  return `${renderTable(rows, "").join("\n")}\n`;
+  const line = schedules.length === 0 ? "" : `schedules in force: ${inForce.join(", ") || "none"}\n`;
+  return `${renderTable(rows, "").join("\n")}\n${line}`;
 }
 
 export function renderEvents(answer: object): string {

@@ -157,6 +157,11 @@ export class UplinkMonitor {
     return { connections: this.#diagnostics.connections(), subflows: this.#diagnostics.subflows() };
   }
 
+  /** Of the connections that the kernel has now. */
+  tokens(): ReadonlySet<number> {
+    return new Set(this.#diagnostics.connections().map(({ token }) => token));
+  }
+
   ended(token: number): Readonly<EndedSubflows> {
     return this.#meter.ended(token);
   }

@@ -48,10 +48,17 @@ export interface KernelState {
   readonly links: readonly LinkState[];
   readonly addresses: readonly AddressState[];
   readonly routes: readonly DefaultRoute[];
+  /** The daemon's own. */
+  readonly rules: readonly Rule[];
 }
 
 export function readKernelState(client: RouteClient): KernelState {
-  return { links: client.links(), addresses: client.addresses(), routes: client.defaultRoutes() };
+  return {
+    links: client.links(),
+    addresses: client.addresses(),
+    routes: client.defaultRoutes(),
+    rules: client.ownRules(),
+  };
 }
 
 /**
@@ -177,8 +184,6 @@ export interface AppliedRouting {
 export class UplinkRouting {
   readonly #client: Pick<RouteClient, "addRoute" | "addRule" | "deleteRule">;
   readonly #configs: readonly UplinkConfig[];
-  /** Rules that are there. */
-  readonly #rules = new Map<string, Rule>();
 
   constructor(client: Pick<RouteClient, "addRoute" | "addRule" | "deleteRule">, configs: readonly UplinkConfig[]) {
     this.#client = client;
@@ -186,7 +191,7 @@ export class UplinkRouting {
   }
 
   /** Adds what is missing and removes what is no longer wanted. What was refused is tried again the next time. */
-  apply(uplinks: readonly Uplink[], { routes }: KernelState): AppliedRouting {
+  apply(uplinks: readonly Uplink[], { routes, rules }: Pick<KernelState, "routes" | "rules">): AppliedRouting {
     const refusals: string[] = [];
     const attempt = (uplink: string, action: () => void): boolean => {
       try {
@@ -204,22 +209,21 @@ export class UplinkRouting {
       const refused = missing.filter((route) => !attempt(name, () => this.#client.addRoute(route)));
       const paths = uplink.paths.filter(
         (path) =>
-          !refused.some(({ family }) => family === path.family) && attempt(name, () => this.#addRule(uplink, path)),
+          !refused.some(({ family }) => family === path.family) &&
+          attempt(name, () => this.#addMissing(this.#ruleOf(uplink, path), rules)),
       );
       return withPaths(uplink, paths);
     });
-    const wanted = new Set(routed.flatMap((uplink) => uplink.paths.map((path) => this.#ruleOf(uplink, path)[0])));
-    for (const [key, rule] of this.#rules) {
-      if (!wanted.has(key) && attempt(key, () => this.#client.deleteRule(rule))) this.#rules.delete(key);
+    const wanted = routed.flatMap((uplink) => uplink.paths.map((path) => this.#ruleOf(uplink, path)));
+    const present = rules.filter(({ priority }) => priority === RULE_PRIORITY);
+    for (const rule of present.filter((candidate) => !wanted.some((other) => isSameRule(other, candidate)))) {
+      attempt(`${rule.source && formatIpAddress(rule.source)} ${rule.table}`, () => this.#client.deleteRule(rule));
     }
     return { uplinks: routed, refusals };
   }
 
-  #addRule(uplink: Uplink, path: UplinkPath): void {
-    const [key, rule] = this.#ruleOf(uplink, path);
-    if (this.#rules.has(key)) return;
-    this.#client.addRule(rule);
-    this.#rules.set(key, rule);
+  #addMissing(wanted: Rule, rules: readonly Rule[]): void {
+    if (!rules.some((present) => isSameRule(wanted, present))) this.#client.addRule(wanted);
   }
 
   #tableOf({ config }: Uplink): number {
@@ -237,14 +241,22 @@ export class UplinkRouting {
     }));
   }
 
-  #ruleOf(uplink: Uplink, { address, family }: UplinkPath): [string, Rule] {
-    const table = this.#tableOf(uplink);
-    return [`${formatIpAddress(address)} ${table}`, { family, priority: RULE_PRIORITY, table, source: address }];
+  #ruleOf(uplink: Uplink, { address, family }: UplinkPath): Rule {
+    return { family, priority: RULE_PRIORITY, table: this.#tableOf(uplink), source: address };
   }
 }
 
 function withPaths(uplink: Uplink, paths: readonly UplinkPath[]): Uplink {
   return { ...uplink, paths, state: uplink.state === "up" && paths.length === 0 ? "no route" : uplink.state };
+}
+
+function isSameRule(wanted: Rule, present: Rule): boolean {
+  return (
+    present.table === wanted.table &&
+    present.source !== undefined &&
+    wanted.source !== undefined &&
+    equalBytes(present.source, wanted.source)
+  );
 }
 
 function isSameRoute(wanted: OwnRoute, present: DefaultRoute): boolean {

@@ -71,3 +71,67 @@ function loadHcpeConfigWithout() {
     rmSync(directory, { recursive: true });
   }
 }
+
+describe("the configuration of schedules", () => {
+  /** Loads what stands on the lines from 4 on. */
+  function loadWith(lines: string) {
+    const directory = mkdtempSync(join(tmpdir(), "hybrid-access-config-"));
+    const config = join(directory, "hcpe.yaml");
+    writeFileSync(
+      config,
+      `lan: { interfaces: [lan] }
+uplinks: [{ name: lte, interface: wwan0 }]
+gateways: [{ address: 198.51.100.9 }]
+${lines}`,
+    );
+    try {
+      return loadHcpeConfig({ config, set: [] });
+    } catch (error) {
+      return (error as Error).message.replaceAll(`${directory}/`, "");
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }
+
+  it("needs a name and two times of day", () => {
+    const config = loadWith(`schedules:
+  - { name: night, from: 22:00, to: 06:30 }
+  - { name: match, from: "20:00", to: "24:00", days: [sat, sun], timeZone: Europe/Berlin }
+rules: [{ during: night, policy: aggregate }]
+`);
+    if (typeof config === "string") throw new Error(config);
+    const days = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+    expect(config.schedules).to.deep.equal([
+      { name: "night", from: 1320, to: 390, days, timeZone: "UTC" },
+      { name: "match", from: 1200, to: 1440, days: ["sat", "sun"], timeZone: "Europe/Berlin" },
+    ]);
+    expect(config.rules[0]?.during).to.equal("night");
+  });
+
+  it("has every error reported with its place, a rule's wrong name too", () => {
+    expect(
+      loadWith(`schedules:
+  - { name: night, from: 22, to: 25:00, days: sonday }
+`),
+    ).to.equal(
+      [
+        "hcpe.yaml:5:26: schedules[0].from: expected a time of day from 00:00 to 24:00, found 22",
+        'hcpe.yaml:5:34: schedules[0].to: expected a time of day from 00:00 to 24:00, found "25:00"',
+        'hcpe.yaml:5:47: schedules[0].days: expected one of sun, mon, tue, wed, thu, fri, sat, found "sonday"',
+      ].join("\n"),
+    );
+    expect(
+      loadWith(`schedules:
+  - { name: night, from: 22:00, to: 06:00 }
+  - { name: night, from: 23:00, to: 06:00 }
+rules:
+  - { policy: backup, during: nigth }
+`),
+    ).to.equal(
+      [
+        "hcpe.yaml:6:13: schedules[1].name: night is there twice",
+        "hcpe.yaml:8:31: rules[0].during: there is no schedule nigth; did you mean night?",
+      ].join("\n"),
+    );
+  });
+});

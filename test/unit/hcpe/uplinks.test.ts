@@ -50,6 +50,9 @@ function uplink(index: number, ...addresses: string[]): Uplink {
 /** A kernel that refuses what `refuses` says. */
 class Kernel {
   readonly done: string[] = [];
+  /** Routes stay unseen: they are added again each time. */
+  readonly routes = [];
+  rules: Rule[] = [];
   refuses = (_what: string): boolean => false;
 
   #do(what: string): void {
@@ -59,23 +62,24 @@ class Kernel {
   addRoute({ family, table }: OwnRoute): void {
     this.#do(`route ${family} ${table}`);
   }
-  addRule({ source }: Rule): void {
-    this.#do(`rule ${source && formatIpAddress(source)}`);
+  addRule(rule: Rule): void {
+    this.#do(`rule ${rule.source && formatIpAddress(rule.source)}`);
+    this.rules.push(rule);
   }
-  deleteRule({ source }: Rule): void {
-    this.#do(`no rule ${source && formatIpAddress(source)}`);
+  deleteRule(rule: Rule): void {
+    this.#do(`no rule ${rule.source && formatIpAddress(rule.source)}`);
+    this.rules = this.rules.filter((present) => present !== rule);
   }
 }
 
 describe("routing of uplinks", () => {
-  const nothing = { links: [], addresses: [], routes: [] };
   const addressesOf = (uplinks: readonly Uplink[]) =>
     uplinks.map(({ paths }) => paths.map(({ address: of }) => formatIpAddress(of)));
 
   it("has a route for each family of an uplink and a rule for each address, made once", () => {
     const kernel = new Kernel();
     const routing = new UplinkRouting(kernel, CONFIGS);
-    const { uplinks, refusals } = routing.apply([uplink(0, "10.1.1.2", "fd11::2"), uplink(1, "10.1.2.2")], nothing);
+    const { uplinks, refusals } = routing.apply([uplink(0, "10.1.1.2", "fd11::2"), uplink(1, "10.1.2.2")], kernel);
     expect(refusals).to.deep.equal([]);
     expect(addressesOf(uplinks)).to.deep.equal([["10.1.1.2", "fd11::2"], ["10.1.2.2"]]);
     expect(kernel.done).to.have.members([
@@ -87,11 +91,25 @@ describe("routing of uplinks", () => {
       "rule 10.1.2.2",
     ]);
     kernel.done.length = 0;
-    routing.apply([uplink(0, "10.1.1.2"), uplink(1)], nothing);
+    routing.apply([uplink(0, "10.1.1.2"), uplink(1)], kernel);
     expect(kernel.done.filter((what) => what.includes("rule"))).to.have.members([
       "no rule fd11::2",
       "no rule 10.1.2.2",
     ]);
+  });
+
+  it("puts back a rule that somebody has removed, and leaves rules of others alone", () => {
+    const kernel = new Kernel();
+    const routing = new UplinkRouting(kernel, CONFIGS);
+    const wanted = [uplink(0, "10.1.1.2"), uplink(1, "10.1.2.2")];
+    const foreign: Rule = { family: "ipv4", priority: 5124, table: 5124, mark: 0x5124 };
+    kernel.rules.push(foreign);
+    routing.apply(wanted, kernel);
+    kernel.rules = kernel.rules.filter(({ table }) => table !== 5130);
+    kernel.done.length = 0;
+    routing.apply(wanted, kernel);
+    expect(kernel.done.filter((what) => what.includes("rule"))).to.deep.equal(["rule 10.1.1.2"]);
+    expect(kernel.rules).to.include(foreign);
   });
 
   it("leaves a path out whose route is refused, says why, keeps the others, and tries again", () => {
@@ -99,27 +117,27 @@ describe("routing of uplinks", () => {
     const routing = new UplinkRouting(kernel, CONFIGS);
     const wanted = [uplink(0, "10.1.1.2", "fd11::2"), uplink(1, "10.1.2.2")];
     kernel.refuses = (what) => what === "route ipv4 5130" || what === "route ipv4 5131";
-    const { uplinks, refusals } = routing.apply(wanted, nothing);
+    const { uplinks, refusals } = routing.apply(wanted, kernel);
     expect(addressesOf(uplinks)).to.deep.equal([["fd11::2"], []]);
     expect(uplinks.map(({ state }) => state)).to.deep.equal(["up", "no route"]);
     expect(refusals).to.deep.equal(["dsl: route ipv4 5130: EINVAL", "lte: route ipv4 5131: EINVAL"]);
     kernel.refuses = () => false;
-    expect(routing.apply(wanted, nothing)).to.deep.equal({ uplinks: wanted, refusals: [] });
+    expect(routing.apply(wanted, kernel)).to.deep.equal({ uplinks: wanted, refusals: [] });
   });
 
   it("does the same for a refused rule, and tries again to remove one", () => {
     const kernel = new Kernel();
     const routing = new UplinkRouting(kernel, CONFIGS);
     kernel.refuses = (what) => what === "rule 10.1.1.2" || what.startsWith("no rule");
-    expect(addressesOf(routing.apply([uplink(0, "10.1.1.2", "fd11::2"), uplink(1)], nothing).uplinks)[0]).to.deep.equal(
-      ["fd11::2"],
-    );
-    expect(routing.apply([uplink(0), uplink(1)], nothing).refusals).to.deep.equal([
+    expect(addressesOf(routing.apply([uplink(0, "10.1.1.2", "fd11::2"), uplink(1)], kernel).uplinks)[0]).to.deep.equal([
+      "fd11::2",
+    ]);
+    expect(routing.apply([uplink(0), uplink(1)], kernel).refusals).to.deep.equal([
       "fd11::2 5130: no rule fd11::2: EINVAL",
     ]);
     kernel.refuses = () => false;
     kernel.done.length = 0;
-    routing.apply([uplink(0), uplink(1)], nothing);
+    routing.apply([uplink(0), uplink(1)], kernel);
     expect(kernel.done).to.deep.equal(["no rule fd11::2"]);
   });
 });

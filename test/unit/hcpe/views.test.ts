@@ -88,7 +88,7 @@ describe("what the HCPE shows", () => {
       "degraded",
     ]);
     for (const { reason } of shown) expect(reason).to.match(/^[a-z ]{10,}$/);
-    expect(renderPaths({ uplinks: shown })).to.match(/\nlte +degraded .* nothing comes back\n$/);
+    expect(renderPaths({ uplinks: shown, schedules: [] })).to.match(/\nlte +degraded .* nothing comes back\n$/);
   });
 
   it("writes bytes in decimal units", () => {

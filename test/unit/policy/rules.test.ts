@@ -33,5 +33,6 @@ describe("policy rules", () => {
     expect(findRule([narrow, ANY], FLOW)).to.equal(narrow);
     expect(findRule([ANY, narrow], FLOW)).to.equal(ANY);
     expect(findRule([], FLOW)).to.equal(undefined);
+    expect(findRule([narrow, ANY], undefined)).to.equal(ANY);
   });
 });

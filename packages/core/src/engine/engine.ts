@@ -135,3 +135,17 @@ export interface PathControl {
   onEvent(listener: (event: PathEvent) => void): void;
   close(): void;
 }
+
+/** What an engine does by itself for every connection that this host accepts; on the control plane's thread. */
+export interface AcceptedPaths {
+  /** Subflows that a connection may have beside its initial one, at most 8. Joins beyond it are reset, open ones stay. */
+  furtherSubflows: number;
+  /**
+   * New connections are told of this end (ADD_ADDR, RFC 8684 section 3.4.1). A port of 0: that of the initial subflow; at
+   * another one the engine listens, for MP_JOIN only. Throws a SystemError, such as EADDRNOTAVAIL.
+   */
+  announce(end: Endpoint): void;
+  /** Open connections are told that it is gone. Nothing happens when it is not announced. */
+  withdraw(end: Endpoint): void;
+  close(): void;
+}

@@ -1,7 +1,8 @@
 /** Every engine by its name in the configuration: the one place that knows which implementations there are. */
 import type { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import type { Epoll } from "../platform/epoll.ts";
-import type { Capabilities, Engine, PathControl } from "./engine.ts";
+import type { AcceptedPaths, Capabilities, Engine, PathControl } from "./engine.ts";
+import { KernelAcceptedPaths } from "./kernel/accepted-paths.ts";
 import { KernelEngine } from "./kernel/kernel-engine.ts";
 import { KernelPathControl } from "./kernel/path-control.ts";
 import { probeCapabilities } from "./kernel/probe.ts";
@@ -14,6 +15,8 @@ export interface EngineKind {
   create(epoll: Epoll, ledger?: DescriptorLedger): Engine;
   /** Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. */
   openPathControl(): PathControl;
+  /** Limits and announcements for connections that this host accepts. Throws a SystemError. */
+  openAcceptedPaths(): AcceptedPaths;
 }
 
 export const ENGINES = {
@@ -21,6 +24,7 @@ export const ENGINES = {
     probe: probeCapabilities,
     create: (epoll, ledger?: DescriptorLedger) => new KernelEngine(epoll, ledger),
     openPathControl: () => new KernelPathControl(),
+    openAcceptedPaths: () => new KernelAcceptedPaths(),
   },
 } as const satisfies Record<string, EngineKind>;
 

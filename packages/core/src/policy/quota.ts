@@ -1,4 +1,5 @@
 /** How much an uplink may carry in a month, and when the month begins. Pure; time zones by Intl. */
+import { localFields } from "./local-time.ts";
 
 export interface Quota {
   readonly bytes: number;
@@ -67,18 +68,4 @@ function offsetMs(momentMs: number, timeZone: string): number {
 function localDate(momentMs: number, timeZone: string): CalendarDate {
   const field = localFields(momentMs, timeZone);
   return { year: field("year"), month: field("month"), day: field("day") };
-}
-
-function localFields(momentMs: number, timeZone: string): (name: Intl.DateTimeFormatPartTypes) => number {
-  const parts = new Intl.DateTimeFormat("en-US", {
-    timeZone,
-    hourCycle: "h23",
-    year: "numeric",
-    month: "numeric",
-    day: "numeric",
-    hour: "numeric",
-    minute: "numeric",
-    second: "numeric",
-  }).formatToParts(momentMs);
-  return (name) => Number(parts.find(({ type }) => type === name)?.value);
 }

@@ -11,6 +11,8 @@ export interface PolicyRule {
   readonly policy: string;
   /** The gateway's port for further subflows; 0 for that of the initial one. */
   readonly joinPort: number;
+  /** The schedule during which the rule holds; always without one. */
+  readonly during?: string | undefined;
 }
 
 /** A connection as rules see it. */
@@ -21,12 +23,13 @@ export interface Flow {
   readonly dscp: number | undefined;
 }
 
-/** The first rule that matches. */
-export function findRule(rules: readonly PolicyRule[], flow: Flow): PolicyRule | undefined {
+/** The first rule that matches; of what a connection carries nothing may be known. */
+export function findRule(rules: readonly PolicyRule[], flow: Flow | undefined): PolicyRule | undefined {
   return rules.find((rule) => matches(rule, flow));
 }
 
-function matches({ lan, destinations, ports, dscp }: PolicyRule, flow: Flow): boolean {
+function matches({ lan, destinations, ports, dscp }: PolicyRule, flow: Flow | undefined): boolean {
+  if (flow === undefined) return [lan, destinations, ports, dscp].every(({ length }) => length === 0);
   return (
     (lan.length === 0 || findPrefix(lan, flow.client) !== undefined) &&
     (destinations.length === 0 || findPrefix(destinations, flow.destination.address) !== undefined) &&

@@ -13,7 +13,7 @@ import {
   text,
   wholeNumber,
 } from "@hybrid-access/core/services/config/formats";
-import type { Config } from "@hybrid-access/core/services/config/load";
+import type { Config, SettingIssue } from "@hybrid-access/core/services/config/load";
 import { isNodeName } from "@hybrid-access/core/services/registry/registry";
 
 const DEFAULT_REDIS_PORT = 6379;
@@ -88,11 +88,11 @@ const MOST_HOLD_MS = 1000;
 const LEASE_MS = { least: 200, most: 60_000 };
 const LEAST_TOKEN_LIFE_MS = 10_000;
 
-/** Everything about the settings that makes no sense together: the key, and what is wrong. */
-export function farmIssues(farm: FarmConfig): { key: string; message: string }[] {
+/** Everything about the settings that makes no sense together. */
+export function farmIssues(farm: FarmConfig): SettingIssue[] {
   if (farm.steering === "none") return [];
-  const issues: { key: string; message: string }[] = [];
-  const wrong = (key: string, message: string) => issues.push({ key: `farm.${key}`, message });
+  const issues: SettingIssue[] = [];
+  const wrong = (key: string, message: string) => issues.push({ path: ["farm", key], message });
   const { addresses, virtualAddresses, network, lease, hold, tokenLife } = farm;
   if (virtualAddresses.length === 0) wrong("virtualAddresses", "a farm needs at least one");
   if (hasTwoOfAFamily(virtualAddresses)) wrong("virtualAddresses", "there can be one of each family");

@@ -1,7 +1,7 @@
 /** One gateway's part in its farm: lease, publishing, steering, and what they need of the host. */
 import { readFileSync } from "node:fs";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
-import { formatIpAddress } from "@hybrid-access/core/base/ip-address";
+import { formatIpAddress, type IpAddress } from "@hybrid-access/core/base/ip-address";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
 import { RouteClient } from "@hybrid-access/core/platform/netlink/route";
 import type { OwnerKey } from "@hybrid-access/core/policy/steering/steering";
@@ -10,7 +10,6 @@ import type { Logger } from "@hybrid-access/core/services/log";
 import { MemoryRegistry } from "@hybrid-access/core/services/registry/memory";
 import { RedisRegistry } from "@hybrid-access/core/services/registry/redis";
 import type { Registry } from "@hybrid-access/core/services/registry/registry";
-import { Announcer } from "./announcer.ts";
 import { type FarmConfig, fileOf } from "./config.ts";
 import { Director, type MarkedNode } from "./director.ts";
 import { addFarmRules, LOCAL_MARK, NodeRoutes, QUEUE, removeFarmRules, setFallback } from "./host-rules.ts";
@@ -42,7 +41,6 @@ export class Farm {
   readonly #routeHealth: RouteHealth;
   #paths: PathControl | undefined;
   #publisher: Publisher | undefined;
-  #announcer: Announcer | undefined;
   #director: Director | undefined;
 
   constructor(options: FarmOptions) {
@@ -55,6 +53,11 @@ export class Farm {
     this.#routeHealth = new RouteHealth(this.#routes, config.virtualAddresses);
     this.#registry = openRegistry(config, log);
     this.#membership = new Membership(this.#registry, config, load, (nodes) => this.#onNodes(nodes), log);
+  }
+
+  /** This node's own addresses, where connections must be told of them for their further subflows. */
+  get announcedAddresses(): readonly IpAddress[] {
+    return this.#config.steering === "announce" ? this.#config.addresses : [];
   }
 
   /** Makes the host ready: from now on packets to the virtual addresses come here. */
@@ -71,22 +74,23 @@ export class Farm {
     const { ports } = this.#options;
     addFarmRules({ virtualAddresses, ports, directs: this.#directs, converts: this.#converts });
     if (this.#directs) this.#director = new Director(this.#registry, QUEUE, this.#config.hold);
-    if (this.#converts) this.#followConnections();
+    if (this.#config.steering === "announce") this.#denyJoins();
+    else if (this.#converts) this.#followConnections();
+  }
+
+  /** The C flag (RFC 8684 section 3.1): no further subflows to the farm's address, where they could miss their owner. */
+  #denyJoins(): void {
+    const setting = "net.mptcp.allow_join_initial_addr_port";
+    if (this.#options.sysctls.set(setting, () => "0")) return;
+    throw new AccessError("NO_C_FLAG", "system", `farm.steering announce: this kernel has no ${setting}`);
   }
 
   #followConnections(): void {
     const paths = this.#options.openPathControl();
     this.#paths = paths;
-    if (this.#config.steering === "announce") {
-      Announcer.prepareHost(this.#options.sysctls);
-      const announcer = new Announcer(this.#config.addresses, paths);
-      this.#announcer = announcer;
-      paths.onEvent((event) => announcer.onEvent(event));
-    } else {
-      const publisher = this.#createPublisher();
-      this.#publisher = publisher;
-      paths.onEvent((event) => publisher.onEvent(event));
-    }
+    const publisher = this.#createPublisher();
+    this.#publisher = publisher;
+    paths.onEvent((event) => publisher.onEvent(event));
   }
 
   #createPublisher(): Publisher {
@@ -184,7 +188,6 @@ export class Farm {
         addresses: member.addresses.map(formatIpAddress),
       })),
       ...(this.#publisher && { published: { tokens: this.#publisher.tokens, ...this.#publisher.counters } }),
-      ...(this.#announcer && { announcing: this.#announcer.counters }),
       ...(this.#director && { director: { ...this.#director.counters, ...this.#director.steering } }),
     };
   }

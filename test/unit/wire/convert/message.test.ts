@@ -78,6 +78,12 @@ const VECTORS: readonly { section: string; what: string; message: ConvertMessage
     message: [{ type: "error", code: ERROR_CODE.missingCookie, value: padError([0, 0xaa, 0xbb, 0xcc, 0xdd]) }],
     hex: "01 03 2263  1e 02 03 00 aabbccdd",
   },
+  {
+    section: "6.2.2",
+    what: "the private Subflow Limit: three subflows",
+    message: [{ type: "subflowLimit", subflows: 3 }],
+    hex: "01 02 2263  c0 01 00 03",
+  },
 ];
 
 const bytesOf = (minLength: number, maxLength: number) => fc.uint8Array({ minLength, maxLength });
@@ -104,6 +110,10 @@ const TLVS: Record<Tlv["type"], fc.Arbitrary<Tlv>> = {
     type: fc.constant("error" as const),
     code: fc.constantFrom(...Object.values(ERROR_CODE)),
     value: bytesOf(0, 40).map((bytes) => padError(bytes)),
+  }),
+  subflowLimit: fc.record({
+    type: fc.constant("subflowLimit" as const),
+    subflows: fc.integer({ min: 1, max: 255 }),
   }),
 };
 
@@ -148,6 +158,9 @@ describe("wire/convert", () => {
     ["Connect without an address", "01 02 2263 0a 01 01bb", "invalid", ERROR_CODE.malformedMessage],
     ["two Info TLVs", "01 03 2263 01 01 0000 01 01 0000", "invalid", ERROR_CODE.malformedMessage],
     ["an unknown TLV", "01 02 2263 63 01 0000", "invalid", ERROR_CODE.unsupportedMessage],
+    ["an unknown TLV of the private range", "01 02 2263 c1 01 0000", "invalid", ERROR_CODE.unsupportedMessage],
+    ["a Subflow Limit of 0", "01 02 2263 c0 01 0000", "invalid", ERROR_CODE.malformedMessage],
+    ["a Subflow Limit of two words", "01 03 2263 c0 02 0003 00000000", "invalid", ERROR_CODE.malformedMessage],
     [
       "a no-operation option in Connect",
       `01 07 2263 0a 06 0050 ${"00".repeat(10)}ffff c0000201 01010402`,

@@ -2,7 +2,7 @@
 import { concatBytes } from "../../base/bytes.ts";
 import { AccessError } from "../../base/error.ts";
 import { attribute, decodeAttributes, integer, type NetlinkMessage, text, value } from "./message.ts";
-import { NETLINK_GENERIC, NetlinkClient, watchNetlink } from "./socket.ts";
+import { FLAG, NETLINK_GENERIC, NetlinkClient, watchNetlink } from "./socket.ts";
 
 const CONTROL_FAMILY = 16;
 const GET_FAMILY = 3;
@@ -45,6 +45,12 @@ export class GenericFamily {
   /** Carries a command out. Throws a SystemError when the kernel refuses. */
   execute(command: number, attributes: readonly Uint8Array[], action: string): void {
     this.#client.request(this.#id, 0, concatBytes([Uint8Array.of(command, 1, 0, 0), ...attributes]), action);
+  }
+
+  /** Asks for one answer, or for all there are. Throws a SystemError when the kernel refuses. */
+  ask(command: number, kind: "one" | "all", action: string): GenericMessage[] {
+    const flags = kind === "all" ? FLAG.dump : 0;
+    return this.#client.request(this.#id, flags, Uint8Array.of(command, 1, 0, 0), action).map(decode);
   }
 
   /** Calls back with the family's notifications to `group`. */

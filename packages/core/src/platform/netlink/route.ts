@@ -17,8 +17,8 @@ const MESSAGE = {
   getRule: 34,
 } as const;
 
-/** Multicast groups for changes of links, addresses and routes of both families. */
-const GROUPS = [1, 5, 7, 9, 11];
+/** Multicast groups for changes of links, addresses, routes and rules of both families. */
+const GROUPS = [1, 5, 7, 8, 9, 11, 19];
 
 /** Routes and rules with this protocol number are this project's: so what a killed daemon left can be found. */
 export const ROUTE_PROTOCOL = 124;
@@ -115,11 +115,28 @@ export class RouteClient {
 
   /** Default routes of every table, both families. */
   defaultRoutes(): DefaultRoute[] {
-    return FAMILIES.flatMap(([, number]) => {
-      const body = new Uint8Array(12);
-      body[0] = number;
-      return this.#dump(MESSAGE.getRoute, body, "list routes").flatMap((message) => decodeDefaultRoute(message) ?? []);
-    });
+    return FAMILIES.flatMap(([, number]) =>
+      this.#dump(MESSAGE.getRoute, familyBody(number), "list routes").flatMap(
+        (message) => decodeDefaultRoute(message) ?? [],
+      ),
+    );
+  }
+
+  /** Tables in which this project has its route that delivers everything to this host. */
+  ownLocalRoutes(): { family: Family; table: number }[] {
+    return FAMILIES.flatMap(([family, number]) =>
+      this.#dump(MESSAGE.getRoute, familyBody(number), "list routes").flatMap(({ body }) => {
+        if (body[1] !== 0 || body[5] !== ROUTE_PROTOCOL || body[7] !== RTN_LOCAL) return [];
+        return [{ family, table: integer(decodeAttributes(body.subarray(12)).get(ROUTE.table)) ?? body[4] ?? 0 }];
+      }),
+    );
+  }
+
+  /** This project's rules, both families. */
+  ownRules(): Rule[] {
+    return FAMILIES.flatMap(([, number]) =>
+      this.#dump(MESSAGE.getRule, familyBody(number), "list rules").flatMap((message) => decodeOwnRule(message) ?? []),
+    );
   }
 
   addRoute(route: OwnRoute): void {
@@ -157,8 +174,7 @@ export class RouteClient {
   removeOwn(): number {
     let removed = 0;
     for (const [, number] of FAMILIES) {
-      const body = new Uint8Array(12);
-      body[0] = number;
+      const body = familyBody(number);
       for (const { body: rule } of this.#dump(MESSAGE.getRule, body, "list rules")) {
         if (integer(decodeAttributes(rule.subarray(12)).get(RULE.protocol)) !== ROUTE_PROTOCOL) continue;
         this.#delete(MESSAGE.deleteRule, rule, "delete a rule");
@@ -182,13 +198,20 @@ export class RouteClient {
   }
 }
 
-/** Calls back whenever an interface, an address or a route may have changed. */
+/** Calls back whenever an interface, an address, a route or a rule may have changed. */
 export function watchRoutes(onChange: () => void): { close(): void } {
   return watchNetlink(NETLINK_ROUTE, GROUPS, onChange);
 }
 
 function isErrno(error: unknown, errno: number): boolean {
   return error instanceof SystemError && error.errno === errno;
+}
+
+/** A struct rtmsg or fib_rule_hdr that asks for everything of a family. */
+function familyBody(family: number): Uint8Array {
+  const body = new Uint8Array(12);
+  body[0] = family;
+  return body;
 }
 
 /** struct ifinfomsg: family(1) pad(1) type(2) index(4) flags(4) change(4). */
@@ -237,6 +260,22 @@ function decodeDefaultRoute({ body }: NetlinkMessage): DefaultRoute | undefined 
     table: integer(attributes.get(ROUTE.table)) ?? body[4] ?? RT_TABLE_UNSPEC,
     metric: integer(attributes.get(ROUTE.priority)) ?? 0,
     own: body[5] === ROUTE_PROTOCOL,
+  };
+}
+
+/** The rule in a message, if this project made it; struct fib_rule_hdr, see {@link encodeRule}. */
+function decodeOwnRule({ body }: NetlinkMessage): Rule | undefined {
+  const attributes = decodeAttributes(body.subarray(12));
+  if (integer(attributes.get(RULE.protocol)) !== ROUTE_PROTOCOL) return undefined;
+  const bytes = attributes.get(RULE.source);
+  const source = bytes && ipAddressFromBytes(bytes);
+  const mark = integer(attributes.get(RULE.mark));
+  return {
+    family: body[0] === AF_INET ? "ipv4" : "ipv6",
+    priority: integer(attributes.get(RULE.priority)) ?? 0,
+    table: integer(attributes.get(RULE.table)) ?? body[4] ?? 0,
+    ...(source && { source }),
+    ...(mark !== undefined && { mark }),
   };
 }
 

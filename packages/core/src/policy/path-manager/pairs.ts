@@ -4,7 +4,7 @@
  */
 import { contains, type Prefix } from "../../base/prefix.ts";
 import type { ConnectionView, SubflowPolicy, UplinkAddress, WantedSubflow } from "./path-manager.ts";
-import { remotesFor } from "./selection.ts";
+import { remoteAddressesFor } from "./selection.ts";
 
 export interface Pair {
   readonly local: Prefix;
@@ -26,7 +26,7 @@ export function pairs(list: readonly Pair[]): SubflowPolicy {
 
 function subflowsOf(pair: Pair, connection: ConnectionView, uplinks: readonly UplinkAddress[]): WantedSubflow[] {
   const usable = uplinks.flatMap((local) =>
-    remotesFor(connection, local)
+    remoteAddressesFor(connection, local)
       .filter(({ address }) => contains(pair.remote, address))
       .map((remote) => ({ local, remote, backup: false })),
   );

@@ -5,7 +5,7 @@
  *
  * Make before break: a subflow that is not wanted any more stays until a wanted one is open, unless its address is gone.
  */
-import { equalBytes } from "../../base/bytes.ts";
+import { equalBytes, toHex } from "../../base/bytes.ts";
 import { type Endpoint, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
 import { MinHeap } from "../../base/min-heap.ts";
 import type { Random } from "../../base/random.ts";
@@ -75,6 +75,8 @@ export class Reconciler implements PathManager {
   readonly #byLocal = new Map<string, Connection>();
   readonly #earlyFlows = new Map<string, Flow>();
   readonly #count = new SubflowCount();
+  /** By address: what each peer said last. */
+  readonly #peerLimits = new Map<string, number>();
   readonly #timers = new MinHeap<Connection>();
   #settings: ReconcilerSettings;
   #load: UplinkLoad;
@@ -106,12 +108,18 @@ export class Reconciler implements PathManager {
     return this.#reconcile(connection, nowMs);
   }
 
-  /** The peer of the connection with this local end allows it so many subflows. */
-  limit(local: Endpoint, subflows: number, nowMs: number): PathCommand[] {
+  /** The peer of the connection with this local end allows it so many subflows, and likely the next ones too. */
+  limit(local: Endpoint, peer: IpAddress, subflows: number, nowMs: number): PathCommand[] {
+    this.#peerLimits.set(toHex(peer), subflows);
     const connection = this.#byLocal.get(endpointKey(local));
     if (connection === undefined) return [];
     connection.peerLimit = subflows;
     return this.#reconcile(connection, nowMs);
+  }
+
+  /** Of the connections that are taken to be open. */
+  get tokens(): readonly number[] {
+    return Array.from(this.#connections.keys());
   }
 
   get connections(): number {
@@ -166,6 +174,7 @@ export class Reconciler implements PathManager {
     if (previous !== undefined) this.#forget(previous);
     const connection = new Connection(event, nowMs, nowMs + heldMs);
     connection.flow = flow;
+    connection.peerLimit = this.#peerLimits.get(toHex(event.remote.address)) ?? Number.POSITIVE_INFINITY;
     this.#connections.set(event.token, connection);
     this.#byLocal.set(key, connection);
     this.#count.add(event.remote.address, 1);

@@ -5,17 +5,30 @@ import type { ConnectionView, UplinkAddress, WantedSubflow } from "./path-manage
 
 /**
  * The ends of the peer that subflows from this address may go to, the preferred one first: the address and port of the
- * initial subflow unless the peer has forbidden that (C flag), then what it has announced, of the same family. With a
- * join port, announced ends with that port come first (RFC 8041 section 3.5).
+ * initial subflow unless the peer has forbidden that (C flag), then what it has announced, all of its family. With a join
+ * port, announced ends with that port come first (RFC 8041 section 3.5).
  */
 export function remotesFor(connection: ConnectionView, local: UplinkAddress): Endpoint[] {
   const { remote, announced, joinPort, denyJoinInitial } = connection;
-  const others = announced.filter((endpoint) => !equalEndpoints(endpoint, remote));
+  if (familyOf(local.address) !== familyOf(remote.address)) return [];
+  const others = announced.filter(
+    (endpoint) => !equalEndpoints(endpoint, remote) && familyOf(endpoint.address) === familyOf(remote.address),
+  );
   const initialAllowed = !denyJoinInitial || isInitialOpen(connection, local);
   const all = initialAllowed ? [remote, ...others] : others;
-  const reachable = all.filter(({ address }) => familyOf(address) === familyOf(local.address));
-  if (joinPort === undefined || isInitialOpen(connection, local)) return reachable;
-  return reachable.toSorted((left, right) => Number(right.port === joinPort) - Number(left.port === joinPort));
+  if (joinPort === undefined || isInitialOpen(connection, local)) return all;
+  return all.toSorted((left, right) => Number(right.port === joinPort) - Number(left.port === joinPort));
+}
+
+/**
+ * One of these ends for each address of the peer, the preferred one: another port of the same address is another way to
+ * the same place.
+ */
+export function remoteAddressesFor(connection: ConnectionView, local: UplinkAddress): Endpoint[] {
+  const remotes = remotesFor(connection, local);
+  return remotes.filter(
+    ({ address }, index) => remotes.findIndex((other) => equalBytes(other.address, address)) === index,
+  );
 }
 
 /** Whether the initial subflow is open, and leaves from this address. */

@@ -107,6 +107,13 @@ function isTimeZone(name: string): boolean {
   }
 }
 
+/** "06:30", or "24:00" for the end of the day; in minutes of the day. */
+export const timeOfDay: Format<number> = scalar("a time of day from 00:00 to 24:00", (raw) => {
+  const [, hours, minutes] = typeof raw === "string" ? (/^([01]\d|2[0-4]):([0-5]\d)$/.exec(raw) ?? []) : [];
+  const minute = 60 * Number(hours) + Number(minutes);
+  return minute <= 24 * 60 ? minute : undefined;
+});
+
 const BITS_PER_SECOND: Readonly<Record<string, number>> = { kbit: 1e3, mbit: 1e6, gbit: 1e9 };
 
 /** "500kbit", "16.5mbit", "1gbit"; in bits per second. */

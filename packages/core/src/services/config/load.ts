@@ -34,6 +34,14 @@ export interface LoadOptions<Of extends Schema> {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** "a.b=value" settings from the command line. */
   readonly overrides: readonly string[];
+  /** What is wrong between settings that are right by themselves. */
+  readonly check?: (config: Config<Of>) => readonly SettingIssue[];
+}
+
+/** What is wrong, with the setting's path from the top, down to the value. */
+export interface SettingIssue {
+  readonly path: Path;
+  readonly message: string;
 }
 
 /** Loads and checks the configuration. Throws a {@link ConfigError}. */
@@ -55,8 +63,19 @@ export function loadConfig<Of extends Schema>(options: LoadOptions<Of>): Config<
     return [path, parseSetting(setting, raw, path, origin, source, issues)] as const;
   });
   if (issues.length > 0) throw new ConfigError(issues);
-  return nest(parsed) as Config<Of>;
+  const config = nest(parsed) as Config<Of>;
+  for (const { path, message } of options.check?.(config) ?? []) {
+    const setting = settings.find((candidate) => candidate.path.every((name, index) => path[index] === name));
+    const origin = originOf(options, overrides, setting?.path ?? []);
+    const place = origin === "file" ? source.place(path) : placeOutsideFile(origin);
+    issues.push({ key: formatKey(path), message, place });
+  }
+  if (issues.length > 0) throw new ConfigError(issues);
+  return config;
 }
+
+/** Where settings come from. */
+type Sources = Omit<LoadOptions<Schema>, "check">;
 
 /** What is used of convict: its own type wants to know every key at compile time. */
 interface MergedSettings {
@@ -122,7 +141,7 @@ function environmentName(prefix: string, path: readonly string[]): string {
 }
 
 /** The schema in convict's form. Formats are checked afterwards, with places. */
-function convictSchema({ schema, environmentPrefix }: LoadOptions<Schema>): convict.Schema<Record<string, unknown>> {
+function convictSchema({ schema, environmentPrefix }: Sources): convict.Schema<Record<string, unknown>> {
   const convert = (entries: Schema, path: readonly string[]): Record<string, unknown> =>
     Object.fromEntries(
       Object.entries(entries).map(([name, entry]) => {
@@ -143,11 +162,7 @@ function definedOnly(environment: Readonly<Record<string, string | undefined>>):
 }
 
 /** "file", or the name of the variable or flag that a setting came from: those carry text. */
-function originOf(
-  options: LoadOptions<Schema>,
-  overrides: readonly [string, string][],
-  path: readonly string[],
-): string {
+function originOf(options: Sources, overrides: readonly [string, string][], path: readonly string[]): string {
   const key = path.join(".");
   if (overrides.some(([name]) => name === key)) return `flag --set ${key}`;
   const variable = environmentName(options.environmentPrefix, path);

@@ -16,12 +16,16 @@ const FAMILIES = ["ipv4", "ipv6"] as const;
 /** Marks and accepts packets of connections that a transparent socket of this host holds. */
 export const MARK_TRANSPARENT = `socket transparent 1 meta mark set ${TRANSPARENT_MARK} accept`;
 
-/** Adds the routes and rules, both families. */
+/** Adds the routes and rules, both families, as far as they are missing. */
 export function addTransparentRouting(client: RouteClient): void {
+  const isOurs = (family: string) => (present: { family: string; table: number }) =>
+    present.family === family && present.table === TABLE;
+  const routes = client.ownLocalRoutes();
+  const rules = client.ownRules();
   for (const family of FAMILIES) {
     const route: OwnRoute = { family, table: TABLE, kind: "local", interfaceIndex: LOOPBACK_INDEX };
     const rule: Rule = { family, priority: PRIORITY, table: TABLE, mark: TRANSPARENT_MARK };
-    client.addRoute(route);
-    client.addRule(rule);
+    if (!routes.some(isOurs(family))) client.addRoute(route);
+    if (!rules.some(isOurs(family))) client.addRule(rule);
   }
 }

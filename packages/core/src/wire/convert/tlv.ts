@@ -19,7 +19,13 @@ export type Tlv =
   /** Section 6.2.7: opaque; padded with zeros, so its length on the wire is a multiple of 4. */
   | { readonly type: "cookie"; readonly cookie: Uint8Array }
   /** Section 6.2.8: `value` is what follows the code, its length congruent to 1 modulo 4. */
-  | { readonly type: "error"; readonly code: number; readonly value: Uint8Array };
+  | { readonly type: "error"; readonly code: number; readonly value: Uint8Array }
+  /**
+   * This project's own, of the range for private use: how many subflows, the initial one included, the sender lets this
+   * connection have, 1 to 255. Type(8)=192, Length(8)=1, Reserved(8): zero when sent, ignored when received, Subflows(8).
+   * A client that sends it asks for the converter's: who has not asked never gets it (docs/adr/0016).
+   */
+  | { readonly type: "subflowLimit"; readonly subflows: number };
 
 const CONNECT_FIXED_BYTES = 20;
 
@@ -43,6 +49,8 @@ export function parseTlv(bytes: Uint8Array): Tlv | TlvFailure {
       return bytes.length > 4 ? { type: "cookie", cookie: bytes.slice(4) } : "malformed";
     case TLV_TYPE.error:
       return { type: "error", code: bytes[2] ?? 0, value: bytes.slice(3) };
+    case TLV_TYPE.subflowLimit:
+      return bytes.length === 4 && bytes[3] ? { type: "subflowLimit", subflows: bytes[3] } : "malformed";
     default:
       return "unsupported";
   }
@@ -79,6 +87,7 @@ function parseSupportedTcpExtensions(bytes: Uint8Array): Tlv | TlvFailure {
 export function tlvByteLength(tlv: Tlv): number {
   switch (tlv.type) {
     case "info":
+    case "subflowLimit":
       return 4;
     case "connect":
       return CONNECT_FIXED_BYTES + tcpOptionsByteLength(tlv.options);
@@ -118,6 +127,9 @@ export function emitTlv(tlv: Tlv, into: Uint8Array, offset: number): number {
     case "error":
       into[offset + 2] = tlv.code;
       into.set(tlv.value, offset + 3);
+      break;
+    case "subflowLimit":
+      into[offset + 3] = tlv.subflows;
       break;
   }
   return end;
