@@ -35,6 +35,8 @@ export interface ConverterSetup extends WorkerSetup {
   readonly rules: ConverterRules;
   readonly clientTable: SharedArrayBuffer;
   readonly clientSlots: SharedArrayBuffer;
+  /** One word: the gateway's load in percent. */
+  readonly load: SharedArrayBuffer;
 }
 
 /** What may change while the worker runs. */
@@ -83,6 +85,7 @@ interface Opening {
   relayAfterwards: boolean;
   /** Extensions were asked for beside a connection. */
   wantsInfo: boolean;
+  wantsLoad: boolean;
 }
 
 /** Option kinds the converter understands: it translates Multipath TCP, and the kernel sends the others by itself. */
@@ -129,6 +132,7 @@ export class Converter implements WorkerFront {
   readonly #clientMemory: SharedArrayBuffer;
   readonly #scratch = new Uint8Array(MAX_MESSAGE_BYTES);
   readonly #mostStrangers: number;
+  readonly #load: Int32Array;
   #strangers = 0;
   #clients: ClientTable;
   #rules: ConverterRules;
@@ -141,6 +145,7 @@ export class Converter implements WorkerFront {
     this.#mostStrangers = Math.ceil(setup.relay.maxConnections * STRANGERS_SHARE);
     this.#clientMemory = setup.clientTable;
     this.#rules = setup.rules;
+    this.#load = new Int32Array(setup.load);
     this.#clients = new ClientTable(this.#clientMemory, setup.rules.limits);
   }
 
@@ -215,10 +220,17 @@ export class Converter implements WorkerFront {
     if (refusal !== undefined) return this.#refuse(slot, opening, refusal);
     const connect = findTlv(message, "connect");
     opening.wantsInfo = findTlv(message, "info") !== undefined;
+    opening.wantsLoad = opening.wantsInfo && findTlv(message, "gatewayLoad") !== undefined;
     if (connect !== undefined) return this.#onConnectRequest(slot, opening, connect, received);
     // Answers of a converter make no sense as requests.
     if (!opening.wantsInfo) return this.#refuse(slot, opening, echoError("unsupportedMessage", received));
-    this.#answer(slot, opening, [supportedExtensions()], false);
+    this.#answer(slot, opening, this.#information(opening), false);
+  }
+
+  /** What was asked for beside a connection. */
+  #information({ wantsInfo, wantsLoad }: Opening): Tlv[] {
+    const load: Tlv = { type: "gatewayLoad", percent: Atomics.load(this.#load, 0) };
+    return [...(wantsInfo ? [supportedExtensions()] : []), ...(wantsLoad ? [load] : [])];
   }
 
   #judgeCookie(client: IpAddress, cookie: Uint8Array | undefined): ErrorTlv | undefined {
@@ -290,7 +302,7 @@ export class Converter implements WorkerFront {
     const errno = this.#engine.takeError(far);
     if (errno !== 0) return this.#onConnectFailure(slot, opening, errno);
     const header: Tlv = { type: "extendedTcpHeader", options: this.#engine.tcpOptions(far) };
-    this.#answer(slot, opening, opening.wantsInfo ? [header, supportedExtensions()] : [header], true);
+    this.#answer(slot, opening, [header, ...this.#information(opening)], true);
   }
 
   #onConnectFailure(slot: number, opening: Opening, errno: number): void {
@@ -388,6 +400,7 @@ function newOpening(client: IpAddress): Opening {
     answer: undefined,
     relayAfterwards: false,
     wantsInfo: false,
+    wantsLoad: false,
   };
 }
 

@@ -23,6 +23,9 @@ const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 16 * 1024 * 1024;
 
+const LOAD_INTERVAL_MS = 500;
+const FULL_PERCENT = 100;
+
 const TUNING: readonly {
   readonly name: string;
   readonly change: (current: string) => string;
@@ -51,6 +54,8 @@ export class Hag implements Daemon {
   #config: HagConfig;
   #pool: WorkerPool | undefined;
   #ownAddresses: readonly IpAddress[] = [];
+  readonly #load = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  #loadTimer: NodeJS.Timeout | undefined;
   #addressWatch: { close(): void } | undefined;
   #routes: RouteClient | undefined;
   #farm: Farm | undefined;
@@ -100,6 +105,7 @@ export class Hag implements Daemon {
       rules: this.#rules(),
       clientTable: ClientTable.createMemory(),
       clientSlots: ClientSlots.createMemory(capacity.connectionsPerWorker, workers),
+      load: this.#load.buffer as SharedArrayBuffer,
     };
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
@@ -113,9 +119,17 @@ export class Hag implements Daemon {
       },
     });
     await this.#pool.start();
+    this.#loadTimer = setInterval(() => this.#tellLoad(workers * capacity.connectionsPerWorker), LOAD_INTERVAL_MS);
     await this.#farm?.join();
     this.#followAddresses();
     this.#ready = true;
+  }
+
+  /** What HCPEs are told that ask: the share of the connections this gateway can have; all while it drains. */
+  #tellLoad(most: number): void {
+    const active = this.#pool?.counters().connectionsActive ?? 0;
+    const percent = this.#ready ? Math.min(FULL_PERCENT, Math.round((FULL_PERCENT * active) / most)) : FULL_PERCENT;
+    Atomics.store(this.#load, 0, percent);
   }
 
   #addFarm(): void {
@@ -195,6 +209,7 @@ export class Hag implements Daemon {
     // Another daemon's table and sysctls have the same names.
     if (!this.#owner) return;
     await this.#farm?.leave();
+    clearInterval(this.#loadTimer);
     this.#addressWatch?.close();
     await this.#pool?.stop();
     await this.#farm?.stop();

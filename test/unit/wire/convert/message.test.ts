@@ -78,6 +78,12 @@ const VECTORS: readonly { section: string; what: string; message: ConvertMessage
     message: [{ type: "error", code: ERROR_CODE.missingCookie, value: padError([0, 0xaa, 0xbb, 0xcc, 0xdd]) }],
     hex: "01 03 2263  1e 02 03 00 aabbccdd",
   },
+  {
+    section: "6.2.2, private use",
+    what: "Gateway Load: 42 percent",
+    message: [{ type: "gatewayLoad", percent: 42 }],
+    hex: "01 02 2263  c1 01 00 2a",
+  },
 ];
 
 const bytesOf = (minLength: number, maxLength: number) => fc.uint8Array({ minLength, maxLength });
@@ -105,6 +111,7 @@ const TLVS: Record<Tlv["type"], fc.Arbitrary<Tlv>> = {
     code: fc.constantFrom(...Object.values(ERROR_CODE)),
     value: bytesOf(0, 40).map((bytes) => padError(bytes)),
   }),
+  gatewayLoad: fc.record({ type: fc.constant("gatewayLoad" as const), percent: fc.integer({ min: 0, max: 100 }) }),
 };
 
 const message = fc

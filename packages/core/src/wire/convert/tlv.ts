@@ -19,7 +19,13 @@ export type Tlv =
   /** Section 6.2.7: opaque; padded with zeros, so its length on the wire is a multiple of 4. */
   | { readonly type: "cookie"; readonly cookie: Uint8Array }
   /** Section 6.2.8: `value` is what follows the code, its length congruent to 1 modulo 4. */
-  | { readonly type: "error"; readonly code: number; readonly value: Uint8Array };
+  | { readonly type: "error"; readonly code: number; readonly value: Uint8Array }
+  /**
+   * This project's own, of the range for private use: how much of its capacity the sender has in use, 0 to 100 percent;
+   * 100 when it wants no new connections. Type(8)=193, Length(8)=1, Reserved(8): zero when sent, ignored when received,
+   * Load(8): more than 100 is read as 100. A client that sends it beside Info asks for the converter's.
+   */
+  | { readonly type: "gatewayLoad"; readonly percent: number };
 
 const CONNECT_FIXED_BYTES = 20;
 
@@ -43,6 +49,8 @@ export function parseTlv(bytes: Uint8Array): Tlv | TlvFailure {
       return bytes.length > 4 ? { type: "cookie", cookie: bytes.slice(4) } : "malformed";
     case TLV_TYPE.error:
       return { type: "error", code: bytes[2] ?? 0, value: bytes.slice(3) };
+    case TLV_TYPE.gatewayLoad:
+      return bytes.length === 4 ? { type: "gatewayLoad", percent: Math.min(100, bytes[3] ?? 0) } : "malformed";
     default:
       return "unsupported";
   }
@@ -79,6 +87,7 @@ function parseSupportedTcpExtensions(bytes: Uint8Array): Tlv | TlvFailure {
 export function tlvByteLength(tlv: Tlv): number {
   switch (tlv.type) {
     case "info":
+    case "gatewayLoad":
       return 4;
     case "connect":
       return CONNECT_FIXED_BYTES + tcpOptionsByteLength(tlv.options);
@@ -118,6 +127,9 @@ export function emitTlv(tlv: Tlv, into: Uint8Array, offset: number): number {
     case "error":
       into[offset + 2] = tlv.code;
       into.set(tlv.value, offset + 3);
+      break;
+    case "gatewayLoad":
+      into[offset + 3] = tlv.percent;
       break;
   }
   return end;
