@@ -60,7 +60,10 @@ export const hcpeSchema = {
   },
   gateways: {
     doc: "HAGs, the preferred one first",
-    format: listOf(record({ address: { format: gatewayHost }, port: { format: port, default: DEFAULT_CONVERT_PORT } }), 1),
+    format: listOf(
+      record({ address: { format: gatewayHost }, port: { format: port, default: DEFAULT_CONVERT_PORT } }),
+      1,
+    ),
   },
   resolvers: {
     doc: "DNS servers for the names of gateways; without any, those of the host",

@@ -79,7 +79,8 @@ export class GatewayHealth {
       if (used && endpoint !== undefined && before && equalEndpoints(before.endpoint, endpoint)) return;
       clearTimeout(before?.timer);
       this.#watched.delete(place);
-      if (!used || endpoint === undefined) return Atomics.store(this.#states, place, GATEWAY_UNUSED);
+      this.#show(place);
+      if (!used || endpoint === undefined) return;
       const standing = new GatewayStanding(name === null);
       const reason = name === null ? undefined : "not asked yet";
       const answeredMs = Number.NEGATIVE_INFINITY;

@@ -21,7 +21,8 @@ export const gatewayHost: Format<GatewayHost> = {
 function nameIn(text: string): string | undefined {
   const labels = text.split(".");
   const last = labels.at(-1) ?? "";
-  const valid = text.length <= MOST_NAME_CHARACTERS && labels.every((label) => LABEL.test(label)) && /[a-z]/i.test(last);
+  const valid =
+    text.length <= MOST_NAME_CHARACTERS && labels.every((label) => LABEL.test(label)) && /[a-z]/i.test(last);
   return valid ? text.toLowerCase() : undefined;
 }
 

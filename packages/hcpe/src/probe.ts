@@ -82,7 +82,9 @@ function failed(reason: string): InfoAnswer {
 }
 
 async function exchangeInfo(socket: Socket, wantsLoad: boolean): Promise<InfoAnswer> {
-  socket.write(emitConvertMessage(wantsLoad ? [{ type: "info" }, { type: "gatewayLoad", percent: 0 }] : [{ type: "info" }]));
+  socket.write(
+    emitConvertMessage(wantsLoad ? [{ type: "info" }, { type: "gatewayLoad", percent: 0 }] : [{ type: "info" }]),
+  );
   let received = new Uint8Array();
   for await (const chunk of socket) {
     received = Buffer.concat([received, chunk as Uint8Array]);
