@@ -112,6 +112,32 @@ describe("a farm of two directors and three converters", function () {
     await farm.start("conv2");
   });
 
+  it("steers joins by the third ACK it saw while Redis is away: all of them through one director", async () => {
+    await farm.route(["dir1"]);
+    farm.redis.signal(0, "SIGKILL");
+    try {
+      await until(async () => !(await farm.farmStatus("dir1")).registry.connected, {
+        what: "Redis is away",
+        limitMs: 5000,
+      });
+      const before = (await farm.farmStatus("dir1")).director;
+      const resets = await sumOf(farm, CONVERTERS, "MPJoinNoTokenFound");
+      await traffic.connectWithJoins(1, 20);
+      await traffic.connectWithJoins(2, 20);
+      const after = (await farm.farmStatus("dir1")).director;
+      expect((after?.learnt ?? 0) - (before?.learnt ?? 0)).to.be.at.least(40);
+      expect((after?.fromPath ?? 0) - (before?.fromPath ?? 0)).to.be.at.least(40);
+      expect(await sumOf(farm, CONVERTERS, "MPJoinNoTokenFound")).to.equal(resets);
+    } finally {
+      await farm.startRedis();
+      await farm.route(DIRECTORS);
+    }
+    await until(async () => (await farm.farmStatus("dir1")).registry.connected, {
+      what: "Redis is back",
+      limitMs: 5000,
+    });
+  });
+
   it("goes on without Redis: connections stay, new ones are made, and joins come back with it", async () => {
     const connections = await traffic.connectWithJoins(1, 10);
     expect(

@@ -61,6 +61,11 @@ export const farmSettings = {
   weight: { doc: "Share of new connections, relative to the others'", format: wholeNumber(1, 1000), default: 100 },
   lease: { doc: "How long a gateway that says nothing still counts as alive", format: duration, default: "1s" },
   hold: { doc: "How long a director keeps a SYN whose owner is not known yet", format: duration, default: "20ms" },
+  joinsWithoutRedis: {
+    doc: "A join whose owner nobody can name because Redis does not answer: `drop`, the client repeats it; `hash`, to some gateway",
+    format: oneOf("drop", "hash"),
+    default: "drop",
+  },
   tokenLife: { doc: "How long the registry keeps a token that nobody renews", format: duration, default: "10m" },
   redis: {
     mode: { doc: "What `servers` are", format: oneOf("single", "sentinel", "cluster"), default: "single" },

@@ -70,7 +70,10 @@ export class Farm {
     }
     const { ports } = this.#options;
     addFarmRules({ virtualAddresses, ports, directs: this.#directs, converts: this.#converts });
-    if (this.#directs) this.#director = new Director(this.#registry, QUEUE, this.#config.hold);
+    if (this.#directs) {
+      const { hold: holdMs, joinsWithoutRedis: joinsWithoutRegistry } = this.#config;
+      this.#director = new Director(this.#registry, QUEUE, { holdMs, joinsWithoutRegistry });
+    }
     if (this.#converts) this.#followConnections();
   }
 
