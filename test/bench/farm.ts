@@ -191,14 +191,9 @@ async function announcing(context: BenchmarkContext): Promise<Figure[]> {
   const count = COMPARED_CONNECTIONS * shortened(context);
   for (const { steering, name } of MODES) {
     context.say(`${count} connections, joins ${name}`);
-    const farm = await FarmLab.up(
-      { ...LAB, homes: 1, steering },
-      steering === "steer" ? ["dir1", ...CONVERTERS] : CONVERTERS,
-    );
+    const farm = await FarmLab.up({ ...LAB, steering }, steering === "steer" ? ["dir1", ...CONVERTERS] : CONVERTERS);
     const traffic = new FarmTraffic(farm);
     try {
-      // Without directors the router spreads initial subflows over the converters by itself.
-      if (steering === "announce") await farm.route(CONVERTERS);
       const before = { joins: await joinCounts(farm), cpuSeconds: directorSeconds(farm, steering) };
       await traffic.connectWithJoins(1, count);
       const { asked, made } = await joinCounts(farm, before.joins);

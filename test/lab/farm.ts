@@ -164,7 +164,9 @@ export class FarmLab {
       await farm.lab.run("core", ["sysctl", "-qw", "net.ipv6.fib_multipath_hash_policy=1"]);
       await farm.startRedis();
       await Promise.all(running.map((name) => farm.start(name)));
-      const directors = running.filter((name) => farm.#gateway(name).role !== "converter");
+      // Without steering the router spreads initial subflows over the converters themselves.
+      const steers = options.steering !== "announce";
+      const directors = running.filter((name) => !steers || farm.#gateway(name).role !== "converter");
       if (options.bird) await farm.#startBirds(directors);
       else await farm.route(directors);
       await Promise.all(Array.from({ length: options.homes }, (_, index) => farm.startHome(index + 1)));
