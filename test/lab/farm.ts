@@ -39,6 +39,9 @@ export interface FarmOptions {
   readonly bird?: boolean;
   /** One server unless told otherwise. */
   readonly redis?: "single" | "cluster";
+  /** Lines for every gateway's configuration: under `farm`, and beside it. */
+  readonly farmSettings?: readonly string[];
+  readonly settings?: string;
 }
 
 function gatewayAddress(index: number) {
@@ -140,6 +143,7 @@ export interface FarmStatus {
   readonly state: string;
   readonly registry: { readonly connected: boolean; readonly unanswered: number };
   readonly nodes: readonly { readonly node: string; readonly state: string; readonly load: number }[];
+  readonly clientLimits?: { readonly mode: string; readonly clients: number; readonly connections: number };
   readonly published?: { readonly tokens: number; readonly collisions: number; readonly failed: number };
   readonly director?: Readonly<Record<string, number>> & { readonly waited: readonly number[] };
 }
@@ -249,7 +253,8 @@ farm:
   virtualAddresses: [ ${VIRTUAL.ipv4}, "${VIRTUAL.ipv6}" ]
   addresses: [ ${ipv4}, "${ipv6}" ]
   network: [ 10.8.0.0/24, "fd88::/64" ]
-  redis: { mode: ${this.#options.redis ?? "single"}, servers: [ { host: ${REDIS.host}, port: ${REDIS.port} }, { host: ${REDIS.host}, port: ${REDIS.port + 1} } ] }
+${(this.#options.farmSettings ?? []).map((line) => `  ${line}\n`).join("")}  redis: { mode: ${this.#options.redis ?? "single"}, servers: [ { host: ${REDIS.host}, port: ${REDIS.port} }, { host: ${REDIS.host}, port: ${REDIS.port + 1} } ] }
+${this.#options.settings ?? ""}
 `;
   }
 

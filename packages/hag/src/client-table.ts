@@ -29,6 +29,8 @@ const OPEN = 4;
 const SEEN = 5;
 /** The second, its lowest bits, and the new connections in it: in one word, so that workers change both at once. */
 const NEW = 6;
+/** Connections at the farm's other nodes, as far as they have said so. */
+const OTHERS = 7;
 const WORDS = 8;
 
 const COUNT_BITS = 20;
@@ -68,7 +70,8 @@ export class ClientTable {
       Atomics.sub(this.#words, entry + PENDING, 1);
       return "pending";
     }
-    if (Atomics.add(this.#words, entry + OPEN, 1) >= this.#limits.open) {
+    const others = Atomics.load(this.#words, entry + OTHERS);
+    if (Atomics.add(this.#words, entry + OPEN, 1) + others >= this.#limits.open) {
       Atomics.sub(this.#words, entry + PENDING, 1);
       Atomics.sub(this.#words, entry + OPEN, 1);
       return "open";
@@ -85,6 +88,30 @@ export class ClientTable {
   leave(entry: number, settled: boolean): void {
     if (!settled) this.settle(entry);
     Atomics.sub(this.#words, entry + OPEN, 1);
+  }
+
+  /** Clients with at least so many connections here, by their address or prefix in hexadecimal. */
+  counts(least: number): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (let entry = 0; entry < this.#words.length; entry += WORDS) {
+      const open = Atomics.load(this.#words, entry + OPEN);
+      if (open >= least && Atomics.load(this.#words, entry + STATE) === READY) counts.set(this.#keyOf(entry), open);
+    }
+    return counts;
+  }
+
+  /** What clients have at other nodes, all those left out nothing. A client seen nowhere here gets an entry when it comes. */
+  setOthers(others: ReadonlyMap<string, number>): void {
+    for (let entry = 0; entry < this.#words.length; entry += WORDS) {
+      if (Atomics.load(this.#words, entry + STATE) !== READY) continue;
+      Atomics.store(this.#words, entry + OTHERS, others.get(this.#keyOf(entry)) ?? 0);
+    }
+  }
+
+  #keyOf(entry: number): string {
+    return [KEY_HIGH, KEY_LOW]
+      .map((word) => ((this.#words[entry + word] ?? 0) >>> 0).toString(16).padStart(8, "0"))
+      .join("");
   }
 
   #countNew(entry: number, second: number): number {
@@ -132,6 +159,7 @@ export class ClientTable {
     words[entry + KEY_HIGH] = high;
     words[entry + KEY_LOW] = low;
     Atomics.store(words, entry + NEW, 0);
+    Atomics.store(words, entry + OTHERS, 0);
     Atomics.store(words, entry + SEEN, second);
     Atomics.store(words, entry + STATE, READY);
     return true;

@@ -54,6 +54,7 @@ export class Hag implements Daemon {
   #config: HagConfig;
   #pool: WorkerPool | undefined;
   #ownAddresses: readonly IpAddress[] = [];
+  readonly #clientTable = ClientTable.createMemory();
   readonly #load = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   #loadTimer: NodeJS.Timeout | undefined;
   #addressWatch: { close(): void } | undefined;
@@ -103,7 +104,7 @@ export class Hag implements Daemon {
       // The farm's address is on no interface.
       transparent: farm.steering !== "none",
       rules: this.#rules(),
-      clientTable: ClientTable.createMemory(),
+      clientTable: this.#clientTable,
       clientSlots: ClientSlots.createMemory(capacity.connectionsPerWorker, workers),
       load: this.#load.buffer as SharedArrayBuffer,
     };
@@ -140,6 +141,9 @@ export class Hag implements Daemon {
       config,
       ports: Array.from(new Set(listen.map(({ port }) => port))),
       load: () => this.#pool?.counters().connectionsActive ?? 0,
+      clients: new ClientTable(this.#clientTable, this.#config.limits),
+      clientLimit: () => this.#config.limits.open,
+      onLimit: () => this.#pool?.broadcast(this.#rules()),
       openPathControl: () => ENGINES[engine].openPathControl(),
       sysctls: this.#sysctls,
       log: this.#log,
@@ -176,7 +180,7 @@ export class Hag implements Daemon {
       ownAddresses: [...this.#ownAddresses, ...this.#config.farm.virtualAddresses],
       egress: egress.source,
       cookieKeys: cookies.keys,
-      limits,
+      limits: { ...limits, open: this.#farm?.localLimit(limits.open) ?? limits.open },
       headerMs: timeouts.header,
       connectMs: timeouts.connect,
     };

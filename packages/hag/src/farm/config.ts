@@ -67,6 +67,16 @@ export const farmSettings = {
     default: "drop",
   },
   tokenLife: { doc: "How long the registry keeps a token that nobody renews", format: duration, default: "10m" },
+  clientLimits: {
+    doc: "Whether `limits.open` is for a client's connections at this gateway (`own`) or at all of the farm (`shared`)",
+    format: oneOf("own", "shared"),
+    default: "own",
+  },
+  limitsWithoutRedis: {
+    doc: "With `clientLimits: shared`, while Redis is away: each gateway allows all of `limits.open` (`own`), or its part (`divided`)",
+    format: oneOf("own", "divided"),
+    default: "own",
+  },
   redis: {
     mode: { doc: "What `servers` are", format: oneOf("single", "sentinel", "cluster"), default: "single" },
     servers: {

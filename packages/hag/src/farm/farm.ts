@@ -10,6 +10,7 @@ import type { Logger } from "@hybrid-access/core/services/log";
 import { MemoryRegistry } from "@hybrid-access/core/services/registry/memory";
 import { RedisRegistry } from "@hybrid-access/core/services/registry/redis";
 import type { Registry } from "@hybrid-access/core/services/registry/registry";
+import type { ClientTable } from "../client-table.ts";
 import { Announcer } from "./announcer.ts";
 import { type FarmConfig, fileOf } from "./config.ts";
 import { Director, type MarkedNode } from "./director.ts";
@@ -17,6 +18,7 @@ import { addFarmRules, LOCAL_MARK, NodeRoutes, QUEUE, removeFarmRules, setFallba
 import { type KnownNode, Membership } from "./membership.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteHealth } from "./route-health.ts";
+import { SharedClients } from "./shared-clients.ts";
 
 export interface FarmOptions {
   readonly config: FarmConfig;
@@ -24,6 +26,11 @@ export interface FarmOptions {
   readonly ports: readonly number[];
   /** Open connections. */
   readonly load: () => number;
+  /** Connections by client, and how many one may have. */
+  readonly clients: ClientTable;
+  readonly clientLimit: () => number;
+  /** What {@link Farm.localLimit} gives has changed. */
+  readonly onLimit: () => void;
   readonly openPathControl: () => PathControl;
   readonly sysctls: OwnedSysctls;
   readonly log: Logger;
@@ -44,6 +51,7 @@ export class Farm {
   #publisher: Publisher | undefined;
   #announcer: Announcer | undefined;
   #director: Director | undefined;
+  #sharedClients: SharedClients | undefined;
 
   constructor(options: FarmOptions) {
     const { config, log, load } = options;
@@ -75,6 +83,7 @@ export class Farm {
       this.#director = new Director(this.#registry, QUEUE, { holdMs, joinsWithoutRegistry });
     }
     if (this.#converts) this.#followConnections();
+    if (this.#converts && this.#config.clientLimits === "shared") this.#shareClients();
   }
 
   #followConnections(): void {
@@ -90,6 +99,23 @@ export class Farm {
       this.#publisher = publisher;
       paths.onEvent((event) => publisher.onEvent(event));
     }
+  }
+
+  #shareClients(): void {
+    const { clients: table, clientLimit: limit, onLimit } = this.#options;
+    const { node, limitsWithoutRedis: withoutRegistry } = this.#config;
+    const others = () =>
+      this.#membership
+        .nodes()
+        .flatMap(({ member, alive }) => (alive && member.weight > 0 && member.name !== node ? [member.name] : []));
+    const registry = this.#registry;
+    const shared = { registry, node, others, table, limit, withoutRegistry, onLimit, log: this.#log };
+    this.#sharedClients = new SharedClients(shared);
+  }
+
+  /** What this node may allow a client of which the farm allows `limit`. */
+  localLimit(limit: number): number {
+    return this.#sharedClients?.localLimit(limit) ?? limit;
   }
 
   #createPublisher(): Publisher {
@@ -109,6 +135,7 @@ export class Farm {
     await this.#membership.join();
     if (this.#config.steering === "announce") this.#routeHealth.set(true);
     if (this.#publisher !== undefined) void this.#releaseLeftovers();
+    this.#sharedClients?.start();
   }
 
   /** A life of this node that was killed could not take its tokens back. */
@@ -161,6 +188,7 @@ export class Farm {
   async stop(): Promise<void> {
     this.#director?.close();
     this.#publisher?.close();
+    this.#sharedClients?.stop();
     this.#paths?.close();
     removeFarmRules();
     this.#routes.removeOwn();
@@ -187,6 +215,7 @@ export class Farm {
         addresses: member.addresses.map(formatIpAddress),
       })),
       ...(this.#publisher && { published: { tokens: this.#publisher.tokens, ...this.#publisher.counters } }),
+      ...(this.#sharedClients && { clientLimits: this.#sharedClients.status() }),
       ...(this.#announcer && { announcing: this.#announcer.counters }),
       ...(this.#director && { director: { ...this.#director.counters, ...this.#director.steering } }),
     };
