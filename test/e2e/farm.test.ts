@@ -70,23 +70,45 @@ describe("a farm of two directors and three converters", function () {
     await traffic.connectWithJoins(1, 10);
   });
 
-  it("drains a converter: no new connections, joins still steered, those it has end in peace", async () => {
-    const connections = await traffic.connectWithJoins(1, 20);
-    const { MPCapableSYNRX: before } = await farm.multipathCounters("conv1");
-    await farm.run("conv1", "drain");
-    await until(
-      async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === "conv1")?.state === "draining",
-      { what: "the directors know", limitMs: 5000 },
-    );
-    await traffic.connectWithJoins(1, 20);
-    expect((await farm.multipathCounters("conv1")).MPCapableSYNRX).to.equal(before);
-    expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
-    for (const { client, peer } of connections) {
-      client.end();
-      peer.resume();
+  it("is upgraded node by node: a draining converter gets no new connections, keeps its joins, and ends in peace", async () => {
+    for (const name of CONVERTERS) {
+      const connections = await traffic.connectWithJoins(1, 12);
+      const { MPCapableSYNRX: before } = await farm.multipathCounters(name);
+      await farm.run(name, "drain");
+      await until(
+        async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === name)?.state === "draining",
+        { what: "the directors know", limitMs: 5000 },
+      );
+      await traffic.connectWithJoins(1, 12);
+      expect((await farm.multipathCounters(name)).MPCapableSYNRX).to.equal(before);
+      expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
+      await traffic.closeAll();
+      expect(await farm.daemon(name).end("SIGCONT")).to.equal(0);
+      await farm.start(name);
     }
-    expect(await farm.daemon("conv1").end("SIGCONT")).to.equal(0);
-    await farm.start("conv1");
+  });
+
+  it("counts what others wrote into Redis, and goes by none of it", async () => {
+    const member = (address: string) => JSON.stringify({ addresses: [address], state: "up", weight: 1000, load: 0 });
+    const strangers: readonly (readonly [string, string])[] = [
+      ["outside", `99999999999999 192.0.2.1 ${member("192.0.2.1")}`],
+      ["Bad_Name", `99999999999999 10.8.0.77 ${member("10.8.0.77")}`],
+      ["garbled", "99999999999999 10.8.0.78 {]"],
+    ];
+    for (const [name, value] of strangers) await farm.redis.command(0, "hset", "ha:{farm}:members", name, value);
+    await until(
+      async () => {
+        const { registry } = await farm.farmStatus("dir1");
+        return registry.foreign === 1 && registry.corrupt >= 2;
+      },
+      { what: "the director has counted them", limitMs: 5000 },
+    );
+    expect((await farm.farmStatus("dir1")).nodes.map(({ node }) => node)).to.have.members([
+      ...DIRECTORS,
+      ...CONVERTERS,
+    ]);
+    await traffic.connectWithJoins(1, 20);
+    for (const [name] of strangers) await farm.redis.command(0, "hdel", "ha:{farm}:members", name);
   });
 
   it("loses only a killed converter's connections, and new ones work within a second", async () => {

@@ -141,7 +141,12 @@ log: { level: debug }
 /** What `hag farm status --json` says, as far as tests look at it. */
 export interface FarmStatus {
   readonly state: string;
-  readonly registry: { readonly connected: boolean; readonly unanswered: number };
+  readonly registry: {
+    readonly connected: boolean;
+    readonly unanswered: number;
+    readonly corrupt: number;
+    readonly foreign: number;
+  };
   readonly nodes: readonly { readonly node: string; readonly state: string; readonly load: number }[];
   readonly clientLimits?: { readonly mode: string; readonly clients: number; readonly connections: number };
   readonly published?: { readonly tokens: number; readonly collisions: number; readonly failed: number };
