@@ -185,7 +185,7 @@ describe("a farm whose gateways are directors and converters at once", function 
 
   before(async () => {
     const gateways = nodes.map((name) => ({ name, role: "both" }) as const);
-    farm = await FarmLab.up({ homes: 2, gateways }, nodes);
+    farm = await FarmLab.up({ homes: 2, gateways, farmSettings: ["tokenLife: 10s"] }, nodes);
     traffic = new FarmTraffic(farm);
   });
   afterEach(() => traffic?.closeAll());
@@ -201,6 +201,22 @@ describe("a farm whose gateways are directors and converters at once", function 
       for (const name of nodes) expect((await farm.multipathCounters(name)).MPCapableSYNRX).to.be.greaterThan(10);
     });
   }
+
+  it("counts a token that another living node has too, and the connection stays usable", async () => {
+    const connections = await traffic.connectWithJoins(1, 1);
+    const key = (await farm.redis.command(0, "--scan", "--pattern", "ha:*:t:*")).trim();
+    const owner = (await farm.redis.command(0, "get", key)).trim();
+    const other = nodes.find((name) => name !== owner) ?? "";
+    await farm.redis.command(0, "set", key, other, "px", "60000");
+    // The owner finds out when it renews its claim.
+    await until(async () => ((await farm.farmStatus(owner)).published?.collisions ?? 0) > 0, {
+      what: "the owner has counted the collision",
+      limitMs: 8000,
+    });
+    expect((await farm.redis.command(0, "get", key)).trim()).to.equal(other);
+    expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
+    await farm.redis.command(0, "del", key);
+  });
 
   it("loses no connection when the router moves every flow", async () => {
     const lookups = async () => {
