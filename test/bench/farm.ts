@@ -32,13 +32,14 @@ interface Running {
 
 export const farmBenchmark: Benchmark = {
   summary: "a farm: joins that reach their owner, steering's cost, failures of every part, a million tokens",
-  parts: { only: ["steering", "failures", "cluster", "registry"], variants: [] },
+  parts: { only: ["steering", "announce", "failures", "cluster", "registry"], variants: [] },
   async run(context) {
     const { say, selection } = context;
     const figures: Figure[] = [];
     if (selection.only("steering")) {
       figures.push(...(await inFarm(context, LAB, (running) => inTurn(running, [joins, latency, synRate]))));
     }
+    if (selection.only("announce")) figures.push(...(await announcing(context)));
     if (selection.only("failures")) {
       const failures = [churn, killedConverter, withoutRedis, slowRedis];
       figures.push(...(await inFarm(context, LAB, (running) => inTurn(running, failures))));
@@ -176,6 +177,69 @@ async function ownBy(farm: FarmLab, node: string, tokens: readonly number[]): Pr
 function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((left, right) => left - right);
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}
+
+const MODES = [
+  { steering: "steer", name: "steered by a director" },
+  { steering: "announce", name: "to announced addresses" },
+] as const;
+const COMPARED_CONNECTIONS = 300;
+
+/** The same HCPE and the same converters, with a director before them and without. */
+async function announcing(context: BenchmarkContext): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  const count = COMPARED_CONNECTIONS * shortened(context);
+  for (const { steering, name } of MODES) {
+    context.say(`${count} connections, joins ${name}`);
+    const farm = await FarmLab.up({ ...LAB, steering }, steering === "steer" ? ["dir1", ...CONVERTERS] : CONVERTERS);
+    const traffic = new FarmTraffic(farm);
+    try {
+      const before = { joins: await joinCounts(farm), cpuSeconds: directorSeconds(farm, steering) };
+      await traffic.connectWithJoins(1, count);
+      const { asked, made } = await joinCounts(farm, before.joins);
+      const cpuSeconds = directorSeconds(farm, steering) - before.cpuSeconds;
+      const times = joinTimes(farm.daemon("hcpe1").log());
+      const what = `joins ${name}`;
+      figures.push(
+        { measured: `${what}: share that reaches the owner`, runs: [made / asked], unit: "1", goal: ALL },
+        {
+          measured: `${what}: from the connection to the second subflow, p50`,
+          runs: [quantile(times, 0.5)],
+          unit: "ms",
+        },
+        {
+          measured: `${what}: from the connection to the second subflow, p99`,
+          runs: [quantile(times, 0.99)],
+          unit: "ms",
+        },
+        { measured: `${what}: a director's CPU time for a connection`, runs: [(1e6 * cpuSeconds) / count], unit: "us" },
+      );
+    } finally {
+      await traffic.close();
+      await farm.down();
+    }
+  }
+  return figures;
+}
+
+function directorSeconds(farm: FarmLab, steering: "steer" | "announce"): number {
+  return steering === "steer" ? cpuSeconds(farm.daemon("dir1").process.pid ?? 0) : 0;
+}
+
+/** From the HCPE's log: for each connection, milliseconds from its establishment to that of its first further subflow. */
+function joinTimes(log: string): number[] {
+  const established = new Map<number, number>();
+  const times: number[] = [];
+  for (const line of log.split("\n")) {
+    if (!line.includes('"msg":"path event"')) continue;
+    const { time, event } = JSON.parse(line) as { time: number; event: { type: string; token: number } };
+    if (event.type === "connectionEstablished") established.set(event.token, time);
+    const startMs = established.get(event.token);
+    if (event.type !== "subflowEstablished" || startMs === undefined) continue;
+    times.push(time - startMs);
+    established.delete(event.token);
+  }
+  return times;
 }
 
 const FLOOD_SECONDS = 4;
@@ -348,23 +412,44 @@ async function outage(
   const seconds = fullSeconds * shortened(context);
   context.say(`${name}, ${seconds} s`);
   const connections = await traffic.connectWithJoins(1, CHURN_CONNECTIONS);
+  const before = await decisions(farm);
   let result = { share: Number.NaN, joins: Number.NaN };
   const lost = await traffic.lostAcross(connections, async () => {
     await begin();
     result = await newConnections(running, seconds);
   });
-  for (const director of DIRECTORS) {
-    const { fromCache, fromRegistry, unknown, unanswered, overLimit } = {
-      ...(await farm.farmStatus(director)).director,
-    };
-    context.say(`  ${director}: ${JSON.stringify({ fromCache, fromRegistry, unknown, unanswered, overLimit })}`);
-  }
+  const after = await decisions(farm);
+  const why = Object.entries(after).map(([decision, count]) => [decision, count - (before[decision] ?? 0)] as const);
+  context.say(`  joins and unknown flows at the directors: ${JSON.stringify(Object.fromEntries(why))}`);
   await traffic.closeAll();
   return [
     { measured: `${name}: established connections lost or changed`, runs: [lost], unit: "connections", goal: NONE },
     { measured: `${name}: new connections that work`, runs: [result.share], unit: "1", goal: ALL },
     { measured: `${name}: their joins that work meanwhile`, runs: [result.joins], unit: "1" },
+    ...why
+      .filter(([, count]) => count > 0)
+      .map(([decision, count]): Figure => {
+        return { measured: `${name}: decided: ${DECISIONS[decision]}`, runs: [count], unit: "SYNs" };
+      }),
   ];
+}
+
+/** What directors go by, and why they drop (SteeringCounters). */
+const DECISIONS: Readonly<Record<string, string>> = {
+  fromCache: "owner cached",
+  fromRegistry: "owner from Redis",
+  fromPath: "owner seen on the path",
+  fromMemory: "owner that Redis said before",
+  unknown: "dropped, nobody owns the token",
+  unanswered: "dropped, Redis did not answer and this director had not seen the third ACK",
+  overLimit: "dropped, too many look-ups",
+  ownerGone: "dropped, the owner is no node",
+};
+
+async function decisions(farm: FarmLab): Promise<Record<string, number>> {
+  const all = await Promise.all(DIRECTORS.map(async (name) => (await farm.farmStatus(name)).director));
+  const sum = (decision: string) => all.reduce((total, one) => total + Number(one?.[decision] ?? 0), 0);
+  return Object.fromEntries(Object.keys(DECISIONS).map((decision) => [decision, sum(decision)]));
 }
 
 async function withoutRedis(running: Running): Promise<Figure[]> {

@@ -70,23 +70,45 @@ describe("a farm of two directors and three converters", function () {
     await traffic.connectWithJoins(1, 10);
   });
 
-  it("drains a converter: no new connections, joins still steered, those it has end in peace", async () => {
-    const connections = await traffic.connectWithJoins(1, 20);
-    const { MPCapableSYNRX: before } = await farm.multipathCounters("conv1");
-    await farm.run("conv1", "drain");
-    await until(
-      async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === "conv1")?.state === "draining",
-      { what: "the directors know", limitMs: 5000 },
-    );
-    await traffic.connectWithJoins(1, 20);
-    expect((await farm.multipathCounters("conv1")).MPCapableSYNRX).to.equal(before);
-    expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
-    for (const { client, peer } of connections) {
-      client.end();
-      peer.resume();
+  it("is upgraded node by node: a draining converter gets no new connections, keeps its joins, and ends in peace", async () => {
+    for (const name of CONVERTERS) {
+      const connections = await traffic.connectWithJoins(1, 12);
+      const { MPCapableSYNRX: before } = await farm.multipathCounters(name);
+      await farm.run(name, "drain");
+      await until(
+        async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === name)?.state === "draining",
+        { what: "the directors know", limitMs: 5000 },
+      );
+      await traffic.connectWithJoins(1, 12);
+      expect((await farm.multipathCounters(name)).MPCapableSYNRX).to.equal(before);
+      expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
+      await traffic.closeAll();
+      expect(await farm.daemon(name).end("SIGCONT")).to.equal(0);
+      await farm.start(name);
     }
-    expect(await farm.daemon("conv1").end("SIGCONT")).to.equal(0);
-    await farm.start("conv1");
+  });
+
+  it("counts what others wrote into Redis, and goes by none of it", async () => {
+    const member = (address: string) => JSON.stringify({ addresses: [address], state: "up", weight: 1000, load: 0 });
+    const strangers: readonly (readonly [string, string])[] = [
+      ["outside", `99999999999999 192.0.2.1 ${member("192.0.2.1")}`],
+      ["Bad_Name", `99999999999999 10.8.0.77 ${member("10.8.0.77")}`],
+      ["garbled", "99999999999999 10.8.0.78 {]"],
+    ];
+    for (const [name, value] of strangers) await farm.redis.command(0, "hset", "ha:{farm}:members", name, value);
+    await until(
+      async () => {
+        const { registry } = await farm.farmStatus("dir1");
+        return registry.foreign === 1 && registry.corrupt >= 2;
+      },
+      { what: "the director has counted them", limitMs: 5000 },
+    );
+    expect((await farm.farmStatus("dir1")).nodes.map(({ node }) => node)).to.have.members([
+      ...DIRECTORS,
+      ...CONVERTERS,
+    ]);
+    await traffic.connectWithJoins(1, 20);
+    for (const [name] of strangers) await farm.redis.command(0, "hdel", "ha:{farm}:members", name);
   });
 
   it("loses only a killed converter's connections, and new ones work within a second", async () => {
@@ -110,6 +132,32 @@ describe("a farm of two directors and three converters", function () {
     expect(left.length).to.equal(connections.length - own);
     expect(await traffic.lostAcross(left, async () => {})).to.equal(0);
     await farm.start("conv2");
+  });
+
+  it("steers joins by the third ACK it saw while Redis is away: all of them through one director", async () => {
+    await farm.route(["dir1"]);
+    farm.redis.signal(0, "SIGKILL");
+    try {
+      await until(async () => !(await farm.farmStatus("dir1")).registry.connected, {
+        what: "Redis is away",
+        limitMs: 5000,
+      });
+      const before = (await farm.farmStatus("dir1")).director;
+      const resets = await sumOf(farm, CONVERTERS, "MPJoinNoTokenFound");
+      await traffic.connectWithJoins(1, 20);
+      await traffic.connectWithJoins(2, 20);
+      const after = (await farm.farmStatus("dir1")).director;
+      expect((after?.learnt ?? 0) - (before?.learnt ?? 0)).to.be.at.least(40);
+      expect((after?.fromPath ?? 0) - (before?.fromPath ?? 0)).to.be.at.least(40);
+      expect(await sumOf(farm, CONVERTERS, "MPJoinNoTokenFound")).to.equal(resets);
+    } finally {
+      await farm.startRedis();
+      await farm.route(DIRECTORS);
+    }
+    await until(async () => (await farm.farmStatus("dir1")).registry.connected, {
+      what: "Redis is back",
+      limitMs: 5000,
+    });
   });
 
   it("goes on without Redis: connections stay, new ones are made, and joins come back with it", async () => {
@@ -137,7 +185,7 @@ describe("a farm whose gateways are directors and converters at once", function 
 
   before(async () => {
     const gateways = nodes.map((name) => ({ name, role: "both" }) as const);
-    farm = await FarmLab.up({ homes: 2, gateways }, nodes);
+    farm = await FarmLab.up({ homes: 2, gateways, farmSettings: ["tokenLife: 10s"] }, nodes);
     traffic = new FarmTraffic(farm);
   });
   afterEach(() => traffic?.closeAll());
@@ -153,6 +201,22 @@ describe("a farm whose gateways are directors and converters at once", function 
       for (const name of nodes) expect((await farm.multipathCounters(name)).MPCapableSYNRX).to.be.greaterThan(10);
     });
   }
+
+  it("counts a token that another living node has too, and the connection stays usable", async () => {
+    const connections = await traffic.connectWithJoins(1, 1);
+    const key = (await farm.redis.command(0, "--scan", "--pattern", "ha:*:t:*")).trim();
+    const owner = (await farm.redis.command(0, "get", key)).trim();
+    const other = nodes.find((name) => name !== owner) ?? "";
+    await farm.redis.command(0, "set", key, other, "px", "60000");
+    // The owner finds out when it renews its claim.
+    await until(async () => ((await farm.farmStatus(owner)).published?.collisions ?? 0) > 0, {
+      what: "the owner has counted the collision",
+      limitMs: 8000,
+    });
+    expect((await farm.redis.command(0, "get", key)).trim()).to.equal(other);
+    expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
+    await farm.redis.command(0, "del", key);
+  });
 
   it("loses no connection when the router moves every flow", async () => {
     const lookups = async () => {

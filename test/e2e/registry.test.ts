@@ -108,6 +108,20 @@ for (const { name, start } of STORES) {
       expect(await registry.ownerOfToken(0xfffffff0)).to.equal("b");
     });
 
+    it("keeps how many connections clients have at a node, as it said last, for as long as it said", async () => {
+      expect(await registry.clientsOf("a")).to.deep.equal(new Map());
+      await registry.shareClients("a", new Map([["0a01010200000000", 3]]), LEASE_MS);
+      const counts = new Map([
+        ["0a01010200000000", 16_000],
+        ["fd11000000000000", 2],
+      ]);
+      await registry.shareClients("a", counts, LEASE_MS);
+      expect(await registry.clientsOf("a")).to.deep.equal(counts);
+      expect(await registry.clientsOf("b")).to.deep.equal(new Map());
+      await registry.shareClients("b", counts, SHORT_MS);
+      await until(async () => (await registry.clientsOf("b")).size === 0, { what: "it expires", limitMs: 2000 });
+    });
+
     it("takes a token back from its owner only", async () => {
       await registry.claimToken(7, "a", LEASE_MS);
       await registry.releaseToken(7, "b");

@@ -39,6 +39,9 @@ export interface FarmOptions {
   readonly bird?: boolean;
   /** One server unless told otherwise. */
   readonly redis?: "single" | "cluster";
+  /** Lines for every gateway's configuration: under `farm`, and beside it. */
+  readonly farmSettings?: readonly string[];
+  readonly settings?: string;
 }
 
 function gatewayAddress(index: number) {
@@ -138,8 +141,14 @@ log: { level: debug }
 /** What `hag farm status --json` says, as far as tests look at it. */
 export interface FarmStatus {
   readonly state: string;
-  readonly registry: { readonly connected: boolean; readonly unanswered: number };
+  readonly registry: {
+    readonly connected: boolean;
+    readonly unanswered: number;
+    readonly corrupt: number;
+    readonly foreign: number;
+  };
   readonly nodes: readonly { readonly node: string; readonly state: string; readonly load: number }[];
+  readonly clientLimits?: { readonly mode: string; readonly clients: number; readonly connections: number };
   readonly published?: { readonly tokens: number; readonly collisions: number; readonly failed: number };
   readonly director?: Readonly<Record<string, number>> & { readonly waited: readonly number[] };
 }
@@ -164,7 +173,9 @@ export class FarmLab {
       await farm.lab.run("core", ["sysctl", "-qw", "net.ipv6.fib_multipath_hash_policy=1"]);
       await farm.startRedis();
       await Promise.all(running.map((name) => farm.start(name)));
-      const directors = running.filter((name) => farm.#gateway(name).role !== "converter");
+      // Without steering the router spreads initial subflows over the converters themselves.
+      const steers = options.steering !== "announce";
+      const directors = running.filter((name) => !steers || farm.#gateway(name).role !== "converter");
       if (options.bird) await farm.#startBirds(directors);
       else await farm.route(directors);
       await Promise.all(Array.from({ length: options.homes }, (_, index) => farm.startHome(index + 1)));
@@ -247,7 +258,8 @@ farm:
   virtualAddresses: [ ${VIRTUAL.ipv4}, "${VIRTUAL.ipv6}" ]
   addresses: [ ${ipv4}, "${ipv6}" ]
   network: [ 10.8.0.0/24, "fd88::/64" ]
-  redis: { mode: ${this.#options.redis ?? "single"}, servers: [ { host: ${REDIS.host}, port: ${REDIS.port} }, { host: ${REDIS.host}, port: ${REDIS.port + 1} } ] }
+${(this.#options.farmSettings ?? []).map((line) => `  ${line}\n`).join("")}  redis: { mode: ${this.#options.redis ?? "single"}, servers: [ { host: ${REDIS.host}, port: ${REDIS.port} }, { host: ${REDIS.host}, port: ${REDIS.port + 1} } ] }
+${this.#options.settings ?? ""}
 `;
   }
 

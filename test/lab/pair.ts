@@ -25,7 +25,12 @@ export interface Status {
     readonly sentBytes: number;
     readonly silent: readonly string[];
   }[];
-  readonly gateways: readonly { readonly up: boolean }[];
+  readonly gateways: readonly {
+    readonly gateway: string;
+    readonly up: boolean;
+    readonly busy: boolean;
+    readonly reason: string | null;
+  }[];
   readonly paths: { readonly connections: number; readonly subflows: number };
   readonly capabilities: Readonly<Record<string, { readonly available: boolean }>>;
 }

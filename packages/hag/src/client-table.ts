@@ -26,7 +26,9 @@ const OPEN = 3;
 const SEEN = 4;
 /** The second, its lowest bits, and the new connections in it: in one word, so that workers change both at once. */
 const NEW = 5;
-const WORDS = 6;
+/** Connections at the farm's other nodes, as far as they have said so. */
+const OTHERS = 6;
+const WORDS = 8;
 
 const COUNT_BITS = 20;
 const COUNT_MASK = (1 << COUNT_BITS) - 1;
@@ -67,7 +69,8 @@ export class ClientTable {
       Atomics.sub(this.#words, entry + PENDING, 1);
       return "pending";
     }
-    if (Atomics.add(this.#words, entry + OPEN, 1) >= this.#limits.open) {
+    const others = Atomics.load(this.#words, entry + OTHERS);
+    if (Atomics.add(this.#words, entry + OPEN, 1) + others >= this.#limits.open) {
       Atomics.sub(this.#words, entry + PENDING, 1);
       Atomics.sub(this.#words, entry + OPEN, 1);
       return "open";
@@ -84,6 +87,30 @@ export class ClientTable {
   leave(entry: number, settled: boolean): void {
     if (!settled) this.settle(entry);
     Atomics.sub(this.#words, entry + OPEN, 1);
+  }
+
+  /** Clients with at least so many connections here, by their address or prefix in hexadecimal. */
+  counts(least: number): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (let entry = 0; entry < this.#words.length; entry += WORDS) {
+      const open = Atomics.load(this.#words, entry + OPEN);
+      if (open >= least) counts.set(this.#nameOf(entry), open);
+    }
+    return counts;
+  }
+
+  /** What clients have at other nodes, all those left out nothing. A client seen nowhere here gets an entry when it comes. */
+  setOthers(others: ReadonlyMap<string, number>): void {
+    for (let entry = 0; entry < this.#words.length; entry += WORDS) {
+      if (Atomics.load(this.#clients, entry / 2) === NOBODY) continue;
+      Atomics.store(this.#words, entry + OTHERS, others.get(this.#nameOf(entry)) ?? 0);
+    }
+  }
+
+  #nameOf(entry: number): string {
+    return Atomics.load(this.#clients, entry / 2)
+      .toString(16)
+      .padStart(16, "0");
   }
 
   #countNew(entry: number, second: number): number {
@@ -124,6 +151,7 @@ export class ClientTable {
     // Before the entry is taken, so that it is at no moment an idle one for a third worker.
     Atomics.store(this.#words, entry + SEEN, second);
     const found = Atomics.compareExchange(this.#clients, entry / 2, holder, client);
+    if (found === holder) Atomics.store(this.#words, entry + OTHERS, 0);
     return found === holder || found === client;
   }
 

@@ -35,6 +35,8 @@ export interface ConverterSetup extends WorkerSetup {
   readonly rules: ConverterRules;
   readonly clientTable: SharedArrayBuffer;
   readonly clientSlots: SharedArrayBuffer;
+  /** One word: the gateway's load in percent. */
+  readonly load: SharedArrayBuffer;
 }
 
 /** What may change while the worker runs. */
@@ -87,6 +89,7 @@ interface Opening {
   wantsInfo: boolean;
   /** The client wants to know how many subflows it may have. */
   wantsSubflowLimit: boolean;
+  wantsLoad: boolean;
 }
 
 /** Option kinds the converter understands: it translates Multipath TCP, and the kernel sends the others by itself. */
@@ -133,6 +136,7 @@ export class Converter implements WorkerFront {
   readonly #clientMemory: SharedArrayBuffer;
   readonly #scratch = new Uint8Array(MAX_MESSAGE_BYTES);
   readonly #mostStrangers: number;
+  readonly #load: Int32Array;
   #strangers = 0;
   #clients: ClientTable;
   #rules: ConverterRules;
@@ -145,6 +149,7 @@ export class Converter implements WorkerFront {
     this.#mostStrangers = Math.ceil(setup.relay.maxConnections * STRANGERS_SHARE);
     this.#clientMemory = setup.clientTable;
     this.#rules = setup.rules;
+    this.#load = new Int32Array(setup.load);
     this.#clients = new ClientTable(this.#clientMemory, setup.rules.limits);
   }
 
@@ -220,6 +225,7 @@ export class Converter implements WorkerFront {
     const connect = findTlv(message, "connect");
     opening.wantsInfo = findTlv(message, "info") !== undefined;
     opening.wantsSubflowLimit = findTlv(message, "subflowLimit") !== undefined;
+    opening.wantsLoad = opening.wantsInfo && findTlv(message, "gatewayLoad") !== undefined;
     if (connect !== undefined) return this.#onConnectRequest(slot, opening, connect, received);
     // Answers of a converter make no sense as requests.
     if (!opening.wantsInfo) return this.#refuse(slot, opening, echoError("unsupportedMessage", received));
@@ -227,9 +233,11 @@ export class Converter implements WorkerFront {
   }
 
   /** What goes with the answer because the client has asked for it. */
-  #askedFor({ wantsInfo, wantsSubflowLimit }: Opening): Tlv[] {
+  #askedFor({ wantsInfo, wantsSubflowLimit, wantsLoad }: Opening): Tlv[] {
     const limit: Tlv = { type: "subflowLimit", subflows: this.#rules.subflows };
-    return [...(wantsInfo ? [supportedExtensions()] : []), ...(wantsSubflowLimit ? [limit] : [])];
+    const load: Tlv = { type: "gatewayLoad", percent: Atomics.load(this.#load, 0) };
+    const supported = wantsInfo ? [supportedExtensions()] : [];
+    return [...supported, ...(wantsSubflowLimit ? [limit] : []), ...(wantsLoad ? [load] : [])];
   }
 
   #judgeCookie(client: IpAddress, cookie: Uint8Array | undefined): ErrorTlv | undefined {
@@ -400,6 +408,7 @@ function newOpening(client: IpAddress): Opening {
     relayAfterwards: false,
     wantsInfo: false,
     wantsSubflowLimit: false,
+    wantsLoad: false,
   };
 }
 

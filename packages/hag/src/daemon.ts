@@ -24,6 +24,9 @@ const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 16 * 1024 * 1024;
 
+const LOAD_INTERVAL_MS = 500;
+const FULL_PERCENT = 100;
+
 const TUNING: readonly {
   readonly name: string;
   readonly change: (current: string) => string;
@@ -52,6 +55,9 @@ export class Hag implements Daemon {
   #config: HagConfig;
   #pool: WorkerPool | undefined;
   #ownAddresses: readonly IpAddress[] = [];
+  readonly #clientTable = ClientTable.createMemory();
+  readonly #load = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  #loadTimer: NodeJS.Timeout | undefined;
   #addressWatch: { close(): void } | undefined;
   #routes: RouteClient | undefined;
   #farm: Farm | undefined;
@@ -101,8 +107,9 @@ export class Hag implements Daemon {
       // The farm's address is on no interface.
       transparent: farm.steering !== "none",
       rules: this.#rules(),
-      clientTable: ClientTable.createMemory(),
+      clientTable: this.#clientTable,
       clientSlots: ClientSlots.createMemory(capacity.connectionsPerWorker, workers),
+      load: this.#load.buffer as SharedArrayBuffer,
     };
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
@@ -116,9 +123,17 @@ export class Hag implements Daemon {
       },
     });
     await this.#pool.start();
+    this.#loadTimer = setInterval(() => this.#tellLoad(workers * capacity.connectionsPerWorker), LOAD_INTERVAL_MS);
     await this.#farm?.join();
     this.#followAddresses();
     this.#ready = true;
+  }
+
+  /** What HCPEs are told that ask: the share of the connections this gateway can have; all while it drains. */
+  #tellLoad(most: number): void {
+    const active = this.#pool?.counters().connectionsActive ?? 0;
+    const percent = this.#ready ? Math.min(FULL_PERCENT, Math.round((FULL_PERCENT * active) / most)) : FULL_PERCENT;
+    Atomics.store(this.#load, 0, percent);
   }
 
   #addFarm(): void {
@@ -130,6 +145,9 @@ export class Hag implements Daemon {
       config,
       ports: Array.from(new Set(listen.map(({ port }) => port))),
       load: () => this.#pool?.counters().connectionsActive ?? 0,
+      clients: new ClientTable(this.#clientTable, this.#config.limits),
+      clientLimit: () => this.#config.limits.open,
+      onLimit: () => this.#pool?.broadcast(this.#rules()),
       openPathControl: () => ENGINES[engine].openPathControl(),
       sysctls: this.#sysctls,
       log: this.#log,
@@ -176,7 +194,7 @@ export class Hag implements Daemon {
       ownAddresses: [...this.#ownAddresses, ...this.#config.farm.virtualAddresses],
       egress: egress.source,
       cookieKeys: cookies.keys,
-      limits,
+      limits: { ...limits, open: this.#farm?.localLimit(limits.open) ?? limits.open },
       subflows: subflows.perConnection,
       headerMs: timeouts.header,
       connectMs: timeouts.connect,
@@ -211,6 +229,7 @@ export class Hag implements Daemon {
     // Another daemon's table and sysctls have the same names.
     if (!this.#owner) return;
     await this.#farm?.leave();
+    clearInterval(this.#loadTimer);
     this.#addressWatch?.close();
     await this.#pool?.stop();
     await this.#farm?.stop();

@@ -10,8 +10,9 @@ import type { UplinkSource } from "./uplink-choice.ts";
 export interface CarrierSetup extends WorkerSetup {
   /** Where TPROXY delivers. */
   readonly listen: readonly Endpoint[];
-  readonly gateways: readonly Endpoint[];
-  /** One word for each gateway, shared by all threads: {@link GATEWAY_UP} or {@link GATEWAY_DOWN}. */
+  /** Who has each place, the preferred one first; one that nobody has yet is undefined. */
+  readonly gateways: readonly (Endpoint | undefined)[];
+  /** One word for each place, shared by all threads: {@link GATEWAY_UP} and the others. */
   readonly gatewayStates: SharedArrayBuffer;
   /** Two words for each configured uplink, shared by all threads: uplinkStateIndex(). */
   readonly uplinkStates: SharedArrayBuffer;
@@ -28,6 +29,7 @@ export interface CarrierSetup extends WorkerSetup {
 export type CarrierMessage =
   | { readonly type: "uplinks"; readonly uplinks: readonly UplinkSource[] }
   | { readonly type: "policy"; readonly reportFlows: boolean; readonly mostSubflows: number }
+  | { readonly type: "gateways"; readonly gateways: readonly (Endpoint | undefined)[] }
   | { readonly type: "timeouts"; readonly gatewayMs: number; readonly replyMs: number }
   | ConnectionQuestion;
 
@@ -69,3 +71,7 @@ export type CarrierReport = GatewayReport | UplinkReport | FlowReport | SubflowL
 
 export const GATEWAY_UP = 0;
 export const GATEWAY_DOWN = 1;
+/** Serves, and has said that it has much to do: for when no other one is up. */
+export const GATEWAY_BUSY = 2;
+/** Nobody has the place now. */
+export const GATEWAY_UNUSED = 3;

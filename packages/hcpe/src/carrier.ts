@@ -27,6 +27,7 @@ import {
   type CarrierMessage,
   type CarrierSetup,
   type FlowReport,
+  GATEWAY_BUSY,
   GATEWAY_DOWN,
   GATEWAY_UP,
   type GatewayReport,
@@ -70,7 +71,7 @@ export class Carrier implements WorkerFront {
   readonly #counters: Counters;
   readonly #report: WorkerContext["report"];
   readonly #listen: readonly Endpoint[];
-  readonly #gateways: readonly Endpoint[];
+  #gateways: readonly (Endpoint | undefined)[];
   readonly #gatewayStates: Int32Array;
   readonly #capacity: number;
   readonly #uplinks: UplinkChoice;
@@ -109,6 +110,8 @@ export class Carrier implements WorkerFront {
     const message = raw as CarrierMessage;
     if (message.type === "uplinks") {
       this.#uplinks.sources = message.uplinks;
+    } else if (message.type === "gateways") {
+      this.#followGateways(message.gateways);
     } else if (message.type === "listConnections") {
       this.#report(answerConnections(message, this.#engine, this.#relay, this.#capacity));
     } else if (message.type === "policy") {
@@ -118,6 +121,20 @@ export class Carrier implements WorkerFront {
       this.#gatewayMs = message.gatewayMs;
       this.#replyMs = message.replyMs;
     }
+  }
+
+  /** What was learnt of a gateway does not hold for another one in its place. */
+  #followGateways(gateways: readonly (Endpoint | undefined)[]): void {
+    gateways.forEach((endpoint, place) => {
+      const before = this.#gateways[place];
+      if (before === undefined || (endpoint !== undefined && equalEndpoints(before, endpoint))) return;
+      this.#cookies.deleteAll(place);
+      this.#doubtedAtMs.delete(place);
+      for (const key of this.#fastOpenFailedAtMs.keys()) {
+        if (key.startsWith(`${place} `)) this.#fastOpenFailedAtMs.delete(key);
+      }
+    });
+    this.#gateways = gateways;
   }
 
   onAccept(slot: number): void {
@@ -133,7 +150,8 @@ export class Carrier implements WorkerFront {
 
   /** Connects to the next gateway that is up, or direct when none is. */
   #tryNextGateway(slot: number, opening: Opening): void {
-    opening.gateway = this.#nextGateway(opening.gateway);
+    opening.gateway = this.#nextGateway(opening.triedGateways);
+    opening.triedGateways.push(opening.gateway);
     opening.failedUplinks = [];
     forgetCookie(opening);
     const endpoint = this.#gateways[opening.gateway];
@@ -141,11 +159,16 @@ export class Carrier implements WorkerFront {
     else this.#connectToGateway(slot, opening, endpoint);
   }
 
-  #nextGateway(after: number): number {
-    for (let gateway = after + 1; gateway < this.#gateways.length; gateway++) {
-      if (Atomics.load(this.#gatewayStates, gateway) === GATEWAY_UP) return gateway;
+  /** Of those that have not been tried the first that is up, or else the first that is only busy. */
+  #nextGateway(tried: readonly number[]): number {
+    let busy = NO_GATEWAY;
+    for (let gateway = 0; gateway < this.#gateways.length; gateway++) {
+      const state = Atomics.load(this.#gatewayStates, gateway);
+      if (tried.includes(gateway)) continue;
+      if (state === GATEWAY_UP) return gateway;
+      if (state === GATEWAY_BUSY && busy === NO_GATEWAY) busy = gateway;
     }
-    return NO_GATEWAY;
+    return busy;
   }
 
   #connectToGateway(slot: number, opening: Opening, endpoint: Endpoint): void {
@@ -386,7 +409,9 @@ export class Carrier implements WorkerFront {
 
   #markDown(gateway: number, reason: string): void {
     this.#counters.add("gatewayFailures");
-    Atomics.store(this.#gatewayStates, gateway, GATEWAY_DOWN);
+    // Not a place that nobody has any more.
+    Atomics.compareExchange(this.#gatewayStates, gateway, GATEWAY_UP, GATEWAY_DOWN);
+    Atomics.compareExchange(this.#gatewayStates, gateway, GATEWAY_BUSY, GATEWAY_DOWN);
     this.#report({ type: "gatewayDown", gateway, reason } satisfies GatewayReport);
   }
 
@@ -401,10 +426,18 @@ export class Carrier implements WorkerFront {
       this.#limitUnknownAtMs.set(opening.gateway, this.#relay.nowMs);
       return this.#tryAgain(slot, opening);
     }
+    // One that has no room says nothing of the others.
+    if (code === ERROR_CODE.resourceExceeded) return this.#leaveGateway(slot, opening);
     if (code !== ERROR_CODE.networkFailure) {
       this.#doubt(opening.gateway, errorName(code) ?? `error ${code}`);
     }
     this.#goDirect(slot, opening);
+  }
+
+  #leaveGateway(slot: number, opening: Opening): void {
+    this.#doubt(opening.gateway, "resourceExceeded");
+    this.#relay.dropFar(slot);
+    this.#tryNextGateway(slot, opening);
   }
 
   /** Whether the gateway is to be asked again: without the cookie it did not accept, or with the one it has given. */

@@ -27,6 +27,7 @@ import {
 import { type Config, loadConfig, type SettingIssue } from "@hybrid-access/core/services/config/load";
 import { nearest } from "@hybrid-access/core/services/config/nearest";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
+import { gatewayHost } from "./gateway-host.ts";
 
 const quota = record({
   bytes: { format: size },
@@ -37,6 +38,7 @@ const quota = record({
   whenUsed: { format: oneOf("backup", "off"), default: "backup" },
 });
 
+const DNS_PORT = 53;
 const UNKNOWN_RATE = { down: 0, up: 0 };
 const DO_WITHOUT: Pair["onFailure"] = "none";
 
@@ -61,7 +63,15 @@ export const hcpeSchema = {
   },
   gateways: {
     doc: "HAGs, the preferred one first",
-    format: listOf(record({ address: { format: address }, port: { format: port, default: DEFAULT_CONVERT_PORT } }), 1),
+    format: listOf(
+      record({ address: { format: gatewayHost }, port: { format: port, default: DEFAULT_CONVERT_PORT } }),
+      1,
+    ),
+  },
+  resolvers: {
+    doc: "DNS servers for the names of gateways; without any, those of the host",
+    format: listOf(record({ address: { format: address }, port: { format: port, default: DNS_PORT } })),
+    default: [],
   },
   policy: {
     doc: "Which subflows a connection has, where no rule says otherwise",
@@ -145,6 +155,11 @@ export const hcpeSchema = {
   timeouts: {
     ...RELAY_TIMEOUTS,
     gateway: { doc: "For a gateway to accept a connection; then it goes direct", format: duration, default: "900ms" },
+    check: {
+      doc: "How often each of several gateways is asked whether it serves, and for its load",
+      format: duration,
+      default: "30s",
+    },
     reply: { doc: "For a gateway to say that it has reached the server", format: duration, default: "60s" },
   },
 } as const;

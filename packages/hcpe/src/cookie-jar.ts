@@ -25,6 +25,11 @@ export class CookieJar {
     if (this.#cookies.size > MOST_COOKIES && oldest !== undefined) this.#cookies.delete(oldest);
   }
 
+  /** Forgets all that a gateway gave. */
+  deleteAll(gateway: number): void {
+    for (const key of this.#cookies.keys()) if (key.startsWith(`${gateway} `)) this.#cookies.delete(key);
+  }
+
   delete(gateway: number, source: IpAddress | undefined): void {
     this.#cookies.delete(keyOf(gateway, source));
   }

@@ -1,7 +1,7 @@
 /** The HCPE's control plane: uplinks, gateways, subflow policy, interception, workers. */
 import { dirname } from "node:path";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
-import { type Endpoint, formatIpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
+import { type Endpoint, formatIpAddress, type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
@@ -20,6 +20,8 @@ import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setu
 import type { HcpeConfig } from "./config.ts";
 import { ConnectionSweep } from "./connection-sweep.ts";
 import { GatewayHealth } from "./gateway-health.ts";
+import { GatewayNames } from "./gateway-names.ts";
+import { GatewayTable } from "./gateway-table.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
 import { ObservedPathControl } from "./observed-path-control.ts";
 import { Observer } from "./observer.ts";
@@ -58,6 +60,8 @@ export class Hcpe implements Daemon {
   readonly #routing: UplinkRouting;
   readonly #addressIds = new AddressIds();
   readonly #knownGateways = new Map();
+  readonly #gateways: GatewayTable;
+  readonly #gatewayNames: GatewayNames;
   readonly #gatewayStates: SharedArrayBuffer;
   readonly #uplinkStates: SharedArrayBuffer;
   readonly #gatewayHealth: GatewayHealth;
@@ -106,15 +110,23 @@ export class Hcpe implements Daemon {
     );
     this.#sysctls = new OwnedSysctls(`${dirname(config.admin.socket)}/hcpe-host-state.json`);
     this.#routing = new UplinkRouting(this.#routes, config.uplinks);
-    this.#gatewayStates = GatewayHealth.createMemory(config.gateways.length);
+    this.#gateways = new GatewayTable(config.gateways);
+    this.#gatewayStates = GatewayHealth.createMemory(this.#gateways.places.length);
     this.#uplinkStates = UplinkHealth.createMemory(config.uplinks.length);
-    this.#uplinkHealth = new UplinkHealth(this.#uplinkStates, config.gateways, log);
-    this.#gatewayHealth = new GatewayHealth(
-      config.gateways,
-      this.#gatewayStates,
-      (peer) => this.#uplinkHealth.sourcesFor(peer),
+    this.#uplinkHealth = new UplinkHealth(this.#uplinkStates, () => this.#gateways.endpoints(), log);
+    this.#gatewayHealth = new GatewayHealth({
+      places: this.#gateways.places,
+      memory: this.#gatewayStates,
+      sourcesFor: (peer) => this.#uplinkHealth.sourcesFor(peer),
+      checkMs: () => this.#config.timeouts.check,
       log,
-    );
+    });
+    this.#gatewayNames = new GatewayNames({
+      names: config.gateways.flatMap(({ address }) => (typeof address === "string" ? [address] : [])),
+      resolvers: config.resolvers,
+      onAddresses: (name, addresses) => this.#onGatewayAddresses(name, addresses),
+      log,
+    });
   }
 
   async start(): Promise<void> {
@@ -148,6 +160,8 @@ export class Hcpe implements Daemon {
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
     intercept(this.#interception(), this.#routes);
+    this.#gatewayHealth.start();
+    this.#gatewayNames.start();
     this.#ready = true;
   }
 
@@ -159,6 +173,18 @@ export class Hcpe implements Daemon {
       onFailure: (error) => this.#log.error({ error, detail: describeError(error) }, "connections cannot be listed"),
     });
     this.#sweep.start();
+  }
+
+  /** Workers hear who has a place before its state lets them use it. */
+  #onGatewayAddresses(name: string, addresses: readonly IpAddress[]): void {
+    if (!this.#gateways.setAddresses(name, addresses)) return;
+    this.#log.info({ name, addresses: addresses.map(formatIpAddress) }, "gateway's addresses");
+    this.#pool?.broadcast({ type: "gateways", gateways: this.#gatewayEndpoints() } satisfies CarrierMessage);
+    this.#gatewayHealth.followPlaces();
+  }
+
+  #gatewayEndpoints(): (Endpoint | undefined)[] {
+    return this.#gateways.places.map(({ endpoint }) => endpoint);
   }
 
   /** A daemon that was killed could not remove what it had added. */
@@ -179,7 +205,7 @@ export class Hcpe implements Daemon {
   }
 
   async #startWorkers(port: number): Promise<void> {
-    const { workers, maxConnections, timeouts, gateways } = this.#config;
+    const { workers, maxConnections, timeouts } = this.#config;
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
     const setup = (): CarrierSetup => ({
@@ -192,7 +218,7 @@ export class Hcpe implements Daemon {
         halfClosedMs: timeouts.halfClosed,
       },
       listen: [ipAddress("127.0.0.1"), ipAddress("::1")].map((address): Endpoint => ({ address, port })),
-      gateways,
+      gateways: this.#gatewayEndpoints(),
       gatewayStates: this.#gatewayStates,
       uplinkStates: this.#uplinkStates,
       uplinks: this.#sources(),
@@ -310,9 +336,9 @@ export class Hcpe implements Daemon {
   async reload(): Promise<void> {
     const config = this.#loadConfig();
     this.#schedules.configure(config.schedules, Date.now());
-    const { uplinks, gateways, workers, maxConnections } = this.#config;
+    const { uplinks, gateways, resolvers, workers, maxConnections } = this.#config;
     // What threads, tables and shared memory were made from stays until the next start.
-    this.#config = { ...config, uplinks, gateways, workers, maxConnections };
+    this.#config = { ...config, uplinks, gateways, resolvers, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
     const reportFlows = config.rules.length > 0;
     const { perConnection: mostSubflows } = config.subflows;
@@ -336,6 +362,7 @@ export class Hcpe implements Daemon {
     removeInterception();
     clearTimeout(this.#settleTimer);
     this.#routeWatch?.close();
+    this.#gatewayNames.stop();
     this.#gatewayHealth.stop();
     this.#uplinkHealth.stop();
     this.#sweep?.stop();

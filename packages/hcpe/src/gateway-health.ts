@@ -1,126 +1,213 @@
 /**
  * Which gateways serve. Workers notice failures on live connections; a gateway that failed is asked with a Convert Info
- * message (RFC 8803 section 6.2.3) until it answers, and is used again then.
+ * message (RFC 8803 section 6.2.3) until it answers, and is used again then (policy/gateway-standing). Where there are
+ * several, each is asked now and then, so that a silent or loaded one is known before it costs a connection.
  */
 import { describeError } from "@hybrid-access/core/base/error";
-import { type Endpoint, formatEndpoint, type IpAddress } from "@hybrid-access/core/base/ip-address";
+import { type Endpoint, equalEndpoints, formatEndpoint, type IpAddress } from "@hybrid-access/core/base/ip-address";
+import { GatewayStanding } from "@hybrid-access/core/policy/gateway-standing";
 import type { Logger } from "@hybrid-access/core/services/log";
-import { GATEWAY_DOWN, GATEWAY_UP } from "./carrier-setup.ts";
-import { askInfo } from "./probe.ts";
+import { GATEWAY_BUSY, GATEWAY_DOWN, GATEWAY_UNUSED, GATEWAY_UP } from "./carrier-setup.ts";
+import type { GatewayPlace } from "./gateway-table.ts";
+import { askInfo, type InfoAnswer } from "./probe.ts";
 
 const PROBE_INTERVAL_MS = 1000;
+/** Checks are spread over this part of their interval: homes that lost power together come back together. */
+const SPREAD = 0.5;
 
 export interface GatewayStatus {
   readonly gateway: string;
+  readonly name: string | null;
   readonly up: boolean;
+  readonly busy: boolean;
+  /** Percent. */
+  readonly load: number | null;
   readonly reason: string | null;
 }
 
+export interface HealthOptions {
+  readonly places: readonly GatewayPlace[];
+  /** Shared with the workers. */
+  readonly memory: SharedArrayBuffer;
+  /** The addresses to ask from, one for each uplink. */
+  readonly sourcesFor: (peer: IpAddress) => readonly (IpAddress | undefined)[];
+  /** How often gateways that serve are asked, where there are several. */
+  readonly checkMs: () => number;
+  readonly log: Logger;
+}
+
+/** A gateway in its place. */
+interface Watched {
+  readonly endpoint: Endpoint;
+  readonly name: string | null;
+  readonly standing: GatewayStanding;
+  reason: string | undefined;
+  answeredMs: number;
+  /** It does not know the Gateway Load TLV. */
+  silentOnLoad: boolean;
+  asking: boolean;
+  timer: NodeJS.Timeout | undefined;
+}
+
 export class GatewayHealth {
-  readonly #gateways: readonly Endpoint[];
+  readonly #options: HealthOptions;
   readonly #states: Int32Array;
-  readonly #reasons = new Map<number, string>();
-  readonly #probing = new Map<number, NodeJS.Timeout | undefined>();
-  readonly #answeredAtMs = new Map<number, number>();
-  readonly #sourcesFor: (peer: IpAddress) => readonly (IpAddress | undefined)[];
-  readonly #log: Logger;
+  readonly #watched = new Map<number, Watched>();
+  #started = false;
   #stopped = false;
 
-  /** `memory` is shared with the workers; `sourcesFor` gives the addresses to ask from, one for each uplink. */
-  constructor(
-    gateways: readonly Endpoint[],
-    memory: SharedArrayBuffer,
-    sourcesFor: (peer: IpAddress) => readonly (IpAddress | undefined)[],
-    log: Logger,
-  ) {
-    this.#gateways = gateways;
-    this.#states = new Int32Array(memory);
-    this.#sourcesFor = sourcesFor;
-    this.#log = log;
+  constructor(options: HealthOptions) {
+    this.#options = options;
+    this.#states = new Int32Array(options.memory);
+    this.#states.fill(GATEWAY_UNUSED);
+    this.followPlaces();
   }
 
-  static createMemory(gateways: number): SharedArrayBuffer {
-    return new SharedArrayBuffer(gateways * Int32Array.BYTES_PER_ELEMENT);
+  static createMemory(places: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(places * Int32Array.BYTES_PER_ELEMENT);
+  }
+
+  start(): void {
+    this.#started = true;
+    for (const [place, watched] of this.#watched) this.#schedule(place, watched);
+  }
+
+  /** Places have other gateways now, or none. One that a name has got is asked before it is used. */
+  followPlaces(): void {
+    this.#options.places.forEach(({ endpoint, name, used }, place) => {
+      const before = this.#watched.get(place);
+      if (used && endpoint !== undefined && before && equalEndpoints(before.endpoint, endpoint)) return;
+      clearTimeout(before?.timer);
+      this.#watched.delete(place);
+      this.#show(place);
+      if (!used || endpoint === undefined) return;
+      const standing = new GatewayStanding(name === null);
+      const reason = name === null ? undefined : "not asked yet";
+      const answeredMs = Number.NEGATIVE_INFINITY;
+      const watched = { endpoint, name, standing, reason, answeredMs, silentOnLoad: false, asking: false };
+      this.#watched.set(place, { ...watched, timer: undefined });
+      this.#show(place);
+      if (name !== null) this.#ask(place);
+    });
   }
 
   status(): GatewayStatus[] {
-    return this.#gateways.map((endpoint, gateway) => ({
-      gateway: formatEndpoint(endpoint),
-      up: Atomics.load(this.#states, gateway) === GATEWAY_UP,
-      reason: this.#reasons.get(gateway) ?? null,
-    }));
+    return Array.from(this.#watched)
+      .sort(([left], [right]) => left - right)
+      .map(([, { endpoint, name, standing, reason }]) => ({
+        gateway: formatEndpoint(endpoint),
+        name,
+        up: standing.up,
+        busy: standing.busy,
+        load: standing.load ?? null,
+        reason: reason ?? null,
+      }));
   }
 
-  /** A worker could not use a gateway: it stays down until it answers a probe. */
-  onDown(gateway: number, reason: string): void {
-    Atomics.store(this.#states, gateway, GATEWAY_DOWN);
-    if (!this.#probing.has(gateway)) {
-      this.#log.warn({ gateway: this.#name(gateway), reason }, "gateway down, connections go direct");
-    }
-    this.#reasons.set(gateway, reason);
-    this.#startProbing(gateway);
+  /** A worker could not use a gateway: it stays down until it answers. */
+  onDown(place: number, reason: string): void {
+    const watched = this.#watched.get(place);
+    if (watched === undefined) return;
+    this.#onFailure(place, watched, reason);
+    this.#ask(place);
   }
 
   /**
    * A gateway failed one connection, or keeps it waiting: that may concern one destination only. A probe tells; while it
    * fails the gateway is down. Slow servers must not turn into a stream of probes: one that has just been answered counts.
    */
-  onDoubtful(gateway: number, reason: string): void {
-    this.#log.debug({ gateway: this.#name(gateway), reason }, "gateway failed a connection");
-    const answeredAtMs = this.#answeredAtMs.get(gateway) ?? Number.NEGATIVE_INFINITY;
-    if (performance.now() - answeredAtMs >= PROBE_INTERVAL_MS) this.#startProbing(gateway);
+  onDoubtful(place: number, reason: string): void {
+    const watched = this.#watched.get(place);
+    if (watched === undefined) return;
+    this.#options.log.debug({ gateway: formatEndpoint(watched.endpoint), reason }, "gateway failed a connection");
+    if (performance.now() - watched.answeredMs >= PROBE_INTERVAL_MS) this.#ask(place);
   }
 
-  #name(gateway: number): string {
-    const endpoint = this.#gateways[gateway];
-    return endpoint === undefined ? String(gateway) : formatEndpoint(endpoint);
+  #onFailure(place: number, watched: Watched, reason: string): void {
+    const wasUp = watched.standing.up;
+    watched.standing.onFailure(performance.now());
+    watched.reason = reason;
+    this.#show(place);
+    const gateway = formatEndpoint(watched.endpoint);
+    if (wasUp) this.#options.log.warn({ gateway, reason, trialMs: watched.standing.trialMs }, "gateway down");
   }
 
-  #startProbing(gateway: number): void {
-    if (this.#probing.has(gateway) || this.#stopped) return;
-    this.#probing.set(gateway, undefined);
-    void this.#probe(gateway);
-  }
-
-  async #probe(gateway: number): Promise<void> {
-    const endpoint = this.#gateways[gateway];
-    if (endpoint === undefined) return;
-    const failure = await askOverAll(endpoint, this.#sourcesFor(endpoint.address));
-    if (this.#stopped) return;
-    if (failure === undefined) {
-      this.#answeredAtMs.set(gateway, performance.now());
-      const wasDown = Atomics.exchange(this.#states, gateway, GATEWAY_UP) === GATEWAY_DOWN;
-      this.#reasons.delete(gateway);
-      this.#probing.delete(gateway);
-      if (wasDown) this.#log.info({ gateway: this.#name(gateway) }, "gateway up");
-      return;
+  #onAnswer(place: number, watched: Watched, load: number | undefined): void {
+    const { standing, endpoint } = watched;
+    const before = { up: standing.up, busy: standing.busy };
+    watched.answeredMs = performance.now();
+    standing.onAnswer(load, watched.answeredMs);
+    watched.reason = standing.up ? undefined : "answers; not for long enough yet";
+    this.#show(place);
+    const gateway = formatEndpoint(endpoint);
+    if (standing.up && !before.up) this.#options.log.info({ gateway }, "gateway up");
+    if (standing.busy !== before.busy) {
+      this.#options.log.info({ gateway, load }, standing.busy ? "gateway busy" : "gateway no longer busy");
     }
-    if (Atomics.exchange(this.#states, gateway, GATEWAY_DOWN) === GATEWAY_UP) {
-      this.#log.warn({ gateway: this.#name(gateway), reason: failure }, "gateway down, connections go direct");
+  }
+
+  /** Tells the workers. */
+  #show(place: number): void {
+    const standing = this.#watched.get(place)?.standing;
+    const state = standing?.up ? (standing.busy ? GATEWAY_BUSY : GATEWAY_UP) : GATEWAY_DOWN;
+    Atomics.store(this.#states, place, standing === undefined ? GATEWAY_UNUSED : state);
+  }
+
+  #ask(place: number): void {
+    const watched = this.#watched.get(place);
+    if (watched === undefined || watched.asking || this.#stopped) return;
+    clearTimeout(watched.timer);
+    watched.asking = true;
+    void this.#askOnce(place, watched);
+  }
+
+  async #askOnce(place: number, watched: Watched): Promise<void> {
+    const { endpoint, silentOnLoad } = watched;
+    const answer = await askOverAll(endpoint, this.#options.sourcesFor(endpoint.address), !silentOnLoad);
+    watched.asking = false;
+    // The place may have another gateway meanwhile.
+    if (this.#stopped || this.#watched.get(place) !== watched) return;
+    if (answer.outcome === "loadUnknown") {
+      watched.silentOnLoad = true;
+      return this.#ask(place);
     }
-    this.#reasons.set(gateway, failure);
-    this.#probing.set(
-      gateway,
-      setTimeout(() => void this.#probe(gateway), PROBE_INTERVAL_MS),
-    );
+    if (answer.outcome === "failed") this.#onFailure(place, watched, answer.reason);
+    else this.#onAnswer(place, watched, answer.load);
+    this.#schedule(place, watched);
+  }
+
+  /** One that does not serve is asked again soon; of several that do, each from time to time. */
+  #schedule(place: number, watched: Watched): void {
+    clearTimeout(watched.timer);
+    if (watched.asking || this.#stopped) return;
+    if (!watched.standing.up) {
+      watched.timer = setTimeout(() => this.#ask(place), PROBE_INTERVAL_MS);
+    } else if (this.#started && this.#options.places.length > 1) {
+      const pauseMs = this.#options.checkMs() * (1 - SPREAD * Math.random());
+      watched.timer = setTimeout(() => this.#ask(place), pauseMs);
+    }
   }
 
   stop(): void {
     this.#stopped = true;
-    for (const timer of this.#probing.values()) clearTimeout(timer);
+    for (const { timer } of this.#watched.values()) clearTimeout(timer);
   }
 }
 
-/** Asks over every uplink at once. Undefined when the gateway answered over one; otherwise why not over the first. */
-async function askOverAll(gateway: Endpoint, sources: readonly (IpAddress | undefined)[]): Promise<string | undefined> {
+/** Asks over every uplink at once. The first answer counts; without one, why there was none over the first uplink. */
+async function askOverAll(
+  gateway: Endpoint,
+  sources: readonly (IpAddress | undefined)[],
+  wantsLoad: boolean,
+): Promise<InfoAnswer> {
   const asked = sources.map(async (source) => {
-    const failure = await askInfo(gateway, source);
-    if (failure !== undefined) throw new Error(failure);
+    const answer = await askInfo(gateway, source, wantsLoad);
+    if (answer.outcome === "failed") throw new Error(answer.reason);
+    return answer;
   });
   try {
-    await Promise.any(asked);
-    return undefined;
+    return await Promise.any(asked);
   } catch (error) {
-    return describeError((error as AggregateError).errors[0]);
+    return { outcome: "failed", reason: describeError((error as AggregateError).errors[0]) };
   }
 }

@@ -20,6 +20,8 @@ export interface Opening {
   readonly destination: Endpoint;
   /** The place of the gateway in the list; NO_GATEWAY before the first, and when the connection is direct. */
   gateway: number;
+  /** Gateways that this connection has been to. */
+  triedGateways: number[];
   /** Where the attempt under way leaves from; undefined when the kernel chooses. */
   uplink: UplinkSource | undefined;
   /** The Convert message, or its beginning, left in the SYN. */
@@ -53,6 +55,7 @@ export function newOpening(destination: Endpoint): Opening {
     stage: "connecting",
     destination,
     gateway: NO_GATEWAY,
+    triedGateways: [],
     uplink: undefined,
     fastOpen: false,
     failedUplinks: [],

@@ -58,31 +58,48 @@ function openFrom({ address }: Endpoint, source: IpAddress | undefined, protocol
   }
 }
 
-/**
- * Asks a gateway for its extensions (RFC 8803 section 6.2.3). Undefined when it answered; otherwise why it does not
- * serve. Never rejects.
- */
-export async function askInfo(gateway: Endpoint, source: IpAddress | undefined): Promise<string | undefined> {
+/** What a gateway said: "loadUnknown" when it does not know the Gateway Load TLV and is to be asked without. */
+export type InfoAnswer =
+  | { readonly outcome: "answered"; readonly load: number | undefined }
+  | { readonly outcome: "loadUnknown" }
+  | { readonly outcome: "failed"; readonly reason: string };
+
+/** Asks a gateway for its extensions (RFC 8803 section 6.2.3) and, if wanted, for its load in percent. Never rejects. */
+export async function askInfo(
+  gateway: Endpoint,
+  source: IpAddress | undefined,
+  wantsLoad: boolean,
+): Promise<InfoAnswer> {
   try {
-    return await probe(gateway, source, "tcp", exchangeInfo);
+    return await probe(gateway, source, "tcp", (socket) => exchangeInfo(socket, wantsLoad));
   } catch (error) {
-    return describeError(error);
+    return failed(describeError(error));
   }
 }
 
-async function exchangeInfo(socket: Socket): Promise<string | undefined> {
-  socket.write(emitConvertMessage([{ type: "info" }]));
+function failed(reason: string): InfoAnswer {
+  return { outcome: "failed", reason };
+}
+
+async function exchangeInfo(socket: Socket, wantsLoad: boolean): Promise<InfoAnswer> {
+  socket.write(
+    emitConvertMessage(wantsLoad ? [{ type: "info" }, { type: "gatewayLoad", percent: 0 }] : [{ type: "info" }]),
+  );
   let received = new Uint8Array();
   for await (const chunk of socket) {
     received = Buffer.concat([received, chunk as Uint8Array]);
     const result = parseConvertMessage(received);
     if (result.outcome === "incomplete") continue;
-    if (result.outcome !== "message") return "its answer is no Convert message";
+    if (result.outcome !== "message") return failed("its answer is no Convert message");
+    const load = findTlv(result.message, "gatewayLoad")?.percent;
     const error = findTlv(result.message, "error");
+    const name = error && errorName(error.code);
+    if (wantsLoad && name === "unsupportedMessage") return { outcome: "loadUnknown" };
     // A gateway that asks for a cookie serves those who have one.
-    return error === undefined || errorName(error.code) === "missingCookie" ? undefined : errorName(error.code);
+    if (error === undefined || name === "missingCookie") return { outcome: "answered", load };
+    return failed(name ?? `error ${error.code}`);
   }
-  return "it closed without an answer";
+  return failed("it closed without an answer");
 }
 
 /** Whether packets go to an endpoint and come back; a refusal is an answer too. Never rejects. */

@@ -31,15 +31,15 @@ interface Suspect {
 
 export class UplinkHealth {
   readonly #states: Int32Array;
-  readonly #gateways: readonly Endpoint[];
+  readonly #gateways: () => readonly Endpoint[];
   readonly #log: Logger;
   /** By index of the state. */
   readonly #suspects = new Map<number, Suspect>();
   #sources: readonly UplinkSource[] = [];
   #stopped = false;
 
-  /** `memory` is shared with the workers. */
-  constructor(memory: SharedArrayBuffer, gateways: readonly Endpoint[], log: Logger) {
+  /** `memory` is shared with the workers; `gateways` gives those there are now. */
+  constructor(memory: SharedArrayBuffer, gateways: () => readonly Endpoint[], log: Logger) {
     this.#states = new Int32Array(memory);
     this.#gateways = gateways;
     this.#log = log;
@@ -90,7 +90,7 @@ export class UplinkHealth {
 
   async #probe(state: number, suspect: Suspect, pauseMs: number): Promise<void> {
     const { address, family, witness, protocol } = suspect;
-    const gateways = this.#gateways.filter((gateway) => familyOf(gateway.address) === family);
+    const gateways = this.#gateways().filter((gateway) => familyOf(gateway.address) === family);
     const reached = await Promise.all([
       isReached(witness, address, protocol),
       ...gateways.map((gateway) => isReached(gateway, address, "mptcp")),

@@ -7,6 +7,8 @@ import type { AdmittingSetup } from "../../support/admitting-worker.ts";
 
 const LIMITS = { pending: 3, open: 5, newPerSecond: 10 };
 const CLIENT = ipAddress("10.1.0.2");
+/** Bytes 8 to 15 of its 16-byte form. */
+const KEY = "0000ffff0a010002";
 
 describe("the HAG's table of clients", () => {
   /** Two workers' views of one table. */
@@ -34,6 +36,18 @@ describe("the HAG's table of clients", () => {
     expect(two.admit(CLIENT, 0)).to.equal("open");
     one.leave(entry, true);
     expect(two.admit(CLIENT, 0)).to.be.a("number");
+  });
+
+  it("counts what a client has at other nodes to its own, and tells what it has here", () => {
+    const [one, two] = workers();
+    for (let count = 0; count < 2; count++) one.settle(one.admit(CLIENT, 0) as number);
+    expect(two.counts(1)).to.deep.equal(new Map([[KEY, 2]]));
+    expect(two.counts(3).size).to.equal(0);
+    two.setOthers(new Map([[KEY, 2]]));
+    one.settle(one.admit(CLIENT, 0) as number);
+    expect(one.admit(CLIENT, 0)).to.equal("open");
+    two.setOthers(new Map());
+    expect(one.admit(CLIENT, 0)).to.be.a("number");
   });
 
   it("admits as many new connections in each second of the clock as the limit", () => {

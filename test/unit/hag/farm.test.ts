@@ -143,7 +143,7 @@ describe("hag/farm/config", () => {
   it("takes a farm that makes sense", () => expect(load(FARM).node).to.equal("a"));
 
   for (const [what, from, to, message] of [
-    ["a name that could not be a key", "node: a", "node: A/b", /farm\.node: expected a name/],
+    ["a name that could not be a key", "node: a", "node: A/b", /\d+:\d+: farm\.node: expected a name/],
     ["no virtual address", "[ 10.9.9.9 ]", "[]", /farm\.virtualAddresses: a farm needs/],
     [
       "two virtual addresses of a family",
@@ -153,10 +153,10 @@ describe("hag/farm/config", () => {
     ],
     ["no own address of the family", "[ 10.9.9.9 ]", '[ "fd99::9" ]', /farm\.addresses: there is none of the family/],
     ["an own address outside the farm's network", "10.8.0.11", "10.7.0.11", /farm\.network: 10\.7\.0\.11 lies outside/],
-    ["a weight of nothing", "node: a", "node: a\n  weight: 0", /farm\.weight/],
-    ["a lease too short to keep", "node: a", "node: a\n  lease: 50ms", /farm\.lease/],
-    ["a hold longer than a client waits", "node: a", "node: a\n  hold: 2s", /farm\.hold/],
-    ["a life of tokens too short to renew them", "node: a", "node: a\n  tokenLife: 1s", /farm\.tokenLife/],
+    ["a weight of nothing", "node: a", "node: a\n  weight: 0", /\d+:\d+: farm\.weight/],
+    ["a lease too short to keep", "node: a", "node: a\n  lease: 50ms", /\d+:\d+: farm\.lease/],
+    ["a hold longer than a client waits", "node: a", "node: a\n  hold: 2s", /\d+:\d+: farm\.hold/],
+    ["a life of tokens too short to renew them", "node: a", "node: a\n  tokenLife: 1s", /\d+:\d+: farm\.tokenLife/],
   ] as const) {
     it(`refuses ${what}`, () => expect(() => load(FARM.replace(from, to))).to.throw(message));
   }

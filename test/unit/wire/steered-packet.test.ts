@@ -88,6 +88,21 @@ describe("wire/steered-packet", () => {
     expect(parseSteeredPacket(ipv4(tcp(SYN | ACK, CAPABLE)))?.kind).to.deep.equal({ type: "data", multipath: true });
   });
 
+  it("finds the gateway's key in the third ACK, and only in one of version 1 with HMAC-SHA256", () => {
+    // RFC 8684 section 3.1, figure 4: the sender's key, the receiver's key, and the length of data.
+    const keys = "1111111111111111 0102030405060708";
+    const key = fromHex("0102030405060708");
+    for (const option of [`1e140181 ${keys}`, `1e160181 ${keys} 0064`, `1e180101 ${keys} 0064 abcd`]) {
+      const kind = { type: "data", multipath: true, gatewayKey: key };
+      expect(parseSteeredPacket(ipv4(tcp(ACK, fromHex(option))))?.kind).to.deep.equal(kind);
+      expect(parseSteeredPacket(ipv6(tcp(ACK, fromHex(option))))?.kind).to.deep.equal(kind);
+    }
+    for (const option of [`1e140081 ${keys}`, `1e140180 ${keys}`, "1e0c0181 1111111111111111"]) {
+      const kind = parseSteeredPacket(ipv4(tcp(ACK, fromHex(option))))?.kind;
+      expect(kind).to.include({ type: "data" }).and.not.have.property("gatewayKey");
+    }
+  });
+
   it("skips IPv6 extension headers", () => {
     const destinationOptions = fromHex("0600 010400000000");
     const packet = ipv6(tcp(SYN, join(7)), destinationOptions, 60);

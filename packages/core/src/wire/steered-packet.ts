@@ -22,8 +22,11 @@ export type PacketKind =
   | { readonly type: "connect" }
   /** The SYN of a further subflow; `token` is the gateway's, 32 bits. */
   | { readonly type: "join"; readonly token: number }
-  /** Not a SYN. A Multipath TCP option says that the flow is a subflow; plain TCP has none. */
-  | { readonly type: "data"; readonly multipath: boolean };
+  /**
+   * Not a SYN. A Multipath TCP option says that the flow is a subflow; plain TCP has none. With the handshake's third
+   * ACK (MP_CAPABLE of version 1, HMAC-SHA256) comes the gateway's key, 8 bytes, of which the token is a hash.
+   */
+  | { readonly type: "data"; readonly multipath: boolean; readonly gatewayKey?: Uint8Array };
 
 const PROTOCOL_TCP = 6;
 const TCP_HEADER_BYTES = 20;
@@ -31,6 +34,15 @@ const FLAG_SYN = 0x02;
 const FLAGS_FIN_RST_ACK = 0x15;
 const SUBTYPE_CAPABLE = 0;
 const SUBTYPE_JOIN = 1;
+/**
+ * RFC 8684 section 3.1, figure 4: kind, length, subtype and version, flags, the sender's key, the receiver's key; then,
+ * with data, its length, and with checksums theirs.
+ */
+const CAPABLE_ACK_BYTES = [20, 22, 24];
+const VERSION_1 = 1;
+const FLAG_HMAC_SHA256 = 0x01;
+const RECEIVER_KEY = 12;
+const KEY_BYTES = 8;
 /** Kind, length, subtype and flags, address identifier, token, nonce: the same in versions 0 and 1. */
 const JOIN_SYN_BYTES = 12;
 
@@ -82,10 +94,11 @@ interface FoundOptions {
   multipath: boolean;
   capable: boolean;
   token: number | undefined;
+  gatewayKey: Uint8Array | undefined;
 }
 
 function readOptions(packet: Uint8Array, start: number, end: number): FoundOptions {
-  const found: FoundOptions = { multipath: false, capable: false, token: undefined };
+  const found: FoundOptions = { multipath: false, capable: false, token: undefined, gatewayKey: undefined };
   for (let offset = start; offset < end; ) {
     const kind = packet[offset];
     if (kind === TCP_OPTION.endOfList) break;
@@ -104,14 +117,22 @@ function readOptions(packet: Uint8Array, start: number, end: number): FoundOptio
 function noteMultipath(found: FoundOptions, packet: Uint8Array, offset: number, length: number): void {
   const subtype = (packet[offset + 2] ?? 0) >> 4;
   found.multipath = true;
-  if (subtype === SUBTYPE_CAPABLE) found.capable = true;
+  if (subtype === SUBTYPE_CAPABLE) {
+    found.capable = true;
+    const version = (packet[offset + 2] ?? 0) & 15;
+    const hmac = ((packet[offset + 3] ?? 0) & FLAG_HMAC_SHA256) !== 0;
+    const at = offset + RECEIVER_KEY;
+    if (version === VERSION_1 && hmac && CAPABLE_ACK_BYTES.includes(length)) {
+      found.gatewayKey = packet.slice(at, at + KEY_BYTES);
+    }
+  }
   if (subtype === SUBTYPE_JOIN && length === JOIN_SYN_BYTES) found.token = readUint32(packet, offset + 4);
 }
 
 /** A SYN that says both, or a join of another length, is plain TCP for Linux. */
-function kindOf(flags: number, { multipath, capable, token }: FoundOptions): PacketKind {
+function kindOf(flags: number, { multipath, capable, token, gatewayKey }: FoundOptions): PacketKind {
   const syn = (flags & FLAG_SYN) !== 0 && (flags & FLAGS_FIN_RST_ACK) === 0;
-  if (!syn) return { type: "data", multipath };
+  if (!syn) return { type: "data", multipath, ...(gatewayKey && { gatewayKey }) };
   return token === undefined || capable ? { type: "connect" } : { type: "join", token };
 }
 

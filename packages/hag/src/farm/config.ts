@@ -4,7 +4,7 @@ import { findPrefix } from "@hybrid-access/core/base/prefix";
 import {
   address,
   addressPrefix,
-  duration,
+  durationBetween,
   type Format,
   listOf,
   oneOf,
@@ -59,9 +59,36 @@ export const farmSettings = {
     default: [],
   },
   weight: { doc: "Share of new connections, relative to the others'", format: wholeNumber(1, 1000), default: 100 },
-  lease: { doc: "How long a gateway that says nothing still counts as alive", format: duration, default: "1s" },
-  hold: { doc: "How long a director keeps a SYN whose owner is not known yet", format: duration, default: "20ms" },
-  tokenLife: { doc: "How long the registry keeps a token that nobody renews", format: duration, default: "10m" },
+  lease: {
+    doc: "How long a gateway that says nothing still counts as alive",
+    format: durationBetween("200ms", "1m"),
+    default: "1s",
+  },
+  hold: {
+    doc: "How long a director keeps a SYN whose owner is not known yet; clients repeat it after 1 s",
+    format: durationBetween("1ms", "1s"),
+    default: "20ms",
+  },
+  joinsWithoutRedis: {
+    doc: "A join whose owner nobody can name because Redis does not answer: `drop`, the client repeats it; `hash`, to some gateway",
+    format: oneOf("drop", "hash"),
+    default: "drop",
+  },
+  tokenLife: {
+    doc: "How long the registry keeps a token that nobody renews",
+    format: durationBetween("10s", "24h"),
+    default: "10m",
+  },
+  clientLimits: {
+    doc: "Whether `limits.open` is for a client's connections at this gateway (`own`) or at all of the farm (`shared`)",
+    format: oneOf("own", "shared"),
+    default: "own",
+  },
+  limitsWithoutRedis: {
+    doc: "With `clientLimits: shared`, while Redis is away: each gateway allows all of `limits.open` (`own`), or its part (`divided`)",
+    format: oneOf("own", "divided"),
+    default: "own",
+  },
   redis: {
     mode: { doc: "What `servers` are", format: oneOf("single", "sentinel", "cluster"), default: "single" },
     servers: {
@@ -84,16 +111,12 @@ export function fileOf(setting: string): string | undefined {
   return setting === NO_FILE ? undefined : setting;
 }
 
-const MOST_HOLD_MS = 1000;
-const LEASE_MS = { least: 200, most: 60_000 };
-const LEAST_TOKEN_LIFE_MS = 10_000;
-
 /** Everything about the settings that makes no sense together. */
 export function farmIssues(farm: FarmConfig): SettingIssue[] {
   if (farm.steering === "none") return [];
   const issues: SettingIssue[] = [];
   const wrong = (key: string, message: string) => issues.push({ path: ["farm", key], message });
-  const { addresses, virtualAddresses, network, lease, hold, tokenLife } = farm;
+  const { addresses, virtualAddresses, network } = farm;
   if (virtualAddresses.length === 0) wrong("virtualAddresses", "a farm needs at least one");
   if (hasTwoOfAFamily(virtualAddresses)) wrong("virtualAddresses", "there can be one of each family");
   if (hasTwoOfAFamily(addresses)) wrong("addresses", "there can be one of each family");
@@ -105,9 +128,6 @@ export function farmIssues(farm: FarmConfig): SettingIssue[] {
   for (const own of addresses) {
     if (findPrefix(network, own) === undefined) wrong("network", `${formatIpAddress(own)} lies outside`);
   }
-  if (lease < LEASE_MS.least || lease > LEASE_MS.most) wrong("lease", "expected 200ms to 1m");
-  if (hold > MOST_HOLD_MS) wrong("hold", "expected at most 1s: clients repeat their SYN then");
-  if (tokenLife < LEAST_TOKEN_LIFE_MS) wrong("tokenLife", "expected at least 10s");
   return issues;
 }
 

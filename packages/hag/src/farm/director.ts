@@ -2,6 +2,8 @@
  * The director: decides on what the kernel hands over (SYNs, and the first packet of a flow it does not know), by
  * policy/steering, and gives the packet the mark of a node. All else follows the marks in the kernel.
  */
+import { createHash } from "node:crypto";
+import { readUint32 } from "@hybrid-access/core/base/bytes";
 import { PacketQueue } from "@hybrid-access/core/platform/nfqueue";
 import {
   type OwnerKey,
@@ -25,6 +27,8 @@ const QUEUED_PACKETS = 8192;
 /** Enough for 5000 new connections a second with a subflow each, half of them known already. */
 const LOOKUPS_PER_SECOND = 5000;
 const CACHED_OWNERS = 65_536;
+/** Tokens seen on the path; about 100 bytes each. */
+const LEARNT_TOKENS = 65_536;
 
 /** Upper edges in milliseconds of the histogram of what joins waited. */
 export const WAIT_BUCKETS_MS = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100] as const;
@@ -54,23 +58,30 @@ export class Director {
   readonly #steering: Steering<Held>;
   readonly #queue: PacketQueue;
   readonly #marks = new Map<string, number>();
+  readonly #names = new Map<number, string>();
   #timer: NodeJS.Timeout | undefined;
   #timerMs = Number.POSITIVE_INFINITY;
 
   /** Takes the queue. Throws a SystemError when another process has it. */
-  constructor(registry: Registry, queue: number, holdMs: number) {
+  constructor(
+    registry: Registry,
+    queue: number,
+    { holdMs, joinsWithoutRegistry }: Pick<SteeringLimits, "holdMs" | "joinsWithoutRegistry">,
+  ) {
     this.#registry = registry;
     const limits: SteeringLimits = {
       holdMs,
       heldPackets: HELD_PACKETS,
       lookupsPerSecond: LOOKUPS_PER_SECOND,
       cachedOwners: CACHED_OWNERS,
+      learntTokens: LEARNT_TOKENS,
+      joinsWithoutRegistry,
     };
     this.#steering = new Steering(limits);
     this.#queue = new PacketQueue({
       queue,
       mostPackets: QUEUED_PACKETS,
-      onPacket: ({ id, bytes }) => this.#onPacket(id, bytes),
+      onPacket: ({ id, bytes, mark }) => this.#onPacket(id, bytes, mark),
     });
   }
 
@@ -80,16 +91,28 @@ export class Director {
 
   setNodes(nodes: readonly MarkedNode[]): void {
     this.#marks.clear();
-    for (const { name, mark } of nodes) this.#marks.set(name, mark);
+    this.#names.clear();
+    for (const { name, mark } of nodes) {
+      this.#marks.set(name, mark);
+      this.#names.set(mark, name);
+    }
     this.#steering.setNodes(nodes);
   }
 
-  #onPacket(id: number, bytes: Uint8Array): void {
+  #onPacket(id: number, bytes: Uint8Array, mark: number | undefined): void {
     this.counters.packets += 1;
     const packet = parseSteeredPacket(bytes);
     if (packet === undefined) {
       this.counters.unreadable += 1;
       this.#queue.accept(id);
+      return;
+    }
+    const { kind } = packet;
+    const node = mark === undefined ? undefined : this.#names.get(mark);
+    if (node !== undefined && kind.type === "data") {
+      // Its flow is known: it was handed over for its key only.
+      this.#queue.accept(id);
+      if (kind.gatewayKey !== undefined) this.#release(this.#steering.learnOnPath(tokenOf(kind.gatewayKey), node));
       return;
     }
     const nowMs = performance.now();
@@ -157,4 +180,9 @@ export class Director {
     clearTimeout(this.#timer);
     this.#queue.close();
   }
+}
+
+/** RFC 8684 section 3.2: the most significant 32 bits of the key's SHA-256. */
+function tokenOf(key: Uint8Array): number {
+  return readUint32(createHash("sha256").update(key).digest(), 0);
 }

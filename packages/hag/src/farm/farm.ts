@@ -10,12 +10,14 @@ import type { Logger } from "@hybrid-access/core/services/log";
 import { MemoryRegistry } from "@hybrid-access/core/services/registry/memory";
 import { RedisRegistry } from "@hybrid-access/core/services/registry/redis";
 import type { Registry } from "@hybrid-access/core/services/registry/registry";
+import type { ClientTable } from "../client-table.ts";
 import { type FarmConfig, fileOf } from "./config.ts";
 import { Director, type MarkedNode } from "./director.ts";
 import { addFarmRules, LOCAL_MARK, NodeRoutes, QUEUE, removeFarmRules, setFallback } from "./host-rules.ts";
 import { type KnownNode, Membership } from "./membership.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteHealth } from "./route-health.ts";
+import { SharedClients } from "./shared-clients.ts";
 
 export interface FarmOptions {
   readonly config: FarmConfig;
@@ -23,6 +25,11 @@ export interface FarmOptions {
   readonly ports: readonly number[];
   /** Open connections. */
   readonly load: () => number;
+  /** Connections by client, and how many one may have. */
+  readonly clients: ClientTable;
+  readonly clientLimit: () => number;
+  /** What {@link Farm.localLimit} gives has changed. */
+  readonly onLimit: () => void;
   readonly openPathControl: () => PathControl;
   readonly sysctls: OwnedSysctls;
   readonly log: Logger;
@@ -42,6 +49,7 @@ export class Farm {
   #paths: PathControl | undefined;
   #publisher: Publisher | undefined;
   #director: Director | undefined;
+  #sharedClients: SharedClients | undefined;
 
   constructor(options: FarmOptions) {
     const { config, log, load } = options;
@@ -73,9 +81,13 @@ export class Farm {
     }
     const { ports } = this.#options;
     addFarmRules({ virtualAddresses, ports, directs: this.#directs, converts: this.#converts });
-    if (this.#directs) this.#director = new Director(this.#registry, QUEUE, this.#config.hold);
+    if (this.#directs) {
+      const { hold: holdMs, joinsWithoutRedis: joinsWithoutRegistry } = this.#config;
+      this.#director = new Director(this.#registry, QUEUE, { holdMs, joinsWithoutRegistry });
+    }
     if (this.#config.steering === "announce") this.#denyJoins();
     else if (this.#converts) this.#followConnections();
+    if (this.#converts && this.#config.clientLimits === "shared") this.#shareClients();
   }
 
   /** The C flag (RFC 8684 section 3.1): no further subflows to the farm's address, where they could miss their owner. */
@@ -91,6 +103,23 @@ export class Farm {
     const publisher = this.#createPublisher();
     this.#publisher = publisher;
     paths.onEvent((event) => publisher.onEvent(event));
+  }
+
+  #shareClients(): void {
+    const { clients: table, clientLimit: limit, onLimit } = this.#options;
+    const { node, limitsWithoutRedis: withoutRegistry } = this.#config;
+    const others = () =>
+      this.#membership
+        .nodes()
+        .flatMap(({ member, alive }) => (alive && member.weight > 0 && member.name !== node ? [member.name] : []));
+    const registry = this.#registry;
+    const shared = { registry, node, others, table, limit, withoutRegistry, onLimit, log: this.#log };
+    this.#sharedClients = new SharedClients(shared);
+  }
+
+  /** What this node may allow a client of which the farm allows `limit`. */
+  localLimit(limit: number): number {
+    return this.#sharedClients?.localLimit(limit) ?? limit;
   }
 
   #createPublisher(): Publisher {
@@ -110,6 +139,7 @@ export class Farm {
     await this.#membership.join();
     if (this.#config.steering === "announce") this.#routeHealth.set(true);
     if (this.#publisher !== undefined) void this.#releaseLeftovers();
+    this.#sharedClients?.start();
   }
 
   /** A life of this node that was killed could not take its tokens back. */
@@ -162,6 +192,7 @@ export class Farm {
   async stop(): Promise<void> {
     this.#director?.close();
     this.#publisher?.close();
+    this.#sharedClients?.stop();
     this.#paths?.close();
     removeFarmRules();
     this.#routes.removeOwn();
@@ -188,6 +219,7 @@ export class Farm {
         addresses: member.addresses.map(formatIpAddress),
       })),
       ...(this.#publisher && { published: { tokens: this.#publisher.tokens, ...this.#publisher.counters } }),
+      ...(this.#sharedClients && { clientLimits: this.#sharedClients.status() }),
       ...(this.#director && { director: { ...this.#director.counters, ...this.#director.steering } }),
     };
   }

@@ -42,6 +42,8 @@ const WORDS = { ipv4: { ip: "ip", suffix: "4" }, ipv6: { ip: "ip6", suffix: "6" 
 
 const NEW_SYN = "tcp flags & (fin|syn|rst|ack) == syn";
 const SUBTYPE_JOIN = 1;
+/** The third ACK of a handshake, without data: it has the gateway's key (RFC 8684 section 3.1). */
+const HAS_KEY = "tcp option mptcp subtype 0 tcp option mptcp length 20";
 
 /** Creates the table. Throws an AccessError or SystemError when the kernel lacks something. */
 export function addFarmRules(rules: FarmRules): void {
@@ -76,8 +78,8 @@ function converterRules(rules: FarmRules): string {
 }
 
 /**
- * classify: what another director has steered is for this node; a SYN is asked about, a known flow has its mark, an
- * unknown one is asked about. deliver: what has no mark (nobody listens on the queue) goes to a node by hash, but no
+ * classify: what another director has steered is for this node; a SYN is asked about, a known flow has its mark (its
+ * third ACK is shown to the director with it), an unknown one is asked about. deliver: what has no mark (nobody listens on the queue) goes to a node by hash, but no
  * subflow does: a wrong node would reset it, whereas its client repeats what is dropped. At its end the flow's mark is
  * remembered (addFarmRules).
  */
@@ -98,6 +100,7 @@ function directorRules(rules: FarmRules, address: IpAddress): string[] {
     `chain fallback${suffix} {\n}`,
     `chain steer${suffix} {
       ${steered}${NEW_SYN} goto ask${suffix}
+      ${HAS_KEY} meta mark set ${flow} map @flows${suffix} goto ask${suffix}
       meta mark set ${flow} map @flows${suffix} return
       goto ask${suffix}
     }`,

@@ -1,5 +1,6 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { OwnerCache } from "@hybrid-access/core/policy/steering/owner-cache";
+import { PathLearner } from "@hybrid-access/core/policy/steering/path-learner";
 import { choose } from "@hybrid-access/core/policy/steering/rendezvous";
 import {
   type OwnerKey,
@@ -11,7 +12,14 @@ import { flowId, type PacketKind, type SteeredPacket } from "@hybrid-access/core
 import { expect } from "chai";
 import fc from "fast-check";
 
-const LIMITS: SteeringLimits = { holdMs: 20, heldPackets: 100, lookupsPerSecond: 1000, cachedOwners: 100 };
+const LIMITS: SteeringLimits = {
+  holdMs: 20,
+  heldPackets: 100,
+  lookupsPerSecond: 1000,
+  cachedOwners: 100,
+  learntTokens: 100,
+  joinsWithoutRegistry: "drop",
+};
 const NODES: readonly SteeringNode[] = ["a", "b", "c"].map((name) => ({ name, weight: 100, accepting: true }));
 const TOKEN = 0x12345678;
 const KEY: OwnerKey = { type: "token", token: TOKEN };
@@ -148,6 +156,67 @@ describe("policy/steering/steering", () => {
     subject.decide(JOIN, 1, 0);
     expect(subject.onAnswer(KEY, "unanswered", 5)).to.deep.equal([{ handle: 1, verdict: { type: "drop" } }]);
     expect(subject.counters.unanswered).to.equal(1);
+  });
+
+  it("goes by what it saw on the path when the registry names nobody, or does not answer, and not before", () => {
+    for (const answer of [{ owner: undefined }, "unanswered"] as const) {
+      const subject = steering();
+      expect(subject.learnOnPath(TOKEN, "b")).to.deep.equal([]);
+      expect(subject.decide(JOIN, 1, 0)).to.equal(undefined);
+      expect(subject.onAnswer(KEY, answer, 1)).to.deep.equal([{ handle: 1, verdict: { type: "forward", node: "b" } }]);
+      expect(subject.counters).to.include({ learnt: 1, fromPath: 1 });
+    }
+  });
+
+  it("goes by it at the end of the hold time when the registry is slow", () => {
+    const subject = steering();
+    subject.learnOnPath(TOKEN, "b");
+    subject.decide(JOIN, 1, 0);
+    expect(subject.onTimer(20)).to.deep.equal([{ handle: 1, verdict: { type: "forward", node: "b" } }]);
+  });
+
+  it("lets a join go that was waiting for a token seen only now", () => {
+    const subject = steering();
+    subject.decide(JOIN, 1, 0);
+    expect(subject.learnOnPath(1, "a")).to.deep.equal([]);
+    subject.onAnswer(KEY, { owner: undefined }, 1);
+    expect(subject.learnOnPath(TOKEN, "c")).to.deep.equal([{ handle: 1, verdict: { type: "forward", node: "c" } }]);
+  });
+
+  it("believes the registry and not a forged third ACK, nor a second one", () => {
+    const subject = steering();
+    subject.learnOnPath(TOKEN, "a");
+    subject.learnOnPath(TOKEN, "b");
+    subject.decide(JOIN, 1, 0);
+    expect(subject.onAnswer(KEY, { owner: "c" }, 1)[0]?.verdict).to.deep.equal({ type: "forward", node: "c" });
+    subject.learnOnPath(TOKEN, "b");
+    expect(subject.decide(JOIN, 2, 2)).to.deep.equal({ type: "forward", node: "c" });
+    // The registry is away, and what it said has expired: still before what was seen on the path.
+    subject.decide(JOIN, 3, 60_000);
+    expect(subject.onAnswer(KEY, "unanswered", 60_001)[0]?.verdict).to.deep.equal({ type: "forward", node: "c" });
+    const other = steering();
+    other.learnOnPath(TOKEN, "a");
+    other.learnOnPath(TOKEN, "b");
+    other.decide(JOIN, 1, 0);
+    expect(other.onAnswer(KEY, "unanswered", 1)[0]?.verdict).to.deep.equal({ type: "forward", node: "a" });
+  });
+
+  it("keeps no more tokens seen on the path than its bound", () => {
+    const learner = new PathLearner(100);
+    for (let token = 0; token < 1000; token++) learner.learn(token, "a");
+    expect(learner.size).to.equal(100);
+    expect(learner.find(899)).to.equal(undefined);
+    expect(learner.find(900)).to.equal("a");
+  });
+
+  it("sends a join to some node, if told so, when the registry does not answer and nothing is known", () => {
+    const subject = steering({ joinsWithoutRegistry: "hash" });
+    subject.decide(JOIN, 1, 0);
+    expect(subject.onAnswer(KEY, "unanswered", 1)[0]?.verdict.type).to.equal("forward");
+    expect(subject.counters.byChance).to.equal(1);
+    subject.decide(packet({ type: "join", token: 7 }), 2, 2);
+    subject.onAnswer({ type: "token", token: 7 }, { owner: undefined }, 3);
+    expect(subject.onTimer(22)[0]?.verdict.type).to.equal("drop");
   });
 
   it("releases what waits when a node says itself that it owns the token", () => {

@@ -84,6 +84,12 @@ const VECTORS: readonly { section: string; what: string; message: ConvertMessage
     message: [{ type: "subflowLimit", subflows: 3 }],
     hex: "01 02 2263  c0 01 00 03",
   },
+  {
+    section: "6.2.2, private use",
+    what: "Gateway Load: 42 percent",
+    message: [{ type: "gatewayLoad", percent: 42 }],
+    hex: "01 02 2263  c1 01 00 2a",
+  },
 ];
 
 const bytesOf = (minLength: number, maxLength: number) => fc.uint8Array({ minLength, maxLength });
@@ -115,6 +121,7 @@ const TLVS: Record<Tlv["type"], fc.Arbitrary<Tlv>> = {
     type: fc.constant("subflowLimit" as const),
     subflows: fc.integer({ min: 1, max: 255 }),
   }),
+  gatewayLoad: fc.record({ type: fc.constant("gatewayLoad" as const), percent: fc.integer({ min: 0, max: 100 }) }),
 };
 
 const message = fc

@@ -25,10 +25,16 @@ export class OwnerCache {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
     if (entry.untilMs <= nowMs) {
-      this.#entries.delete(key);
+      // Who had it once may be all there is to go by (lastOwner).
+      if (entry.node === undefined) this.#entries.delete(key);
       return undefined;
     }
     return entry.node ?? null;
+  }
+
+  /** Who had it when it was last known, however long ago. */
+  lastOwner(key: string): string | undefined {
+    return this.#entries.get(key)?.node;
   }
 
   learn(key: string, node: string | undefined, nowMs: number): void {

@@ -6,9 +6,13 @@
  * this director has not seen before to its flow's owner: from the cache, else from the registry, and the packet is held
  * meanwhile. What has no owner is dropped, never hashed: a node that does not know the token answers with a reset, and
  * the client gives the subflow up, whereas it repeats what was dropped.
+ *
+ * The registry is right where it answers. Where it names nobody, what the director has seen on the path counts; where it
+ * does not answer, also what it said once.
  */
 import { flowId, type SteeredPacket } from "../../wire/steered-packet.ts";
 import { OwnerCache } from "./owner-cache.ts";
+import { PathLearner } from "./path-learner.ts";
 import { type Choice, choose } from "./rendezvous.ts";
 
 /** A converter, as a director sees it. */
@@ -40,6 +44,9 @@ export interface SteeringLimits {
   readonly heldPackets: number;
   readonly lookupsPerSecond: number;
   readonly cachedOwners: number;
+  readonly learntTokens: number;
+  /** A join whose owner nobody can name because the registry does not answer: dropped, or sent to a node by hash. */
+  readonly joinsWithoutRegistry: "drop" | "hash";
 }
 
 /** What was decided, by count. */
@@ -49,6 +56,12 @@ export interface SteeringCounters {
   /** Joins and flows whose owner was in the cache, and those that the registry knew. */
   fromCache: number;
   fromRegistry: number;
+  /** The registry named nobody or did not answer: as seen on the path; as the registry said once; by chance. */
+  fromPath: number;
+  fromMemory: number;
+  byChance: number;
+  /** Tokens seen on the path. */
+  learnt: number;
   /** Dropped: nobody owns it; too many look-ups or held packets; the registry did not answer; the owner is no node. */
   unknown: number;
   overLimit: number;
@@ -59,7 +72,7 @@ export interface SteeringCounters {
 /** Packets that wait for the same answer. */
 interface Waiting<Handle> {
   readonly key: OwnerKey;
-  readonly handles: Handle[];
+  readonly packets: { readonly handle: Handle; readonly flow: string }[];
   readonly deadlineMs: number;
   /** When to ask again; infinite while an answer is awaited. */
   askMs: number;
@@ -74,6 +87,10 @@ export class Steering<Handle> {
     hashed: 0,
     fromCache: 0,
     fromRegistry: 0,
+    fromPath: 0,
+    fromMemory: 0,
+    byChance: 0,
+    learnt: 0,
     unknown: 0,
     overLimit: 0,
     unanswered: 0,
@@ -81,6 +98,7 @@ export class Steering<Handle> {
   };
   readonly #limits: SteeringLimits;
   readonly #cache: OwnerCache;
+  readonly #learner: PathLearner;
   readonly #waiting = new Map<string, Waiting<Handle>>();
   readonly #nodes = new Map<string, SteeringNode>();
   #accepting: readonly SteeringNode[] = [];
@@ -92,6 +110,7 @@ export class Steering<Handle> {
   constructor(limits: SteeringLimits) {
     this.#limits = limits;
     this.#cache = new OwnerCache(limits.cachedOwners);
+    this.#learner = new PathLearner(limits.learntTokens);
     this.#budget = limits.lookupsPerSecond;
   }
 
@@ -114,11 +133,11 @@ export class Steering<Handle> {
         this.#cache.forget(flow);
         return this.#hash(this.#accepting, flow);
       case "join":
-        return this.#findOwner({ type: "token", token: packet.kind.token }, handle, nowMs);
+        return this.#findOwner({ type: "token", token: packet.kind.token }, { handle, flow }, nowMs);
       case "data":
         // A plain flow is known to nobody but its node: among all nodes, the choice is as it was when it began.
         if (!packet.kind.multipath) return this.#hash(Array.from(this.#nodes.values()), flow);
-        return this.#findOwner({ type: "flow", flow }, handle, nowMs);
+        return this.#findOwner({ type: "flow", flow }, { handle, flow }, nowMs);
     }
   }
 
@@ -129,25 +148,41 @@ export class Steering<Handle> {
     return { type: "forward", node: node.name };
   }
 
-  #findOwner(key: OwnerKey, handle: Handle, nowMs: number): Verdict | undefined {
+  #findOwner(key: OwnerKey, packet: { handle: Handle; flow: string }, nowMs: number): Verdict | undefined {
     const id = idOf(key);
     const cached = this.#cache.find(id, nowMs);
-    if (cached === null) return this.#drop("unknown");
+    if (cached === null) return this.#seenOnPath(key) ?? this.#drop("unknown");
     if (cached !== undefined) return this.#toOwner(cached, "fromCache");
     if (this.#held >= this.#limits.heldPackets) return this.#drop("overLimit");
     const waiting = this.#waiting.get(id);
-    if (waiting !== undefined) waiting.handles.push(handle);
+    if (waiting !== undefined) waiting.packets.push(packet);
     else {
       if (!this.#takeBudget(nowMs)) return this.#drop("overLimit");
       const deadlineMs = nowMs + this.#limits.holdMs;
-      this.#waiting.set(id, { key, handles: [handle], deadlineMs, askMs: Infinity, pauseMs: FIRST_PAUSE_MS });
+      this.#waiting.set(id, { key, packets: [packet], deadlineMs, askMs: Infinity, pauseMs: FIRST_PAUSE_MS });
       this.#lookups.push(key);
     }
     this.#held += 1;
     return undefined;
   }
 
-  #toOwner(name: string, from: "fromCache" | "fromRegistry"): Verdict {
+  #seenOnPath(key: OwnerKey): Verdict | undefined {
+    const node = key.type === "token" ? this.#learner.find(key.token) : undefined;
+    return node === undefined ? undefined : this.#toOwner(node, "fromPath");
+  }
+
+  /** The registry does not answer. */
+  #withoutRegistry(key: OwnerKey, flow: string): Verdict {
+    const remembered = this.#cache.lastOwner(idOf(key));
+    if (remembered !== undefined) return this.#toOwner(remembered, "fromMemory");
+    const seen = this.#seenOnPath(key);
+    if (seen !== undefined) return seen;
+    const chosen = key.type === "token" && this.#limits.joinsWithoutRegistry === "hash";
+    const node = chosen ? choose(Array.from(this.#nodes.values()), flow) : undefined;
+    return node === undefined ? this.#drop("unanswered") : this.#toOwner(node.name, "byChance");
+  }
+
+  #toOwner(name: string, from: "fromCache" | "fromRegistry" | "fromPath" | "fromMemory" | "byChance"): Verdict {
     if (!this.#nodes.has(name)) return this.#drop("ownerGone");
     this.counters[from] += 1;
     return { type: "forward", node: name };
@@ -181,11 +216,12 @@ export class Steering<Handle> {
     const id = idOf(key);
     const waiting = this.#waiting.get(id);
     if (answer === "unanswered") {
-      return waiting === undefined ? [] : this.#release(id, waiting, () => this.#drop("unanswered"));
+      return waiting === undefined ? [] : this.#release(id, waiting, (flow) => this.#withoutRegistry(key, flow));
     }
     const { owner } = answer;
     if (owner !== undefined) return this.learn(key, owner, nowMs);
     if (waiting === undefined) return [];
+    if (this.#isLearnt(key)) return this.#releaseLearnt(id, waiting);
     waiting.askMs = nowMs + waiting.pauseMs;
     waiting.pauseMs *= 2;
     return [];
@@ -199,10 +235,27 @@ export class Steering<Handle> {
     return waiting === undefined ? [] : this.#release(id, waiting, () => this.#toOwner(owner, "fromRegistry"));
   }
 
-  #release(id: string, { handles }: Waiting<Handle>, verdict: () => Verdict): Release<Handle>[] {
+  /** A third ACK says that `node` has this token. What waits for it goes on if the registry has named nobody so far. */
+  learnOnPath(token: number, node: string): Release<Handle>[] {
+    if (!this.#learner.learn(token, node)) return [];
+    this.counters.learnt += 1;
+    const id = idOf({ type: "token", token });
+    const waiting = this.#waiting.get(id);
+    return waiting === undefined || waiting.askMs === Infinity ? [] : this.#releaseLearnt(id, waiting);
+  }
+
+  #isLearnt(key: OwnerKey): boolean {
+    return key.type === "token" && this.#learner.find(key.token) !== undefined;
+  }
+
+  #releaseLearnt(id: string, waiting: Waiting<Handle>): Release<Handle>[] {
+    return this.#release(id, waiting, () => this.#seenOnPath(waiting.key) ?? this.#drop("unknown"));
+  }
+
+  #release(id: string, { packets }: Waiting<Handle>, verdict: (flow: string) => Verdict): Release<Handle>[] {
     this.#waiting.delete(id);
-    this.#held -= handles.length;
-    return handles.map((handle) => ({ handle, verdict: verdict() }));
+    this.#held -= packets.length;
+    return packets.map(({ handle, flow }) => ({ handle, verdict: verdict(flow) }));
   }
 
   /** Time has passed; to be called when {@link nextTimerMs} says so. */
@@ -213,7 +266,8 @@ export class Steering<Handle> {
         // That the last question is still open says nothing of the token.
         const asked = waiting.askMs === Infinity;
         if (!asked) this.#cache.learn(id, undefined, nowMs);
-        released.push(...this.#release(id, waiting, () => this.#drop(asked ? "unanswered" : "unknown")));
+        const verdict = (flow: string) => (asked ? this.#withoutRegistry(waiting.key, flow) : this.#drop("unknown"));
+        released.push(...this.#release(id, waiting, verdict));
       } else if (waiting.askMs <= nowMs) {
         waiting.askMs = Infinity;
         if (this.#takeBudget(nowMs)) this.#lookups.push(waiting.key);

@@ -80,6 +80,16 @@ export const duration: Format<number> = scalar("a duration such as 900ms, 30s, 5
   return milliseconds > 0 ? milliseconds : undefined;
 });
 
+/** A {@link duration} of `least` to `most`, both as it is written. */
+export function durationBetween(least: string, most: string): Format<number> {
+  const ignore = () => {};
+  const [leastMs = 0, mostMs = 0] = [least, most].map((text) => duration.parse(text, [], ignore));
+  return scalar(`a duration from ${least} to ${most}`, (raw) => {
+    const milliseconds = duration.parse(raw, [], ignore);
+    return milliseconds !== undefined && milliseconds >= leastMs && milliseconds <= mostMs ? milliseconds : undefined;
+  });
+}
+
 const SIZE_UNITS: Readonly<Record<string, number>> = { kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
 
 /** "500MB", "50GB": decimal, as tariffs count; in bytes. */

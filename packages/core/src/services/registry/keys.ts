@@ -4,6 +4,7 @@
  *
  *   ha:{FARM}:members         hash, node → "EXPIRES IDENTITY MEMBER" (EXPIRES: milliseconds of Redis's own clock)
  *   ha:{FARM}:settings        string, what all nodes of the farm must have configured alike; no expiry
+ *   ha:{FARM}:c:NODE          string, how many connections clients have at the node (client-counts.ts)
  *   ha:{FARM:SHARD}:t:TOKEN   string, the node that has the token (8 hexadecimal digits)
  *   ha:{FARM:SHARD}:n:NODE    set of the node's tokens in this shard, as integers
  *   ha:{FARM:SHARD}:f:FLOW    string, the node at which the flow ends
@@ -27,6 +28,11 @@ export class Keys {
     this.#farm = farm;
     this.members = `ha:{${farm}}:members`;
     this.settings = `ha:{${farm}}:settings`;
+  }
+
+  /** What the node says of its clients. */
+  clientsOf(node: string): string {
+    return `ha:{${this.#farm}}:c:${node}`;
   }
 
   token(token: number): string {

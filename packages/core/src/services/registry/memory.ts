@@ -1,4 +1,5 @@
 /** The registry of a gateway that is alone: in the process's own memory, with the semantics of redis.ts. */
+import type { ClientCounts } from "./client-counts.ts";
 import { identityOf, type Member, type Registry, type RegistryHealth, type Renewal } from "./registry.ts";
 
 interface Lease {
@@ -19,6 +20,7 @@ export class MemoryRegistry implements Registry {
   readonly #nowMs: () => number;
   readonly #leases = new Map<string, Lease>();
   readonly #tokens = new Map<number, Claim>();
+  readonly #clients = new Map<string, { readonly counts: ClientCounts; readonly untilMs: number }>();
   readonly #flows = new Map<string, Claim>();
   #settings: string | undefined;
   #claims = 0;
@@ -84,6 +86,15 @@ export class MemoryRegistry implements Registry {
 
   async ownerOfFlow(flow: string): Promise<string | undefined> {
     return this.#holds(this.#flows.get(flow));
+  }
+
+  async shareClients(node: string, counts: ClientCounts, ttlMs: number): Promise<void> {
+    this.#clients.set(node, { counts: new Map(counts), untilMs: this.#nowMs() + ttlMs });
+  }
+
+  async clientsOf(node: string): Promise<ClientCounts> {
+    const said = this.#clients.get(node);
+    return said !== undefined && said.untilMs > this.#nowMs() ? said.counts : new Map();
   }
 
   #holds(claim: Claim | undefined): string | undefined {

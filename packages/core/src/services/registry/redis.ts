@@ -6,6 +6,7 @@
  * longer than its deadline fails then, and a connection that says nothing is given up and made anew.
  */
 import { Cluster, Redis } from "ioredis";
+import { type ClientCounts, decodeClientCounts, encodeClientCounts } from "./client-counts.ts";
 import { Keys, SCRIPTS, type ScriptName } from "./keys.ts";
 import {
   decodeMember,
@@ -139,6 +140,19 @@ export class RedisRegistry implements Registry {
 
   async ownerOfFlow(flow: string): Promise<string | undefined> {
     return this.#nodeIn(await this.#within(LOOKUP_MS, () => this.#client.get(this.#keys.flow(flow))));
+  }
+
+  async shareClients(node: string, counts: ClientCounts, ttlMs: number): Promise<void> {
+    const key = this.#keys.clientsOf(node);
+    await this.#within(WRITE_MS, () => this.#client.set(key, encodeClientCounts(counts), "PX", ttlMs));
+  }
+
+  async clientsOf(node: string): Promise<ClientCounts> {
+    const value = await this.#within(WRITE_MS, () => this.#client.get(this.#keys.clientsOf(node)));
+    if (value === null || value === undefined) return new Map();
+    const counts = typeof value === "string" ? decodeClientCounts(value) : undefined;
+    if (counts === undefined) this.#corrupt += 1;
+    return counts ?? new Map();
   }
 
   #nodeIn(value: unknown): string | undefined {

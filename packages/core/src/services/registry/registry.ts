@@ -8,6 +8,7 @@
  */
 import { AccessError } from "../../base/error.ts";
 import { formatIpAddress, type IpAddress, parseIpAddress } from "../../base/ip-address.ts";
+import type { ClientCounts } from "./client-counts.ts";
 
 /** "up" takes new connections, "draining" keeps those it has, "down" is about to leave. */
 export const NODE_STATES = ["up", "draining", "down"] as const;
@@ -60,6 +61,10 @@ export interface Registry {
   claimFlow(flow: string, node: string, ttlMs: number): Promise<void>;
   releaseFlow(flow: string, node: string): Promise<void>;
   ownerOfFlow(flow: string): Promise<string | undefined>;
+  /** Says how many connections clients have at `node`, in place of what it said before. */
+  shareClients(node: string, counts: ClientCounts, ttlMs: number): Promise<void>;
+  /** What `node` has said; empty when that has expired. */
+  clientsOf(node: string): Promise<ClientCounts>;
   close(): void;
 }
 

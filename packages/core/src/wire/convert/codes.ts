@@ -15,7 +15,7 @@ export const MAX_MESSAGE_BYTES = 255 * 4;
 /** The service port. RFC 8803 assigns none; 5124 is this project's default. */
 export const DEFAULT_CONVERT_PORT = 5124;
 
-/** RFC 8803 section 6.2.2, table 1. 192 to 255 are for private use: `subflowLimit` is this project's own. */
+/** RFC 8803 section 6.2.2, table 1. 192 to 255 are for private use: `subflowLimit` and `gatewayLoad` are this project's own. */
 export const TLV_TYPE = {
   info: 1,
   connect: 10,
@@ -24,6 +24,7 @@ export const TLV_TYPE = {
   cookie: 22,
   error: 30,
   subflowLimit: 192,
+  gatewayLoad: 193,
 } as const;
 
 /** RFC 8803 section 6.2.8, table 2. */

@@ -25,7 +25,13 @@ export type Tlv =
    * connection have, 1 to 255. Type(8)=192, Length(8)=1, Reserved(8): zero when sent, ignored when received, Subflows(8).
    * A client that sends it asks for the converter's: who has not asked never gets it (docs/adr/0016).
    */
-  | { readonly type: "subflowLimit"; readonly subflows: number };
+  | { readonly type: "subflowLimit"; readonly subflows: number }
+  /**
+   * This project's own, of the range for private use: how much of its capacity the sender has in use, 0 to 100 percent;
+   * 100 when it wants no new connections. Type(8)=193, Length(8)=1, Reserved(8): zero when sent, ignored when received,
+   * Load(8): more than 100 is read as 100. A client that sends it beside Info asks for the converter's.
+   */
+  | { readonly type: "gatewayLoad"; readonly percent: number };
 
 const CONNECT_FIXED_BYTES = 20;
 
@@ -51,6 +57,8 @@ export function parseTlv(bytes: Uint8Array): Tlv | TlvFailure {
       return { type: "error", code: bytes[2] ?? 0, value: bytes.slice(3) };
     case TLV_TYPE.subflowLimit:
       return bytes.length === 4 && bytes[3] ? { type: "subflowLimit", subflows: bytes[3] } : "malformed";
+    case TLV_TYPE.gatewayLoad:
+      return bytes.length === 4 ? { type: "gatewayLoad", percent: Math.min(100, bytes[3] ?? 0) } : "malformed";
     default:
       return "unsupported";
   }
@@ -88,6 +96,7 @@ export function tlvByteLength(tlv: Tlv): number {
   switch (tlv.type) {
     case "info":
     case "subflowLimit":
+    case "gatewayLoad":
       return 4;
     case "connect":
       return CONNECT_FIXED_BYTES + tcpOptionsByteLength(tlv.options);
@@ -130,6 +139,9 @@ export function emitTlv(tlv: Tlv, into: Uint8Array, offset: number): number {
       break;
     case "subflowLimit":
       into[offset + 3] = tlv.subflows;
+      break;
+    case "gatewayLoad":
+      into[offset + 3] = tlv.percent;
       break;
   }
   return end;
