@@ -1,9 +1,7 @@
 import { AccessError } from "@hybrid-access/core/base/error";
 import { clearEvent, EPOLL, Epoll, openEventDescriptor, signalEvent } from "@hybrid-access/core/platform/epoll";
-import { check, ERRNO, errnoName, SystemError, WOULD_BLOCK } from "@hybrid-access/core/platform/errno";
-import { libc } from "@hybrid-access/core/platform/libc";
+import { check, ERRNO, errnoName, SystemError } from "@hybrid-access/core/platform/errno";
 import { closeDescriptor } from "@hybrid-access/core/platform/socket";
-import { openPipe, splice } from "@hybrid-access/core/platform/splice";
 import { readSysctl, writeSysctl } from "@hybrid-access/core/platform/sysctl";
 import { TimerDescriptor } from "@hybrid-access/core/platform/timer";
 import { expect } from "chai";
@@ -125,27 +123,6 @@ describe("platform/timer", () => {
       epoll.close();
       timer.close();
     }
-  });
-});
-
-describe("platform/splice", () => {
-  it("moves bytes from pipe to pipe, says when there are none, and sees the end", () => {
-    const from = openPipe(65_536);
-    const to = openPipe(65_536);
-    withDescriptors(
-      () => [from.readEnd, to.readEnd, to.writeEnd],
-      () => {
-        expect(splice(from.readEnd, to.writeEnd, 100)).to.equal(WOULD_BLOCK);
-        libc.write(from.writeEnd, Buffer.from("bytes"), 5);
-        expect(splice(from.readEnd, to.writeEnd, 3)).to.equal(3);
-        expect(splice(from.readEnd, to.writeEnd, 100)).to.equal(2);
-        const read = Buffer.alloc(10);
-        expect(libc.read(to.readEnd, read, 10)).to.equal(5);
-        expect(read.subarray(0, 5).toString()).to.equal("bytes");
-        closeDescriptor(from.writeEnd);
-        expect(splice(from.readEnd, to.writeEnd, 100)).to.equal(0);
-      },
-    );
   });
 });
 
