@@ -29,8 +29,8 @@ function core(
   return { folder: `packages/core/src/${name}`, uses, pure: false, nodeModules, packages };
 }
 
-function daemon(name: string): Layer {
-  return { folder: `packages/${name}`, uses: CORE, pure: false, nodeModules: "any", packages: [] };
+function daemon(name: string, packages: readonly string[] = []): Layer {
+  return { folder: `packages/${name}`, uses: CORE, pure: false, nodeModules: "any", packages };
 }
 
 export const LAYERS: Readonly<Record<string, Layer>> = {
@@ -45,7 +45,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   dataplane: core("dataplane", ["base", "wire", "policy", "platform", "engine"], ["events", "worker_threads"]),
   services: core("services", ["base", "platform"], "any", ["convict", "pino", "yaml"]),
   cli: core("cli", ["base", "services"], "any", ["commander"]),
-  hcpe: daemon("hcpe"),
+  hcpe: daemon("hcpe", ["node-cron"]),
   hag: daemon("hag"),
 };
 

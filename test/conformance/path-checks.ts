@@ -72,7 +72,15 @@ async function openSecond(bench: Bench, { client, server }: Ends): Promise<Subfl
   const token = tokenOf(client);
   const remote = bench.client.engine.remoteEndpoint(client.leg);
   if (remote === undefined) throw new Error("the client's leg has no remote end");
-  execute(bench.client, { type: "createSubflow", token, localId: SECOND_ID, local, interfaceIndex, remote });
+  execute(bench.client, {
+    type: "createSubflow",
+    token,
+    localId: SECOND_ID,
+    local,
+    interfaceIndex,
+    remote,
+    backup: false,
+  });
   const opened = await event(bench, bench.client, token, "subflowEstablished");
   await event(bench, bench.server, tokenOf(server), "subflowEstablished");
   return opened;
@@ -173,7 +181,15 @@ export const PATH_CHECKS: readonly Check[] = [
         const token = tokenOf(client);
         // Nobody listens there.
         const remote = { address: bench.server.second.address, port: 9 };
-        execute(bench.client, { type: "createSubflow", token, localId: SECOND_ID, local, interfaceIndex, remote });
+        execute(bench.client, {
+          type: "createSubflow",
+          token,
+          localId: SECOND_ID,
+          local,
+          interfaceIndex,
+          remote,
+          backup: false,
+        });
         expect((await event(bench, bench.client, token, "subflowClosed")).error).to.be.greaterThan(0);
       }),
   },

@@ -2,6 +2,7 @@
 import type { Endpoint } from "@hybrid-access/core/base/ip-address";
 import type { WorkerSetup } from "@hybrid-access/core/dataplane/worker";
 import type { WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
+import type { ConnectionAnswer, ConnectionQuestion } from "./connection-list.ts";
 import type { UplinkSource } from "./uplink-choice.ts";
 
 /** What the control plane gives a worker. */
@@ -21,7 +22,8 @@ export interface CarrierSetup extends WorkerSetup {
 /** What the control plane may say later. */
 export type CarrierMessage =
   | { readonly type: "uplinks"; readonly uplinks: readonly UplinkSource[] }
-  | { readonly type: "timeouts"; readonly gatewayMs: number; readonly replyMs: number };
+  | { readonly type: "timeouts"; readonly gatewayMs: number; readonly replyMs: number }
+  | ConnectionQuestion;
 
 /**
  * A gateway did not serve; `gateway` is its place in the list. "gatewayDown": it was not reached over any uplink;
@@ -41,7 +43,7 @@ export interface UplinkReport extends WorkerReport {
   readonly protocol: "mptcp" | "tcp";
 }
 
-export type CarrierReport = GatewayReport | UplinkReport;
+export type CarrierReport = GatewayReport | UplinkReport | ConnectionAnswer;
 
 export const GATEWAY_UP = 0;
 export const GATEWAY_DOWN = 1;

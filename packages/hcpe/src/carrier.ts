@@ -30,6 +30,7 @@ import {
   type GatewayReport,
   type UplinkReport,
 } from "./carrier-setup.ts";
+import { answerConnections } from "./connection-list.ts";
 import { CookieJar } from "./cookie-jar.ts";
 import {
   connectMessage,
@@ -69,6 +70,7 @@ export class Carrier implements WorkerFront {
   readonly #listen: readonly Endpoint[];
   readonly #gateways: readonly Endpoint[];
   readonly #gatewayStates: Int32Array;
+  readonly #capacity: number;
   readonly #uplinks: UplinkChoice;
   readonly #openings = new Map<number, Opening>();
   readonly #scratch = new Uint8Array(EARLY_BYTES);
@@ -88,6 +90,7 @@ export class Carrier implements WorkerFront {
     this.#listen = setup.listen;
     this.#gateways = setup.gateways;
     this.#gatewayStates = new Int32Array(setup.gatewayStates);
+    this.#capacity = setup.relay.maxConnections;
     this.#uplinks = new UplinkChoice(setup.uplinkStates, setup.uplinks);
     this.#gatewayMs = setup.gatewayMs;
     this.#replyMs = setup.replyMs;
@@ -97,6 +100,8 @@ export class Carrier implements WorkerFront {
     const message = raw as CarrierMessage;
     if (message.type === "uplinks") {
       this.#uplinks.sources = message.uplinks;
+    } else if (message.type === "listConnections") {
+      this.#report(answerConnections(message, this.#engine, this.#relay, this.#capacity));
     } else {
       this.#gatewayMs = message.gatewayMs;
       this.#replyMs = message.replyMs;

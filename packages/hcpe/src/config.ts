@@ -2,6 +2,7 @@
 import type { ConfigOptions } from "@hybrid-access/core/cli/program";
 import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
 import {
+  absolutePath,
   address,
   addressPrefix,
   duration,
@@ -10,11 +11,23 @@ import {
   oneOf,
   port,
   record,
+  share,
+  size,
   text,
+  timeZone,
   wholeNumber,
 } from "@hybrid-access/core/services/config/formats";
 import { type Config, loadConfig } from "@hybrid-access/core/services/config/load";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
+
+const quota = record({
+  bytes: { format: size },
+  direction: { format: oneOf("down", "up", "both"), default: "both" },
+  resetDay: { format: wholeNumber(1, 31), default: 1 },
+  timeZone: { format: timeZone, default: "UTC" },
+  warnAt: { format: listOf(share), default: [0.8, 0.95] },
+  whenUsed: { format: oneOf("backup", "off"), default: "backup" },
+});
 
 /** Every setting of hcpe.yaml. */
 export const hcpeSchema = {
@@ -29,6 +42,7 @@ export const hcpeSchema = {
         name: { format: text },
         interface: { format: interfaceName },
         cost: { format: wholeNumber(0, 1_000_000), default: 0 },
+        quota: { format: quota, optional: true },
       }),
       1,
     ),
@@ -41,6 +55,11 @@ export const hcpeSchema = {
     doc: "Which subflows a connection has: `aggregate` has one over every uplink",
     format: oneOf("aggregate"),
     default: "aggregate",
+  },
+  stateDirectory: {
+    doc: "Where is kept what must survive a restart of the host: what quotas have used",
+    format: absolutePath,
+    default: "/var/lib/hcpe",
   },
   bypass: {
     destinations: { doc: "Destinations that are not carried", format: listOf(addressPrefix), default: [] },

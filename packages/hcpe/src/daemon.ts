@@ -18,8 +18,12 @@ import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setu
 import type { HcpeConfig } from "./config.ts";
 import { GatewayHealth } from "./gateway-health.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
+import { ObservedPathControl } from "./observed-path-control.ts";
+import { Observer } from "./observer.ts";
 import { PathDriver } from "./path-driver.ts";
+import type { UplinkSource } from "./uplink-choice.ts";
 import { UplinkHealth } from "./uplink-health.ts";
+import { judgeAddresses, rankUplinks } from "./uplink-standing.ts";
 import {
   AddressIds,
   judgeUplinks,
@@ -52,6 +56,7 @@ export class Hcpe implements Daemon {
   readonly #uplinkStates: SharedArrayBuffer;
   readonly #gatewayHealth: GatewayHealth;
   readonly #uplinkHealth: UplinkHealth;
+  readonly #observer: Observer;
   readonly #host = probeHost();
   readonly #startedAt = Date.now();
   #config: HcpeConfig;
@@ -61,6 +66,8 @@ export class Hcpe implements Daemon {
   #pool: WorkerPool | undefined;
   #routeWatch: { close(): void } | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
+  /** When the kernel said that something changed; undefined once that has been looked at. */
+  #noticedMs: number | undefined;
   #port: { readonly port: number; release(): void } | undefined;
   /** The admin socket is ours, and so is everything on the host that carries this daemon's name. */
   #owner = false;
@@ -70,7 +77,20 @@ export class Hcpe implements Daemon {
     this.#config = config;
     this.#loadConfig = loadConfig;
     this.#log = log;
-    this.#admin = new AdminServer(config.admin.socket, { "/status": () => this.status() });
+    this.#observer = new Observer({
+      log,
+      routes: this.#routes,
+      uplinks: () => this.#uplinks,
+      pool: () => this.#pool,
+      config: () => this.#config,
+      silentFamilies: (uplink) => this.#uplinkHealth.silentFamilies(uplink),
+      onStanding: () => this.#tellStanding(),
+    });
+    this.#admin = new AdminServer(
+      config.admin.socket,
+      { "/status": () => this.status(), ...this.#observer.routes },
+      this.#observer.streams,
+    );
     this.#sysctls = new OwnedSysctls(`${dirname(config.admin.socket)}/hcpe-host-state.json`);
     this.#routing = new UplinkRouting(this.#routes, config.uplinks);
     this.#gatewayStates = GatewayHealth.createMemory(config.gateways.length);
@@ -95,12 +115,16 @@ export class Hcpe implements Daemon {
     this.#owner = true;
     this.#removeLeftovers();
     this.#setSysctls();
+    this.#observer.loadQuotas();
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
     if (capabilities.pathControl.available) {
-      this.#paths = new PathDriver(new AggregatePathManager(), openPathControl(), this.#log);
+      const control = new ObservedPathControl(openPathControl(), this.#observer.events);
+      this.#paths = new PathDriver(new AggregatePathManager(), control, this.#log);
+      this.#observer.pathControl = control;
     }
-    this.#paths?.setUplinks(uplinkAddresses(this.#uplinks, this.#addressIds));
+    this.#observer.start();
+    this.#tellStanding();
     this.#port = reservePort([ipAddress("127.0.0.1"), ipAddress("::1")]);
     await this.#startWorkers(this.#port.port);
     intercept(this.#interception(), this.#routes);
@@ -141,7 +165,7 @@ export class Hcpe implements Daemon {
       gateways,
       gatewayStates: this.#gatewayStates,
       uplinkStates: this.#uplinkStates,
-      uplinks: uplinkSources(this.#uplinks),
+      uplinks: this.#sources(),
       gatewayMs: this.#config.timeouts.gateway,
       replyMs: this.#config.timeouts.reply,
     });
@@ -156,6 +180,8 @@ export class Hcpe implements Daemon {
   }
 
   #onReport(report: CarrierReport): void {
+    if (report.type === "connections") return this.#observer.onAnswer(report);
+    this.#observer.noteReport(report);
     if (report.type === "uplinkSilent") this.#uplinkHealth.onSilent(report);
     else if (report.type === "gatewayDown") this.#gatewayHealth.onDown(report.gateway, report.reason);
     else this.#gatewayHealth.onDoubtful(report.gateway, report.reason);
@@ -173,6 +199,7 @@ export class Hcpe implements Daemon {
   }
 
   #onRouteChange(delayMs = UPLINK_SETTLE_MS): void {
+    this.#noticedMs ??= performance.now();
     this.#settleTimer ??= setTimeout(() => {
       this.#settleTimer = undefined;
       try {
@@ -195,11 +222,26 @@ export class Hcpe implements Daemon {
     this.#refusals = refusals;
     const changed = describeUplinks(uplinks) !== describeUplinks(this.#uplinks);
     this.#uplinks = uplinks;
+    const noticedMs = this.#noticedMs;
+    this.#noticedMs = undefined;
     if (!changed) return;
     this.#log.info({ uplinks: uplinks.map(summarize) }, "uplinks");
-    this.#uplinkHealth.setSources(uplinkSources(uplinks));
-    this.#pool?.broadcast({ type: "uplinks", uplinks: uplinkSources(uplinks) } satisfies CarrierMessage);
-    this.#paths?.setUplinks(uplinkAddresses(uplinks, this.#addressIds));
+    this.#tellStanding();
+    const reactionMs = noticedMs === undefined ? null : Math.round(performance.now() - noticedMs);
+    this.#observer.events.add("uplinks", { uplinks: uplinks.map(summarize), reactionMs });
+  }
+
+  /** Tells the policy and the workers which uplinks they may use, and which only when no other works. */
+  #tellStanding(): void {
+    const sources = this.#sources();
+    this.#uplinkHealth.setSources(sources);
+    this.#pool?.broadcast({ type: "uplinks", uplinks: sources } satisfies CarrierMessage);
+    const standingOf = (uplink: string) => this.#observer.standing(uplink);
+    this.#paths?.setUplinks(judgeAddresses(uplinkAddresses(this.#uplinks, this.#addressIds), standingOf));
+  }
+
+  #sources(): UplinkSource[] {
+    return uplinkSources(rankUplinks(this.#uplinks, (uplink) => this.#observer.standing(uplink)));
   }
 
   async reload(): Promise<void> {
@@ -228,6 +270,7 @@ export class Hcpe implements Daemon {
     this.#routeWatch?.close();
     this.#gatewayHealth.stop();
     this.#uplinkHealth.stop();
+    this.#observer.stop();
     await this.#pool?.stop();
     this.#port?.release();
     this.#paths?.close();

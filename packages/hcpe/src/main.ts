@@ -7,6 +7,7 @@ import { runDaemon } from "@hybrid-access/core/services/lifecycle";
 import { createLogger } from "@hybrid-access/core/services/log";
 import { loadHcpeConfig } from "./config.ts";
 import { Hcpe } from "./daemon.ts";
+import { QUESTIONS } from "./questions.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -27,6 +28,7 @@ process.exitCode = await runProgram(
         capabilities: { ...ENGINES[config.engine].probe(), ...probeHost() },
       };
     },
+    questions: QUESTIONS,
     async run(options: ConfigOptions) {
       const config = loadHcpeConfig(options);
       const log = createLogger("hcpe", config.log.level);

@@ -14,12 +14,14 @@ import type {
   Rule,
 } from "@hybrid-access/core/platform/netlink/route";
 import type { UplinkAddress } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type { Quota } from "@hybrid-access/core/policy/quota";
 import type { UplinkSource } from "./uplink-choice.ts";
 
 export interface UplinkConfig {
   readonly name: string;
   readonly interface: string;
   readonly cost: number;
+  readonly quota?: Quota | undefined;
 }
 
 export type UplinkState = "absent" | "down" | "no carrier" | "no address" | "no route" | "up";

@@ -102,11 +102,14 @@ describe("engine/kernel/path-control", () => {
   const local = (type: string, rest: string) =>
     [type, "0600010002000000", "0500020002000000", "080003000a010202", rest].join("");
   const port = "06000500409c0000";
+  const to = { interfaceIndex: 7, remote: REMOTE };
+  const CREATE = { type: "createSubflow", token: TOKEN, localId: 2, local: LOCAL.address, ...to } as const;
   const COMMANDS: readonly (readonly [PathCommand, number, string])[] = [
+    [{ ...CREATE, backup: false }, 10, `${token} ${local("24000180", "0800070007000000")} ${remoteAddress}`],
     [
-      { type: "createSubflow", token: TOKEN, localId: 2, local: LOCAL.address, interfaceIndex: 7, remote: REMOTE },
+      { ...CREATE, backup: true },
       10,
-      `${token} ${local("24000180", "0800070007000000")} ${remoteAddress}`,
+      `${token} ${local("2c000180", "08000600040000000800070007000000")} ${remoteAddress}`,
     ],
     [
       { type: "destroySubflow", token: TOKEN, localId: 2, local: LOCAL, remote: REMOTE },

@@ -37,7 +37,8 @@ describe("services/admin", () => {
 
   it("names a path that is not there", async () => {
     await server.start();
-    expect(await askDaemon(socket, "/nothing")).to.include({ apiVersion: 1, error: "no such path: /nothing" });
+    const { message } = await failureOf(askDaemon(socket, "/nothing"));
+    expect(message).to.equal("the daemon refused: no such path: /nothing");
   });
 
   it("refuses to take the socket of one that is alive, which goes on", async () => {

@@ -1,7 +1,7 @@
 /** The command tree that hcpe and hag share: run, check, status, version. */
 import { Command, CommanderError, Option } from "commander";
 import { describeError } from "../base/error.ts";
-import { askDaemon } from "../services/admin.ts";
+import { askDaemon, followDaemon } from "../services/admin.ts";
 import { EXIT, exitCodeFor } from "./exit-code.ts";
 import { renderStatus } from "./status.ts";
 
@@ -16,6 +16,27 @@ export interface DaemonCommands {
   /** Loads the configuration and tries what the host offers; gives what it found. Throws when something needed lacks. */
   check(config: ConfigOptions): object;
   adminSocket(config: ConfigOptions): string;
+  /** Questions to the running daemon besides `status`. */
+  readonly questions?: readonly Question[];
+}
+
+/** A command that asks the running daemon. */
+export interface Question {
+  readonly name: string;
+  readonly description: string;
+  /** The path on the admin socket. */
+  path(options: QuestionOptions): string;
+  /** The answer as text. */
+  render(answer: object): string;
+  /** Takes `--limit <number>`. */
+  readonly limited?: boolean;
+  /** With `--follow`: a path that goes on, and one of its items as text. */
+  readonly follow?: { readonly path: string; render(item: object): string };
+}
+
+export interface QuestionOptions {
+  readonly limit?: string;
+  readonly follow?: boolean;
 }
 
 export interface ConfigOptions {
@@ -54,6 +75,12 @@ export async function runProgram(commands: DaemonCommands, argv: readonly string
     .action(async (options: OutputOptions) => {
       print((await askDaemon(commands.adminSocket(options), "/status")) as object, options);
     });
+  for (const question of commands.questions ?? []) {
+    const asked = command(question.name, question.description).option("--json", "print JSON");
+    if (question.limited) asked.option("--limit <number>", "show no more than this");
+    if (question.follow) asked.option("--follow", "go on with what happens from now on");
+    asked.action((options: OutputOptions & QuestionOptions) => ask(commands, question, options));
+  }
   program
     .command("version")
     .description("print the version")
@@ -71,6 +98,26 @@ export async function runProgram(commands: DaemonCommands, argv: readonly string
     const lines = describeError(error).split("\n");
     process.stderr.write(lines.map((line) => `${commands.name}: ${line}\n`).join(""));
     return exitCodeFor(error);
+  }
+}
+
+async function ask(
+  commands: DaemonCommands,
+  question: Question,
+  options: OutputOptions & QuestionOptions,
+): Promise<void> {
+  const socket = commands.adminSocket(options);
+  const { json = false } = options;
+  if (options.follow !== true || question.follow === undefined) {
+    const answer = (await askDaemon(socket, question.path(options))) as object;
+    process.stdout.write(json ? `${JSON.stringify(answer)}\n` : question.render(answer));
+    return;
+  }
+  const stop = new AbortController();
+  // Whoever read the output has gone (`| head`).
+  process.stdout.once("error", () => stop.abort());
+  for await (const item of followDaemon(socket, question.follow.path, stop.signal)) {
+    process.stdout.write(json ? `${JSON.stringify(item)}\n` : question.follow.render(item));
   }
 }
 

@@ -39,7 +39,7 @@ function isTable(value: unknown): value is object[] {
 }
 
 /** Rows with the columns of the first one, each as wide as its widest cell. */
-function renderTable(rows: readonly object[], indent: string): string[] {
+export function renderTable(rows: readonly object[], indent: string): string[] {
   const columns = Object.keys(rows[0] ?? {});
   const cells = [
     columns,

@@ -2,7 +2,7 @@
 
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, unlinkSync } from "node:fs";
-import { createServer, request, type Server } from "node:http";
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { AccessError, describeError } from "../base/error.ts";
@@ -10,22 +10,32 @@ import { AccessError, describeError } from "../base/error.ts";
 /** Version of every answer's shape; it changes when a field changes its meaning or goes. */
 export const ADMIN_API_VERSION = 1;
 
-/** A path such as "/status" and what it answers. */
-export type AdminRoutes = Readonly<Record<string, () => unknown>>;
+/** A path such as "/status" and what it answers: an object, or a promise of one. A bad query throws an AccessError. */
+export type AdminRoutes = Readonly<Record<string, (query: URLSearchParams) => unknown>>;
+
+/**
+ * A path whose answer goes on until the asker leaves, one JSON object a line. Gives what ends it. Throws an AccessError
+ * when it cannot be begun.
+ */
+export type AdminStreams = Readonly<
+  Record<string, (query: URLSearchParams, send: (item: object) => void) => () => void>
+>;
 
 const ANSWER_TIMEOUT_MS = 5000;
+/** An asker that lets so much wait is cut off. */
+const STREAM_LIMIT_BYTES = 1024 * 1024;
 
 export class AdminServer {
   readonly #server: Server;
   readonly #socket: string;
 
-  constructor(socket: string, routes: AdminRoutes) {
+  constructor(socket: string, routes: AdminRoutes, streams: AdminStreams = {}) {
     this.#socket = socket;
     this.#server = createServer((incoming, answer) => {
-      const route = routes[incoming.url ?? ""];
-      const body = route === undefined ? { error: `no such path: ${incoming.url}` } : (route() as object);
-      answer.writeHead(route === undefined ? 404 : 200, { "content-type": "application/json" });
-      answer.end(JSON.stringify({ apiVersion: ADMIN_API_VERSION, ...body }));
+      const [path = "", query] = (incoming.url ?? "").split("?");
+      const stream = streams[path];
+      if (stream === undefined) void answerOnce(routes[path], new URLSearchParams(query), incoming.url, answer);
+      else answerWithoutEnd(stream, new URLSearchParams(query), answer);
     });
   }
 
@@ -52,6 +62,50 @@ export class AdminServer {
   }
 }
 
+async function answerOnce(
+  route: AdminRoutes[string] | undefined,
+  query: URLSearchParams,
+  asked: string | undefined,
+  answer: ServerResponse,
+): Promise<void> {
+  const [code, body] = await resultOf(route, query, asked);
+  answer.writeHead(code, { "content-type": "application/json" });
+  answer.end(JSON.stringify({ apiVersion: ADMIN_API_VERSION, ...body }));
+}
+
+async function resultOf(
+  route: AdminRoutes[string] | undefined,
+  query: URLSearchParams,
+  asked: string | undefined,
+): Promise<[number, object]> {
+  if (route === undefined) return [404, { error: `no such path: ${asked}` }];
+  try {
+    return [200, (await route(query)) as object];
+  } catch (error) {
+    // A daemon must not end because of a question.
+    return [errorStatus(error), { error: describeError(error) }];
+  }
+}
+
+function answerWithoutEnd(stream: AdminStreams[string], query: URLSearchParams, answer: ServerResponse): void {
+  answer.setHeader("content-type", "application/jsonl");
+  try {
+    const end = stream(query, (item) => {
+      if (answer.writableLength > STREAM_LIMIT_BYTES) answer.destroy();
+      else answer.write(`${JSON.stringify(item)}\n`);
+    });
+    answer.once("close", end);
+    answer.flushHeaders();
+  } catch (error) {
+    answer.statusCode = errorStatus(error);
+    answer.end(JSON.stringify({ apiVersion: ADMIN_API_VERSION, error: describeError(error) }));
+  }
+}
+
+function errorStatus(error: unknown): number {
+  return error instanceof AccessError && error.fault === "peer" ? 400 : 500;
+}
+
 async function isServed(socket: string): Promise<boolean> {
   const probe = connect(socket);
   try {
@@ -70,11 +124,48 @@ export async function askDaemon(socket: string, path: string): Promise<unknown> 
   asked.once("timeout", () => asked.destroy(new Error("no answer in time")));
   asked.end();
   try {
-    const [answer] = (await once(asked, "response")) as [NodeJS.ReadableStream];
-    let body = "";
-    for await (const chunk of answer) body += String(chunk);
-    return JSON.parse(body);
+    const [answer] = (await once(asked, "response")) as [IncomingMessage];
+    const body = await textOf(answer);
+    if (answer.statusCode === 200) return JSON.parse(body);
+    throw refused(body);
   } catch (error) {
-    throw new AccessError("NOT_RUNNING", "system", `no daemon answers on ${socket}: ${describeError(error)}`, error);
+    if (error instanceof AccessError) throw error;
+    throw notRunning(socket, error);
   }
+}
+
+/** Gives every object of a stream of the daemon, until `signal` ends it. Throws like {@link askDaemon}. */
+export async function* followDaemon(socket: string, path: string, signal: AbortSignal): AsyncGenerator<object> {
+  const asked = request({ socketPath: socket, path, signal });
+  asked.end();
+  try {
+    const [answer] = (await once(asked, "response")) as [IncomingMessage];
+    if (answer.statusCode !== 200) throw refused(await textOf(answer));
+    let rest = "";
+    for await (const chunk of answer) {
+      const lines = `${rest}${String(chunk)}`.split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) yield JSON.parse(line) as object;
+    }
+  } catch (error) {
+    if (signal.aborted) return;
+    throw error instanceof AccessError ? error : notRunning(socket, error);
+  } finally {
+    asked.destroy();
+  }
+}
+
+async function textOf(answer: IncomingMessage): Promise<string> {
+  let body = "";
+  for await (const chunk of answer) body += String(chunk);
+  return body;
+}
+
+function refused(body: string): AccessError {
+  const { error } = JSON.parse(body) as { error?: string };
+  return new AccessError("REFUSED", "peer", `the daemon refused: ${error}`);
+}
+
+function notRunning(socket: string, cause: unknown): AccessError {
+  return new AccessError("NOT_RUNNING", "system", `no daemon answers on ${socket}: ${describeError(cause)}`, cause);
 }

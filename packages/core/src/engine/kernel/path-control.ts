@@ -186,7 +186,8 @@ function encodeCommand(command: PathCommand): [number, ...Uint8Array[]] {
   const { address, remoteAddress } = COMMAND_ATTRIBUTE;
   switch (command.type) {
     case "createSubflow": {
-      const local = { address: command.local, id: command.localId, interfaceIndex: command.interfaceIndex };
+      const { local: source, localId: id, interfaceIndex, backup } = command;
+      const local = { address: source, id, interfaceIndex, ...(backup && { flags: ADDRESS_FLAG.backup }) };
       return [
         COMMAND.subflowCreate,
         token,

@@ -7,7 +7,8 @@ import { concatBytes } from "../../base/bytes.ts";
 const HEADER_BYTES = 16;
 const ATTRIBUTE_HEADER_BYTES = 4;
 const NESTED = 0x8000;
-const TYPE_MASK = 0x3fff;
+/** The bits of an attribute's type that are the type; the others say how its value is written. */
+export const TYPE_MASK = 0x3fff;
 
 function aligned(length: number): number {
   return (length + 3) & ~3;
@@ -32,8 +33,9 @@ export function encodeMessage(type: number, flags: number, sequence: number, bod
   return bytes;
 }
 
-/** The messages of one datagram; what is cut off or shorter than its header ends the list. Bodies are copies. */
-export function decodeMessages(datagram: Uint8Array): NetlinkMessage[] {
+/** The messages of one datagram; what is cut off or shorter than its header ends the list. Bodies share one copy of it. */
+export function decodeMessages(received: Uint8Array): NetlinkMessage[] {
+  const datagram = received.slice();
   const messages: NetlinkMessage[] = [];
   const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength);
   for (let offset = 0; offset + HEADER_BYTES <= datagram.length; ) {
@@ -42,7 +44,7 @@ export function decodeMessages(datagram: Uint8Array): NetlinkMessage[] {
     messages.push({
       type: view.getUint16(offset + 4, true),
       sequence: view.getUint32(offset + 8, true),
-      body: datagram.slice(offset + HEADER_BYTES, offset + length),
+      body: datagram.subarray(offset + HEADER_BYTES, offset + length),
     });
     offset += aligned(length);
   }

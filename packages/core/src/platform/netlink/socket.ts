@@ -11,6 +11,7 @@ const SO_RCVBUF = [1, 8] as const;
 const MSG_DONTWAIT = 0x40;
 
 export const NETLINK_ROUTE = 0;
+export const NETLINK_SOCK_DIAG = 4;
 export const NETLINK_NETFILTER = 12;
 export const NETLINK_GENERIC = 16;
 
@@ -63,7 +64,7 @@ export class NetlinkClient {
           answers.push(answer);
           continue;
         }
-        const errno = -new DataView(answer.body.buffer).getInt32(0, true);
+        const errno = -new DataView(answer.body.buffer, answer.body.byteOffset).getInt32(0, true);
         if (errno !== 0) throw new SystemError(errno, action);
         return answers;
       }

@@ -1,10 +1,12 @@
 /**
  * All uplinks at once: every connection that this host opened has one subflow over each usable uplink address of the
  * peer's family. Lost subflows are opened again with exponential back-off while their uplink is usable (RFC 8041
- * section 3.4 names what happens to managers that do not).
+ * section 3.4 names what happens to managers that do not). Subflows over an uplink that is degraded or has used its quota
+ * up are backup while another one is fine.
  */
 import { equalBytes } from "../../base/bytes.ts";
 import { type Endpoint, equalEndpoints, familyOf, type IpAddress } from "../../base/ip-address.ts";
+import { isDemoted } from "../uplink-preference.ts";
 import type { PathCommand, PathEvent, PathManager, SubflowPath, UplinkAddress } from "./path-manager.ts";
 
 const FIRST_RETRY_MS = 1000;
@@ -15,13 +17,17 @@ interface Retry {
   readonly delayMs: number;
 }
 
+interface OpenSubflow extends SubflowPath {
+  backup: boolean;
+}
+
 interface Connection {
   readonly token: number;
   /** The peer's end of the initial subflow: where the others go too (RFC 8041 section 3.5). */
   readonly remote: Endpoint;
-  readonly subflows: SubflowPath[];
+  readonly subflows: OpenSubflow[];
   /** By local address identifier: attempts that were asked for and not yet answered, and waits between them. */
-  readonly opening: Set<number>;
+  readonly opening: Map<number, { readonly backup: boolean }>;
   readonly retries: Map<number, Retry>;
 }
 
@@ -38,8 +44,9 @@ export class AggregatePathManager implements PathManager {
         this.#connections.delete(event.token);
         return [];
       case "subflowEstablished":
-        if (connection !== undefined) noteEstablished(connection, event, this.#addresses);
-        return [];
+        if (connection === undefined) return [];
+        noteEstablished(connection, event, this.#addresses);
+        return this.#prefer(connection);
       case "subflowClosed":
         if (connection !== undefined) this.#noteClosed(connection, event, nowMs);
         return [];
@@ -50,10 +57,22 @@ export class AggregatePathManager implements PathManager {
 
   #adopt(event: SubflowPath & { token: number }): PathCommand[] {
     const { token, localId, remoteId, local, remote } = event;
-    const initial = { localId, remoteId, local, remote };
-    const connection = { token, remote, subflows: [initial], opening: new Set<number>(), retries: new Map() };
+    const initial = { localId, remoteId, local, remote, backup: false };
+    const connection = { token, remote, subflows: [initial], opening: new Map(), retries: new Map() };
     this.#connections.set(token, connection);
-    return this.#complete(connection);
+    return [...this.#complete(connection), ...this.#prefer(connection)];
+  }
+
+  /** Makes the subflows of demoted uplinks backup, and those of the others not. */
+  #prefer({ token, subflows }: Connection): PathCommand[] {
+    return subflows.flatMap((subflow): PathCommand[] => {
+      const address = this.#find(subflow.local.address);
+      const backup = address !== undefined && isDemoted(address, this.#addresses);
+      if (address === undefined || backup === subflow.backup) return [];
+      subflow.backup = backup;
+      const { localId, local, remote } = subflow;
+      return [{ type: "setPriority", token, backup, localId, local, remote }];
+    });
   }
 
   /** Opens what is missing and not being waited for. */
@@ -65,11 +84,15 @@ export class AggregatePathManager implements PathManager {
         !connection.retries.has(localId) &&
         !connection.subflows.some(({ local }) => equalBytes(local.address, address)),
     );
-    return missing.map(({ address, localId, interfaceIndex }) => {
-      connection.opening.add(localId);
-      const { token, remote } = connection;
-      return { type: "createSubflow", token, localId, local: address, interfaceIndex, remote };
-    });
+    return missing.map((address) => this.#open(connection, address));
+  }
+
+  #open(connection: Connection, uplink: UplinkAddress): PathCommand {
+    const { address: local, localId, interfaceIndex } = uplink;
+    const backup = isDemoted(uplink, this.#addresses);
+    connection.opening.set(localId, { backup });
+    const { token, remote } = connection;
+    return { type: "createSubflow", token, localId, local, interfaceIndex, remote, backup };
   }
 
   #noteClosed(connection: Connection, closed: SubflowPath, nowMs: number): void {
@@ -90,11 +113,12 @@ export class AggregatePathManager implements PathManager {
   }
 
   onUplinks(addresses: readonly UplinkAddress[]): PathCommand[] {
+    const failing = addresses.filter((address) => isDegraded(address) && !isDegraded(this.#find(address.address)));
     this.#addresses = addresses;
     return Array.from(this.#connections.values()).flatMap((connection) => {
       const gone = connection.subflows.filter(({ local }) => this.#find(local.address) === undefined);
       const usable = new Set(addresses.map(({ localId }) => localId));
-      for (const localId of connection.opening) if (!usable.has(localId)) connection.opening.delete(localId);
+      for (const localId of connection.opening.keys()) if (!usable.has(localId)) connection.opening.delete(localId);
       // An uplink that came back is tried at once, whatever its earlier failures.
       connection.retries.clear();
       const commands: PathCommand[] = gone.map(({ localId, local, remote }) => ({
@@ -104,7 +128,30 @@ export class AggregatePathManager implements PathManager {
         local,
         remote,
       }));
-      return [...this.#complete(connection), ...commands];
+      return [
+        ...this.#complete(connection),
+        ...commands,
+        ...this.#prefer(connection),
+        ...this.#recycle(connection, failing),
+      ];
+    });
+  }
+
+  /**
+   * What waits in the queue of a path that has become bad holds up everything behind it, also when nothing is added: for
+   * seconds where a rate fell to a thirtieth. Closing the subflow sends it again over the others at once; the retry that
+   * follows opens a fresh one (RFC 8041 section 2.2).
+   */
+  #recycle({ token, subflows }: Connection, failing: readonly UplinkAddress[]): PathCommand[] {
+    const isFailing = (subflow: SubflowPath) =>
+      failing.some(({ address }) => equalBytes(address, subflow.local.address));
+    const healthy = subflows.some(({ local }) => {
+      const address = this.#find(local.address);
+      return address !== undefined && !isDegraded(address);
+    });
+    const closed = healthy ? subflows.filter(isFailing) : [];
+    return closed.map(({ localId, local, remote }) => {
+      return { type: "destroySubflow", token, localId, local, remote };
     });
   }
 
@@ -121,11 +168,7 @@ export class AggregatePathManager implements PathManager {
 
   #retry(connection: Connection, wanted: number): PathCommand[] {
     const found = this.#addresses.find(({ localId }) => localId === wanted);
-    if (found === undefined) return [];
-    connection.opening.add(wanted);
-    const { token, remote } = connection;
-    const { localId, address: local, interfaceIndex } = found;
-    return [{ type: "createSubflow", token, localId, local, interfaceIndex, remote }];
+    return found === undefined ? [] : [this.#open(connection, found)];
   }
 
   get nextTimerMs(): number | undefined {
@@ -137,10 +180,16 @@ export class AggregatePathManager implements PathManager {
   }
 }
 
+function isDegraded(address: UplinkAddress | undefined): boolean {
+  return address?.quality === "degraded";
+}
+
 function noteEstablished(connection: Connection, event: SubflowPath, addresses: readonly UplinkAddress[]): void {
   const { localId, remoteId, local, remote } = event;
-  connection.subflows.push({ localId, remoteId, local, remote });
   const address = addresses.find((candidate) => equalBytes(candidate.address, local.address));
+  // What the event says of backup is what the peer wants.
+  const backup = address !== undefined && connection.opening.get(address.localId)?.backup === true;
+  connection.subflows.push({ localId, remoteId, local, remote, backup });
   if (address === undefined) return;
   connection.opening.delete(address.localId);
   connection.retries.delete(address.localId);

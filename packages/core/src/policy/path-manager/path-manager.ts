@@ -43,6 +43,8 @@ export type PathCommand =
       readonly local: IpAddress;
       readonly interfaceIndex: number;
       readonly remote: Endpoint;
+      /** The MP_JOIN asks for backup at once (B bit, RFC 8684 section 3.2). */
+      readonly backup: boolean;
     }
   | ({ readonly type: "destroySubflow"; readonly token: number } & Omit<SubflowPath, "remoteId">)
   | ({ readonly type: "setPriority"; readonly token: number; readonly backup: boolean } & Omit<SubflowPath, "remoteId">)
@@ -58,6 +60,10 @@ export interface UplinkAddress {
   /** 1 to 255, the same for as long as the address is there. */
   readonly localId: number;
   readonly interfaceIndex: number;
+  /** What connections over the uplink see of it; "good" when left out. See uplink-preference.ts. */
+  readonly quality?: "good" | "degraded";
+  /** It has carried what it may (`uplinks[].quota`), and goes on only where nothing else does. */
+  readonly quotaUsed?: boolean;
 }
 
 /** A policy on subflows. Every method returns what is to be done now. */

@@ -80,6 +80,33 @@ export const duration: Format<number> = scalar("a duration such as 900ms, 30s, 5
   return milliseconds > 0 ? milliseconds : undefined;
 });
 
+const SIZE_UNITS: Readonly<Record<string, number>> = { kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
+
+/** "500MB", "50GB": decimal, as tariffs count; in bytes. */
+export const size: Format<number> = scalar("a size such as 500MB, 50GB or 1TB", (raw) => {
+  const [, number, unit = ""] = typeof raw === "string" ? (/^(\d+)(kB|MB|GB|TB)$/.exec(raw) ?? []) : [];
+  const bytes = Number(number) * (SIZE_UNITS[unit] ?? Number.NaN);
+  return bytes > 0 && Number.isSafeInteger(bytes) ? bytes : undefined;
+});
+
+/** A share of a whole. */
+export const share: Format<number> = scalar("a share between 0 and 1", (raw) =>
+  typeof raw === "number" && raw > 0 && raw < 1 ? raw : undefined,
+);
+
+/** An IANA time zone that this Node knows. */
+export const timeZone: Format<string> = scalar("a time zone such as Europe/Berlin", (raw) =>
+  typeof raw === "string" && isTimeZone(raw) ? raw : undefined,
+);
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
+  } catch {
+    return false;
+  }
+}
+
 /** One of these words. */
 export function oneOf<Word extends string>(...words: readonly Word[]): Format<Word> {
   const expects = `one of ${words.join(", ")}`;
@@ -115,16 +142,26 @@ export function listOf<Item>(item: Format<Item>, leastItems = 0): Format<Item[]>
   };
 }
 
-/** A field of a {@link record}: required unless it has a default. */
+/** A field of a {@link record}: required unless it has a default or is optional. */
 export interface Field<Value> {
   readonly format: Format<Value>;
   readonly default?: Value;
+  /** It may be left out, and is undefined then. */
+  readonly optional?: boolean;
 }
 
-type FieldValues<Fields> = { [Name in keyof Fields]: Fields[Name] extends Field<infer Value> ? Value : never };
+type FieldValues<Fields> = {
+  [Name in keyof Fields]: Fields[Name] extends Field<infer Value>
+    ? Fields[Name] extends { readonly optional: true }
+      ? Value | undefined
+      : Value
+    : never;
+};
 
 /** A mapping with these fields and no others. */
-export function record<Fields extends Record<string, Field<unknown>>>(fields: Fields): Format<FieldValues<Fields>> {
+export function record<const Fields extends Record<string, Field<unknown>>>(
+  fields: Fields,
+): Format<FieldValues<Fields>> {
   const names = Object.keys(fields);
   return {
     expects: `a mapping of ${names.join(", ")}`,
@@ -137,7 +174,7 @@ export function record<Fields extends Record<string, Field<unknown>>>(fields: Fi
       for (const name of Object.keys(given))
         if (!(name in fields)) report([...path, name], unknownKey(name, names), "key");
       const values = names.map((name) => [name, parseField(name, fields[name], given, path, report)] as const);
-      const complete = values.every(([, value]) => value !== undefined);
+      const complete = values.every(([name, value]) => value !== undefined || fields[name]?.optional === true);
       return complete ? (Object.fromEntries(values) as FieldValues<Fields>) : undefined;
     },
   };
@@ -152,7 +189,8 @@ function parseField(
 ): unknown {
   if (field === undefined) return undefined;
   if (given[name] !== undefined) return field.format.parse(given[name], [...path, name], report);
-  if (field.default === undefined) report([...path, name], `missing, expected ${field.format.expects}`);
+  if (field.default === undefined && field.optional !== true)
+    report([...path, name], `missing, expected ${field.format.expects}`);
   return field.default;
 }
 

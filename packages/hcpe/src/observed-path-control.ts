@@ -1,0 +1,72 @@
+/** A path control whose events and commands are also written down, for `hcpe events` and the age of connections. */
+import { formatEndpoint, formatIpAddress } from "@hybrid-access/core/base/ip-address";
+import type { PathControl } from "@hybrid-access/core/engine/engine";
+import type { PathCommand, PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type { EventLog } from "./event-log.ts";
+
+export class ObservedPathControl implements PathControl {
+  readonly #control: PathControl;
+  readonly #events: EventLog;
+  readonly #sinceMs = new Map<number, number>();
+
+  constructor(control: PathControl, events: EventLog) {
+    this.#control = control;
+    this.#events = events;
+  }
+
+  onEvent(listener: (event: PathEvent) => void): void {
+    this.#control.onEvent((event) => {
+      this.#note(event);
+      listener(event);
+    });
+  }
+
+  #note(event: PathEvent): void {
+    // Every connection would say so twice: when it is made and when its handshake has ended.
+    if (event.type === "connectionCreated") return;
+    if (event.type === "connectionEstablished") this.#sinceMs.set(event.token, performance.now());
+    if (event.type === "connectionClosed") this.#sinceMs.delete(event.token);
+    this.#events.add(event.type, shown(event));
+  }
+
+  execute(command: PathCommand): boolean {
+    const done = this.#control.execute(command);
+    this.#events.add(command.type, { ...shown(command), done });
+    return done;
+  }
+
+  /** Seconds since the connection was established; undefined when that was not heard of. */
+  ageSeconds(token: number): number | undefined {
+    const sinceMs = this.#sinceMs.get(token);
+    return sinceMs === undefined ? undefined : Math.round((performance.now() - sinceMs) / 100) / 10;
+  }
+
+  /** A connection that has gone may have done so unheard: notifications can be lost. */
+  forgetAllBut(tokens: ReadonlySet<number>): void {
+    for (const token of this.#sinceMs.keys()) if (!tokens.has(token)) this.#sinceMs.delete(token);
+  }
+
+  close(): void {
+    this.#control.close();
+  }
+}
+
+/** "c3c4c316", as `ss` writes tokens. */
+export function formatToken(token: number): string {
+  return token.toString(16).padStart(8, "0");
+}
+
+function shown(message: PathEvent | PathCommand): Record<string, unknown> {
+  const { type: _, token, ...rest } = message;
+  const readable = Object.entries(rest).map(([name, value]: [string, unknown]) => [name, readableValue(value)]);
+  return { token: formatToken(token), ...Object.fromEntries(readable) };
+}
+
+function readableValue(value: unknown): unknown {
+  if (value instanceof Uint8Array && value.length === 16)
+    return formatIpAddress(value as Parameters<typeof formatIpAddress>[0]);
+  if (value !== null && typeof value === "object" && "address" in value) {
+    return formatEndpoint(value as Parameters<typeof formatEndpoint>[0]);
+  }
+  return value;
+}

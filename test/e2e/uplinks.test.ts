@@ -1,0 +1,292 @@
+import type { Socket } from "node:net";
+import { createInterface } from "node:readline";
+import { askDaemon, followDaemon } from "@hybrid-access/core/services/admin";
+import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
+import type { QuotaStatus } from "@hybrid-access/hcpe/quota-keeper";
+import type { ConnectionView } from "@hybrid-access/hcpe/views";
+import { expect } from "chai";
+import { ADDRESS, access } from "../lab/hybrid.ts";
+import { HCPE_CONFIG, Pair } from "../lab/pair.ts";
+import { connectFrom, StreamServer } from "../lab/stream.ts";
+import { until } from "../lab/until.ts";
+
+const PORT = 8080;
+const ROUTE = "route add default via 10.1.1.1 dev dsl metric 10";
+const NOTICE_MS = 10_000;
+
+interface UplinkView {
+  readonly name: string;
+  readonly state: string;
+  readonly reason: string | null;
+  readonly addresses: readonly string[];
+  readonly quota: QuotaStatus | null;
+}
+
+/** A connection whose server sends without end. */
+interface Download {
+  readonly near: Socket;
+  readonly far: Socket;
+  received: number;
+}
+
+describe("the HCPE knows its uplinks and connections", function () {
+  this.timeout(60_000);
+  let pair: Pair;
+  let server: StreamServer;
+  const open: Download[] = [];
+
+  before(async () => {
+    pair = await Pair.up();
+    server = new StreamServer(pair.lab, "srv", PORT);
+  });
+  afterEach(async () => {
+    for (const { near, far } of open.splice(0)) for (const end of [near, far]) end.destroy();
+    await until(async () => (await connections()).total === 0, { what: "no connection is left", limitMs: NOTICE_MS });
+  });
+  after(async () => {
+    await server?.close();
+    await pair?.down();
+  });
+
+  const socket = () => pair.file("hcpe/admin.sock");
+  const connections = async () =>
+    (await askDaemon(socket(), "/connections")) as { total: number; connections: ConnectionView[] };
+  const uplink = async (wanted: string) => {
+    const { uplinks } = (await askDaemon(socket(), "/paths")) as { uplinks: UplinkView[] };
+    return uplinks.find(({ name }) => name === wanted) ?? expect.fail(`no uplink ${wanted}`);
+  };
+  const events = async () => ((await askDaemon(socket(), "/events")) as { events: LoggedEvent[] }).events;
+
+  async function startDownload(host: string = ADDRESS.server): Promise<Download> {
+    const near = connectFrom(pair.lab, "lan", host, PORT);
+    const far = await server.accept();
+    const download = { near, far, received: 0 };
+    open.push(download);
+    near.on("data", (chunk: Buffer) => {
+      download.received += chunk.length;
+    });
+    const chunk = Buffer.alloc(64 * 1024);
+    const pump = () => {
+      while (!far.destroyed && far.write(chunk));
+    };
+    far.on("drain", pump);
+    pump();
+    return download;
+  }
+
+  async function carriedByBoth(): Promise<boolean> {
+    const subflows = (await connections()).connections[0]?.subflows ?? [];
+    return subflows.filter(({ state }) => state === "ESTABLISHED").length === 2;
+  }
+
+  /** A connection with a subflow over each uplink, from its first byte to its end. */
+  async function runConnection(): Promise<void> {
+    const { near, far } = await startDownload();
+    await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
+    far.destroy();
+    near.destroy();
+    await until(async () => (await connections()).total === 0, { what: "the connection goes", limitMs: NOTICE_MS });
+  }
+
+  it("lists a connection: whose it is, where it goes, and what it and its subflows have carried", async () => {
+    const bytes = 3_000_000;
+    const near = connectFrom(pair.lab, "lan", ADDRESS.server, PORT);
+    const far = await server.accept();
+    let received = 0;
+    near.on("data", (chunk: Buffer) => {
+      received += chunk.length;
+    });
+    near.write(Buffer.alloc(1000));
+    far.write(Buffer.alloc(bytes));
+    await until(() => received === bytes, { what: "everything arrives", limitMs: NOTICE_MS });
+
+    const { total, connections: listed } = await connections();
+    expect(total).to.equal(1);
+    const [connection = expect.fail()] = listed;
+    expect(connection).to.include({
+      client: `${near.localAddress}:${near.localPort}`,
+      destination: `${ADDRESS.server}:${PORT}`,
+      way: "multipath",
+      gateway: `${ADDRESS.gateway}:5124`,
+      policy: "aggregate",
+    });
+    // The Convert messages of both sides are part of the connection.
+    expect(connection.bytesDown).to.be.within(bytes, bytes + 1020);
+    expect(connection.bytesUp).to.be.within(1000, 1000 + 1020);
+    expect(connection.subflows.map((subflow) => subflow.uplink)).to.have.members(["dsl", "lte"]);
+    const carried = connection.subflows.reduce((sum, { bytesDown }) => sum + bytesDown, 0);
+    // What was sent over both, to be safe, counts twice.
+    expect(carried).to.be.within(bytes, 1.2 * bytes);
+    for (const subflow of connection.subflows) {
+      expect(subflow).to.include({ state: "ESTABLISHED", backup: false });
+      expect(subflow.rttMs).to.be.greaterThan(subflow.uplink === "dsl" ? 19 : 49);
+    }
+    open.push({ near, far, received });
+  });
+
+  it("shows the same as text, says when a list is cut, and refuses a limit that makes no sense", async () => {
+    await startDownload();
+    await startDownload(ADDRESS.server6);
+    const hcpe = (...args: string[]) =>
+      pair.lab.run("hcpe", pair.commandOf("hcpe", ...args, "--config", pair.file("hcpe.yaml")));
+    expect(await hcpe("connections")).to.match(/^2 connections\n192\.168\.1\.2:\d+ -> 10\.3\.3\.2:8080 {2}multipath, /);
+    expect(await hcpe("connections", "--limit", "1")).to.match(/^2 connections, 1 shown\n/);
+    expect(await hcpe("paths")).to.match(/^uplink +state .*\ndsl +up .*\nlte +up /);
+    const refused = await hcpe("connections", "--limit", "0").catch(({ stderr, code }) => ({ stderr, code }));
+    expect(refused).to.deep.equal({
+      stderr: "hcpe: the daemon refused: limit must be a whole number from 1 to 1000\n",
+      code: 1,
+    });
+  });
+
+  it("follows events as they happen, numbered without a gap", async () => {
+    const command = pair.commandOf("hcpe", "events", "--follow", "--json", "--config", pair.file("hcpe.yaml"));
+    const follower = pair.lab.spawn("hcpe", command, { stdio: ["ignore", "pipe", "inherit"] });
+    const seen: LoggedEvent[] = [];
+    createInterface({ input: follower.stdout ?? expect.fail() }).on("line", (line) => seen.push(JSON.parse(line)));
+    // The command takes a moment to start: connections are made until one is seen.
+    await until(
+      async () => {
+        await runConnection();
+        return seen.length > 0;
+      },
+      { what: "an event is seen", limitMs: NOTICE_MS },
+    );
+    await runConnection();
+    await until(() => seen.at(-1)?.event === "connectionClosed", { what: "the last event", limitMs: NOTICE_MS });
+    follower.kill("SIGTERM");
+    const first = seen[0]?.sequence ?? 0;
+    expect(seen.map(({ sequence }) => sequence)).to.deep.equal(seen.map((_, index) => first + index));
+    expect(seen.map(({ event }) => event)).to.include.members(["connectionEstablished", "subflowEstablished"]);
+    expect(await events()).to.deep.include.members(seen);
+  });
+
+  it("lets eight follow at once, and ends a follower whose reader has gone", async () => {
+    const command = pair.commandOf("hcpe", "events", "--follow", "--config", pair.file("hcpe.yaml")).join(" ");
+    let ended = false;
+    const first = pair.lab.run("hcpe", ["sh", "-c", `${command} | head -n 1`]).finally(() => {
+      ended = true;
+    });
+    await until(
+      async () => {
+        await runConnection();
+        return ended;
+      },
+      { what: "the follower ends", limitMs: NOTICE_MS },
+    );
+    expect(await first).to.match(/^\d+ {2}2\d{3}-.*\n$/);
+
+    const stop = new AbortController();
+    const streams = Array.from({ length: 9 }, () => followDaemon(socket(), "/events/follow", stop.signal).next());
+    const refused = await Promise.race(streams).catch(({ message }: Error) => message);
+    expect(refused).to.equal("the daemon refused: 8 others follow already");
+    stop.abort();
+    await Promise.allSettled(streams);
+  });
+
+  it("finds an uplink that its provider throttles, uses it only as backup, and tries it again", async () => {
+    const download = await startDownload();
+    await until(() => download.received > 8_000_000, { what: "both links are full", limitMs: NOTICE_MS });
+    await pair.lab.configureLink("lte", "backward", access(1, 25));
+    await until(async () => (await uplink("lte")).state === "degraded", {
+      what: "lte is degraded",
+      limitMs: NOTICE_MS,
+    });
+    expect((await uplink("lte")).reason).to.match(/^a round trip takes|^\d+ % of the segments arrive out of order$/);
+    const lteIsBackup = async () => {
+      const [connection] = (await connections()).connections;
+      return connection?.subflows.some((subflow) => subflow.uplink === "lte" && subflow.backup);
+    };
+    await until(lteIsBackup, { what: "its subflow is backup", limitMs: 5000 });
+
+    const startBytes = download.received;
+    const startMs = performance.now();
+    await until(() => performance.now() - startMs > 3000, { what: "3 s pass", limitMs: 4000 });
+    const megabits = ((download.received - startBytes) * 8) / (performance.now() - startMs) / 1000;
+    // DSL carries 20 Mbit/s.
+    expect(megabits).to.be.greaterThan(0.85 * 20);
+
+    await pair.lab.configureLink("lte", "backward", access(30, 25));
+    await until(async () => (await uplink("lte")).state === "up", { what: "lte is good again", limitMs: 20_000 });
+    await until(async () => !(await lteIsBackup()), { what: "its subflow is used again", limitMs: 1000 });
+  });
+
+  for (const [family, host, before, after] of [
+    ["IPv4", ADDRESS.server, "10.1.1.2/24", "10.1.1.77/24"],
+    ["IPv4", ADDRESS.server, "10.1.1.77/24", "10.1.1.2/24"],
+  ] as const) {
+    it(`follows a ${family} address that changes from ${before} to ${after}, and connections live on`, async () => {
+      const download = await startDownload(host);
+      const uplinksOf = async () => (await connections()).connections[0]?.subflows ?? [];
+      await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
+      const last = (await events()).at(-1)?.sequence ?? 0;
+      const [address = ""] = after.split("/");
+      // As a DHCP client does it. With its last address the interface loses its routes.
+      const commands = [`addr del ${before} dev dsl`, `addr add ${after} dev dsl`, ROUTE];
+      await pair.lab.run("hcpe", ["ip", "-batch", "-"], { input: commands.join("\n") });
+      await until(
+        async () => {
+          const dsl = (await uplinksOf()).filter((subflow) => subflow.uplink === "dsl");
+          return dsl.some(({ local, state }) => local.startsWith(`${address}:`) && state === "ESTABLISHED");
+        },
+        { what: "dsl has one subflow, from the new address", limitMs: NOTICE_MS },
+      );
+      const changes = (await events()).filter(({ sequence, event }) => sequence > last && event === "uplinks");
+      for (const { reactionMs } of changes) expect(reactionMs).to.be.within(0, 99);
+      const bytes = download.received;
+      await until(() => download.received > bytes + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
+      const old = (await uplinksOf()).filter(({ local }) => before.startsWith(local.replace(/:\d+$/, "/")));
+      expect(old.map(({ state }) => state)).not.to.include("ESTABLISHED");
+    });
+  }
+
+  it("puts its routes back when the kernel dropped them with the link", async () => {
+    const routes = async () => (await pair.lab.run("hcpe", ["ip", "route", "show", "table", "5131"])).trim();
+    const present = await routes();
+    expect(present).to.match(/^default via 10\.1\.2\.1 dev lte/);
+    await pair.lab.run("hcpe", ["ip", "link", "set", "lte", "down"]);
+    await until(async () => (await uplink("lte")).state === "down", { what: "lte is down", limitMs: NOTICE_MS });
+    expect(await routes()).to.equal("");
+    await pair.lab.run("hcpe", ["ip", "link", "set", "lte", "up"]);
+    await until(async () => (await uplink("lte")).state === "up", { what: "lte is up", limitMs: NOTICE_MS });
+    expect(await routes()).to.equal(present);
+    const download = await startDownload();
+    await until(carriedByBoth, { what: "lte carries again", limitMs: NOTICE_MS });
+    expect(download.near.destroyed).to.equal(false);
+    // The host's own default route is for its DHCP client to put back.
+    await pair.lab.run("hcpe", ["ip", "route", "add", "default", "via", "10.1.2.1", "dev", "lte", "metric", "20"]);
+  });
+
+  it("takes an uplink out of use when its quota is used up, and still knows that after a restart", async () => {
+    const quota = "{ bytes: 4MB, direction: down, resetDay: 31, timeZone: Europe/Berlin, whenUsed: off }";
+    const config = `${HCPE_CONFIG.replace("cost: 10", `cost: 10, quota: ${quota}`)}
+stateDirectory: ${pair.file("state")}
+`;
+    const restart = async () => {
+      await pair.daemon("hcpe").end("SIGTERM");
+      return await pair.start("hcpe", config);
+    };
+    const daemon = await restart();
+    const download = await startDownload();
+    await until(carriedByBoth, { what: "both uplinks carry it", limitMs: NOTICE_MS });
+    const onlyDsl = async () => {
+      const subflows = (await connections()).connections[0]?.subflows ?? [];
+      return subflows.length === 1 && subflows[0]?.uplink === "dsl";
+    };
+    await until(onlyDsl, { what: "only dsl carries it", limitMs: NOTICE_MS });
+    const used = (await uplink("lte")).quota ?? expect.fail("lte has no quota");
+    expect(used).to.include({ bytes: 4_000_000, used: true, whenUsed: "off" });
+    // It is looked at twice a second: 30 Mbit/s carry 2 MB meanwhile.
+    expect(used.usedBytes).to.be.within(4_000_000, 8_000_000);
+    expect(daemon.log()).to.match(/"percent":80.*\n.*"percent":95.*\n.*quota used up/);
+    const bytes = download.received;
+    await until(() => download.received > bytes + 1_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
+
+    for (const end of [download.near, download.far]) end.destroy();
+    await restart();
+    expect((await uplink("lte")).quota?.usedBytes).to.be.within(used.usedBytes, used.usedBytes + 3_000_000);
+    const next = await startDownload();
+    await until(() => next.received > 1_000_000, { what: "bytes arrive", limitMs: NOTICE_MS });
+    expect(await onlyDsl()).to.equal(true);
+  });
+});

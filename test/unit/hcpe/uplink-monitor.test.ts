@@ -1,0 +1,73 @@
+import { SystemError } from "@hybrid-access/core/platform/errno";
+import type { LinkState } from "@hybrid-access/core/platform/netlink/route";
+import { UplinkMonitor } from "@hybrid-access/hcpe/uplink-monitor";
+import type { Uplink } from "@hybrid-access/hcpe/uplinks";
+import { expect } from "chai";
+
+const LTE: Uplink = {
+  config: { name: "lte", interface: "wwan0", cost: 1 },
+  state: "up",
+  interfaceIndex: 7,
+  receivedBytes: 0,
+  sentBytes: 0,
+  paths: [],
+};
+
+describe("the uplink monitor", () => {
+  let links: () => LinkState[];
+  let failures: unknown[];
+  let looks: number;
+  let monitor: UplinkMonitor;
+
+  function link(receivedBytes: number): LinkState {
+    return { index: 7, name: "wwan0", up: true, carrier: true, receivedBytes, sentBytes: 0 };
+  }
+
+  beforeEach(() => {
+    failures = [];
+    looks = 0;
+    links = () => [link(1000)];
+    monitor = new UplinkMonitor({
+      routes: { links: () => links() },
+      uplinks: () => [LTE],
+      connections: () => 0,
+      onVerdict: () => expect.fail("nothing was carried"),
+      onFailure: (error) => failures.push(error),
+      onTraffic: () => {
+        looks += 1;
+      },
+    });
+  });
+  afterEach(() => monitor.stop());
+
+  it("gives an interface's bytes and rates from two looks, and none from one", () => {
+    monitor.start();
+    expect(monitor.reading("lte").interface).to.include({ receivedBytes: 1000, downBitsPerSecond: 0 });
+    links = () => [link(126_000)];
+    monitor.look();
+    expect(monitor.reading("lte").interface?.receivedBytes).to.equal(126_000);
+    expect(monitor.reading("lte").interface?.downBitsPerSecond).to.be.greaterThan(0);
+  });
+
+  it("takes an interface that was made anew for one that begins at 0", () => {
+    monitor.start();
+    links = () => [link(10)];
+    monitor.look();
+    expect(monitor.reading("lte").interface?.downBitsPerSecond).to.equal(0);
+  });
+
+  it("says once that the kernel did not answer, keeps what it knows, and goes on", () => {
+    monitor.start();
+    links = () => {
+      throw new SystemError(105, "list interfaces");
+    };
+    monitor.look();
+    monitor.look();
+    expect(failures).to.have.length(1);
+    expect(monitor.reading("lte").interface?.receivedBytes).to.equal(1000);
+    links = () => [link(2000)];
+    monitor.look();
+    expect(looks).to.equal(2);
+    expect(monitor.reading("lte").interface?.receivedBytes).to.equal(2000);
+  });
+});
