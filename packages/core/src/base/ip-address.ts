@@ -55,7 +55,8 @@ export function ipAddress(text: string): IpAddress {
 
 /** Whether this is an IPv4(-mapped) address. */
 export function isIpv4(address: IpAddress): boolean {
-  return equalBytes(address.subarray(0, 12), MAPPED_PREFIX);
+  for (let index = 0; index < MAPPED_PREFIX.length; index++) if (address[index] !== MAPPED_PREFIX[index]) return false;
+  return true;
 }
 
 export function familyOf(address: IpAddress): Family {
