@@ -33,6 +33,8 @@ export class PathDriver {
   readonly #reconciler: Reconciler;
   readonly #meter = new UplinkMeter();
   #timer: NodeJS.Timeout | undefined;
+  /** What the timer is set for. */
+  #timerMs: number | undefined;
   #sampling: NodeJS.Timeout | undefined;
   refusedCommands = 0;
 
@@ -98,14 +100,18 @@ export class PathDriver {
   }
 
   #schedule(): void {
-    clearTimeout(this.#timer);
     const nextMs = this.#reconciler.nextTimerMs;
+    if (nextMs === this.#timerMs) return;
+    this.#timerMs = nextMs;
+    clearTimeout(this.#timer);
     if (nextMs === undefined) return;
-    this.#timer = setTimeout(
-      () => this.#carryOut(this.#reconciler.onTimer(performance.now())),
-      Math.max(1, nextMs - performance.now()),
-    );
+    this.#timer = setTimeout(() => this.#onTimer(), Math.max(1, nextMs - performance.now()));
     this.#timer.unref();
+  }
+
+  #onTimer(): void {
+    this.#timerMs = undefined;
+    this.#carryOut(this.#reconciler.onTimer(performance.now()));
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 /** Every engine by its name in the configuration: the one place that knows which implementations there are. */
 import type { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import type { Epoll } from "../platform/epoll.ts";
+import { GenericFamily } from "../platform/netlink/generic.ts";
 import type { Capabilities, Engine, PathControl } from "./engine.ts";
 import { KernelEngine } from "./kernel/kernel-engine.ts";
 import { KernelPathControl } from "./kernel/path-control.ts";
@@ -12,15 +13,18 @@ export interface EngineKind {
   probe(): Capabilities;
   /** An engine for the calling thread, whose legs' readiness is reported by `epoll`; its descriptors go into `ledger`. */
   create(epoll: Epoll, ledger?: DescriptorLedger): Engine;
-  /** Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. */
-  openPathControl(): PathControl;
+  /**
+   * Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. While
+   * many connections come and go, their events may be told together, up to `restMs` late.
+   */
+  openPathControl(restMs?: number): PathControl;
 }
 
 export const ENGINES = {
   kernel: {
     probe: probeCapabilities,
     create: (epoll, ledger?: DescriptorLedger) => new KernelEngine(epoll, ledger),
-    openPathControl: () => new KernelPathControl(),
+    openPathControl: (restMs?: number) => new KernelPathControl(new GenericFamily("mptcp_pm"), restMs),
   },
 } as const satisfies Record<string, EngineKind>;
 

@@ -75,8 +75,12 @@ export function addressOf(buffer: ArrayBufferView): bigint {
   return BigInt(koffi.address(buffer));
 }
 
-/** Stops a watch that {@link watchReadable} began. Does not close the descriptor. */
+/** A watch that {@link watchReadable} began. */
 export interface Watch {
+  /** Says nothing until {@link resume}. */
+  pause(): void;
+  resume(): void;
+  /** Ends it. Does not close the descriptor. */
   stop(): void;
 }
 
@@ -88,6 +92,8 @@ export function watchReadable(fd: number, onReadable: () => void): Watch {
   const handle = koffi.node.poll(fd, { readable: true }, onReadable);
   activeWatches.add(handle);
   return {
+    pause: () => handle.stop(),
+    resume: () => handle.start({ readable: true }, onReadable),
     stop() {
       if (activeWatches.delete(handle)) handle.close();
     },
