@@ -10,7 +10,7 @@ import { findPrefix, type Prefix } from "@hybrid-access/core/base/prefix";
 import type { Counters } from "@hybrid-access/core/dataplane/counters";
 import { FAR, NEAR, type Relay } from "@hybrid-access/core/dataplane/relay";
 import type { WorkerContext, WorkerFront, WorkerSetup } from "@hybrid-access/core/dataplane/worker";
-import { type Engine, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
+import { type Engine, isTroubled, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
 import { ERRNO } from "@hybrid-access/core/platform/errno";
 import { ERROR_CODE, type ErrorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
 import {
@@ -175,7 +175,7 @@ export class Converter implements WorkerFront {
     const opening = this.#openings.get(slot);
     if (opening === undefined) return;
     if (side === NEAR) this.#onNearReady(slot, opening, bits);
-    else if (opening.stage === "connecting") this.#onConnected(slot, opening);
+    else if (opening.stage === "connecting") this.#onConnected(slot, opening, bits);
     // The server was reached and has reset before the client's handshake ended: that is still to be told.
     else if ((bits & READY.error) !== 0) this.#onConnectFailure(slot, opening, ERRNO.ECONNRESET);
   }
@@ -284,9 +284,9 @@ export class Converter implements WorkerFront {
     this.#relay.setTimer(slot, this.#rules.headerMs);
   }
 
-  #onConnected(slot: number, opening: Opening): void {
+  #onConnected(slot: number, opening: Opening, bits: number): void {
     const far = this.#relay.leg(slot, FAR);
-    const errno = this.#engine.takeError(far);
+    const errno = isTroubled(bits) ? this.#engine.takeError(far) : 0;
     if (errno !== 0) return this.#onConnectFailure(slot, opening, errno);
     const header: Tlv = { type: "extendedTcpHeader", options: this.#engine.tcpOptions(far) };
     this.#answer(slot, opening, opening.wantsInfo ? [header, supportedExtensions()] : [header], true);

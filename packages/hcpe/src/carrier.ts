@@ -14,6 +14,7 @@ import {
   type ConnectResult,
   type Engine,
   type FallbackReason,
+  isTroubled,
   type Leg,
   READY,
   WOULD_BLOCK,
@@ -241,7 +242,7 @@ export class Carrier implements WorkerFront {
       this.#readAnswer(slot, opening);
       return;
     }
-    const errno = this.#engine.takeError(this.#relay.leg(slot, FAR));
+    const errno = isTroubled(bits) ? this.#engine.takeError(this.#relay.leg(slot, FAR)) : 0;
     if (errno !== 0) return this.#onConnectError(slot, opening, errno);
     if ((bits & (READY.write | READY.read)) === 0) return;
     this.#judgeUplinks(opening);
