@@ -33,9 +33,8 @@ export function encodeMessage(type: number, flags: number, sequence: number, bod
   return bytes;
 }
 
-/** The messages of one datagram; what is cut off or shorter than its header ends the list. Bodies share one copy of it. */
-export function decodeMessages(received: Uint8Array): NetlinkMessage[] {
-  const datagram = received.slice();
+/** The messages of one datagram; what is cut off or shorter than its header ends the list. Bodies are views into it. */
+export function decodeMessages(datagram: Uint8Array): NetlinkMessage[] {
   const messages: NetlinkMessage[] = [];
   const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength);
   for (let offset = 0; offset + HEADER_BYTES <= datagram.length; ) {

@@ -60,7 +60,8 @@ export class NetlinkClient {
     const answers: NetlinkMessage[] = [];
     for (;;) {
       const length = check(resultOf(libc.recv(this.#fd, this.#buffer, this.#buffer.length, 0)), action);
-      for (const answer of decodeMessages(this.#buffer.subarray(0, length))) {
+      // A copy: the next datagram comes into the same buffer.
+      for (const answer of decodeMessages(this.#buffer.slice(0, length))) {
         if (answer.sequence !== sequence) continue;
         if (answer.type === DONE) return answers;
         if (answer.type !== ERROR) {
@@ -82,6 +83,8 @@ export class NetlinkClient {
 /**
  * Calls `onMessages` from Node's event loop with what the kernel says to these multicast groups. `undefined` means that
  * notifications were lost (ENOBUFS): ask for the whole state again.
+ *
+ * The messages lie in a buffer that is used again: what is to be kept of them must be copied.
  *
  * After notifications the next ones are left to wait for `restMs`: to be woken for each of thousands in a second costs
  * more than to read it. One that comes alone is told at once.
