@@ -54,6 +54,9 @@ export class SimulatedEngine implements Engine {
   readonly #legs: Simulated[] = [];
   readonly #random: Random;
   readonly #mostBytes: number;
+  /** Calls of {@link peek} and {@link read} so far. */
+  peeks = 0;
+  reads = 0;
 
   constructor({ seed = 1, mostBytes = 0 }: SimulatedEngineOptions = {}) {
     this.#random = new SeededRandom(seed);
@@ -139,11 +142,17 @@ export class SimulatedEngine implements Engine {
   }
 
   read(leg: Leg, into: Uint8Array, length: number): number {
-    const shown = this.peek(leg, into, length);
+    this.reads += 1;
+    const shown = this.#show(leg, into, length);
     return shown > 0 ? this.discard(leg, shown) : shown;
   }
 
   peek(leg: Leg, into: Uint8Array, length: number): number {
+    this.peeks += 1;
+    return this.#show(leg, into, length);
+  }
+
+  #show(leg: Leg, into: Uint8Array, length: number): number {
     const { incoming } = this.#at(leg);
     const result = this.#readable(leg, length);
     for (let index = 0; index < result; index++) into[index] = incoming[index] as number;

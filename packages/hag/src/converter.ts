@@ -4,12 +4,13 @@
  *
  * Order matters: nothing leaves toward a destination before client, cookie, limits and destination were judged.
  */
+import { concatBytes } from "@hybrid-access/core/base/bytes";
 import { type Endpoint, type IpAddress, isIpv4 } from "@hybrid-access/core/base/ip-address";
 import { findPrefix, type Prefix } from "@hybrid-access/core/base/prefix";
 import type { Counters } from "@hybrid-access/core/dataplane/counters";
 import { FAR, NEAR, type Relay } from "@hybrid-access/core/dataplane/relay";
 import type { WorkerContext, WorkerFront, WorkerSetup } from "@hybrid-access/core/dataplane/worker";
-import { type Engine, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
+import { type Engine, isTroubled, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
 import { ERRNO } from "@hybrid-access/core/platform/errno";
 import { ERROR_CODE, type ErrorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
 import {
@@ -72,8 +73,8 @@ type Stage =
 interface Opening {
   stage: Stage;
   readonly client: IpAddress;
-  readonly header: Uint8Array;
-  headerLength: number;
+  /** The beginning of the Convert message, when it did not come whole. */
+  header: Uint8Array;
   /** Set once a connection was asked for. */
   destination: Endpoint | undefined;
   /** Until when the server may take to answer, on the relay's clock. */
@@ -183,7 +184,7 @@ export class Converter implements WorkerFront {
     const opening = this.#openings.get(slot);
     if (opening === undefined) return;
     if (side === NEAR) this.#onNearReady(slot, opening, bits);
-    else if (opening.stage === "connecting") this.#onConnected(slot, opening);
+    else if (opening.stage === "connecting") this.#onConnected(slot, opening, bits);
     // The server was reached and has reset before the client's handshake ended: that is still to be told.
     else if ((bits & READY.error) !== 0) this.#onConnectFailure(slot, opening, ERRNO.ECONNRESET);
   }
@@ -197,16 +198,14 @@ export class Converter implements WorkerFront {
   }
 
   #readHeader(slot: number, opening: Opening): void {
-    const near = this.#relay.leg(slot, NEAR);
-    const length = this.#engine.read(near, this.#scratch, MAX_MESSAGE_BYTES - opening.headerLength);
+    const length = this.#relay.read(slot, NEAR, this.#scratch, MAX_MESSAGE_BYTES - opening.header.length);
     if (length === WOULD_BLOCK) return;
     if (length <= 0) return this.#relay.abort(slot);
-    opening.header.set(this.#scratch.subarray(0, length), opening.headerLength);
-    opening.headerLength += length;
-    const received = opening.header.subarray(0, opening.headerLength);
+    const received = concatBytes([opening.header, this.#scratch.subarray(0, length)]);
     const result = parseConvertMessage(received);
     switch (result.outcome) {
       case "incomplete":
+        opening.header = received;
         return;
       case "foreign":
         this.#counters.add("convertForeign");
@@ -304,9 +303,9 @@ export class Converter implements WorkerFront {
     this.#relay.setTimer(slot, this.#rules.headerMs);
   }
 
-  #onConnected(slot: number, opening: Opening): void {
+  #onConnected(slot: number, opening: Opening, bits: number): void {
     const far = this.#relay.leg(slot, FAR);
-    const errno = this.#engine.takeError(far);
+    const errno = isTroubled(bits) ? this.#engine.takeError(far) : 0;
     if (errno !== 0) return this.#onConnectFailure(slot, opening, errno);
     const header: Tlv = { type: "extendedTcpHeader", options: this.#engine.tcpOptions(far) };
     this.#answer(slot, opening, [header, ...this.#askedFor(opening)], true);
@@ -364,9 +363,8 @@ export class Converter implements WorkerFront {
 
   /** Reads away what a refused client still sends, up to a bound. */
   #discard(slot: number, opening: Opening): void {
-    const near = this.#relay.leg(slot, NEAR);
     while (opening.discardedBytes <= MOST_DISCARDED_BYTES) {
-      const length = this.#engine.read(near, this.#scratch, this.#scratch.length);
+      const length = this.#relay.read(slot, NEAR, this.#scratch, this.#scratch.length);
       if (length === WOULD_BLOCK) return;
       if (length <= 0) return length === 0 ? this.#relay.finish(slot) : this.#relay.abort(slot);
       opening.discardedBytes += length;
@@ -394,12 +392,13 @@ function error(name: ErrorName, value: Uint8Array = Uint8Array.of(0)): ErrorTlv 
   return { type: "error", code: ERROR_CODE[name], value };
 }
 
+const NOTHING = new Uint8Array();
+
 function newOpening(client: IpAddress): Opening {
   return {
     stage: "header",
     client,
-    header: new Uint8Array(MAX_MESSAGE_BYTES),
-    headerLength: 0,
+    header: NOTHING,
     destination: undefined,
     connectUntilMs: 0,
     stranger: false,

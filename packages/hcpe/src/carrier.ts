@@ -6,7 +6,6 @@
  * Going direct after all is only allowed while no byte of the client can have reached the server through the gateway: a
  * request must never arrive twice. Those bytes are therefore kept until the gateway has answered.
  */
-import { concatBytes } from "@hybrid-access/core/base/bytes";
 import { type Endpoint, equalEndpoints, familyOf } from "@hybrid-access/core/base/ip-address";
 import type { CounterName, Counters } from "@hybrid-access/core/dataplane/counters";
 import { FAR, NEAR, type Relay } from "@hybrid-access/core/dataplane/relay";
@@ -15,6 +14,7 @@ import {
   type ConnectResult,
   type Engine,
   type FallbackReason,
+  isTroubled,
   type Leg,
   READY,
   WOULD_BLOCK,
@@ -39,8 +39,10 @@ import { CookieJar } from "./cookie-jar.ts";
 import {
   connectMessage,
   fastOpenKey,
+  followedBy,
   forgetCookie,
   NO_GATEWAY,
+  NOTHING,
   newOpening,
   type Opening,
   sourceOf,
@@ -49,6 +51,8 @@ import { UplinkChoice } from "./uplink-choice.ts";
 
 /** The most that is read from a client before the gateway has answered: what fits into an initial window (RFC 6928). */
 const EARLY_BYTES = 14_600;
+/** More than any answer, so that it mostly comes at once. */
+const ANSWER_READ_BYTES = 2 * MAX_MESSAGE_BYTES;
 /** Over the last uplink: the kernel's own patience with a silent server; it may give up earlier by itself. */
 const DIRECT_MS = 150_000;
 
@@ -185,8 +189,8 @@ export class Carrier implements WorkerFront {
     opening.stage = "connecting";
     opening.fastOpen = taken > 0;
     // What an earlier attempt has read from the client goes again: the gateway's error said that it was not delivered.
-    opening.outgoing = concatBytes([message.subarray(taken), opening.early]);
-    opening.answer = new Uint8Array();
+    opening.outgoing = followedBy(message.subarray(taken), opening.early);
+    opening.answer = NOTHING;
     this.#relay.setFar(slot, leg);
     this.#relay.setTimer(slot, this.#uplinks.attemptMs(familyOf(endpoint.address), this.#gatewayMs));
     if (this.#reportFlows) this.#reportFlow(slot, opening.destination);
@@ -278,7 +282,7 @@ export class Carrier implements WorkerFront {
       this.#readAnswer(slot, opening);
       return;
     }
-    const errno = this.#engine.takeError(this.#relay.leg(slot, FAR));
+    const errno = isTroubled(bits) ? this.#engine.takeError(this.#relay.leg(slot, FAR)) : 0;
     if (errno !== 0) return this.#onConnectError(slot, opening, errno);
     if ((bits & (READY.write | READY.read)) === 0) return;
     this.#judgeUplinks(opening);
@@ -312,12 +316,12 @@ export class Carrier implements WorkerFront {
 
   /** Takes the client's first bytes once and lets them follow the Convert message. */
   #readEarly(slot: number, opening: Opening): void {
-    if (opening.early.length === 0) {
-      const length = this.#engine.read(this.#relay.leg(slot, NEAR), this.#scratch, EARLY_BYTES);
+    if (opening.early.length === 0 && this.#relay.isReadable(slot, NEAR)) {
+      const length = this.#relay.read(slot, NEAR, this.#scratch, EARLY_BYTES);
       if (length < 0 && length !== WOULD_BLOCK) return this.#relay.abort(slot);
       if (length > 0) {
         opening.early = this.#scratch.slice(0, length);
-        opening.outgoing = concatBytes([opening.outgoing, opening.early]);
+        opening.outgoing = followedBy(opening.outgoing, opening.early);
       }
     }
     this.#sendOutgoing(slot, opening);
@@ -333,20 +337,23 @@ export class Carrier implements WorkerFront {
   }
 
   #readAnswer(slot: number, opening: Opening): void {
-    const room = Math.min(EARLY_BYTES, 2 * MAX_MESSAGE_BYTES);
-    const length = this.#engine.read(this.#relay.leg(slot, FAR), this.#scratch, room);
+    if (!this.#relay.isReadable(slot, FAR)) return;
+    const length = this.#relay.read(slot, FAR, this.#scratch, ANSWER_READ_BYTES);
     if (length === WOULD_BLOCK) return;
     if (length <= 0) return this.#onBrokenGateway(slot, opening, length === 0 ? "closed" : errnoName(-length));
-    opening.answer = concatBytes([opening.answer, this.#scratch.subarray(0, length)]);
-    const result = parseConvertMessage(opening.answer);
-    if (result.outcome === "incomplete") return;
+    const answer = followedBy(opening.answer, this.#scratch.subarray(0, length));
+    const result = parseConvertMessage(answer);
+    if (result.outcome === "incomplete") {
+      opening.answer = answer.slice();
+      return;
+    }
     if (result.outcome !== "message") return this.#onBrokenGateway(slot, opening, "its answer is no Convert message");
     const error = findTlv(result.message, "error");
     if (error !== undefined) return this.#onErrorAnswer(slot, opening, error);
     const limit = findTlv(result.message, "subflowLimit");
     if (limit !== undefined) this.#reportLimit(slot, opening.gateway, limit.subflows);
     this.#countProtocol(this.#relay.leg(slot, FAR), opening);
-    this.#relay.preload(slot, FAR, opening.answer.slice(result.byteLength));
+    this.#relay.preload(slot, FAR, answer.slice(result.byteLength));
     this.#relay.preload(slot, NEAR, opening.outgoing);
     this.#start(slot);
   }

@@ -1,6 +1,5 @@
 /** Cookies that gateways gave (RFC 8803 section 6.2.7), each for one gateway and one source address. Pure. */
-import { toHex } from "@hybrid-access/core/base/bytes";
-import type { IpAddress } from "@hybrid-access/core/base/ip-address";
+import { addressKey, type IpAddress } from "@hybrid-access/core/base/ip-address";
 
 /** More than gateways times addresses in use at once; what is over goes with the addresses it belonged to. */
 const MOST_COOKIES = 64;
@@ -36,5 +35,5 @@ export class CookieJar {
 }
 
 function keyOf(gateway: number, source: IpAddress | undefined): string {
-  return `${gateway} ${source === undefined ? "" : toHex(source)}`;
+  return `${gateway} ${source === undefined ? "" : addressKey(source)}`;
 }

@@ -44,6 +44,8 @@ import {
 
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 16 * 1024 * 1024;
+/** How late the events of connections may be read when there are many: nothing beside the delay of an access network. */
+const PATH_EVENTS_REST_MS = 4;
 const LOST_WITHOUT_PATH_CONTROL =
   "every connection stays on the uplink it began on: no rates added up, no change of uplink while it lasts";
 /** Notifications come in bursts: what follows the first within this time is looked at together. */
@@ -144,7 +146,7 @@ export class Hcpe implements Daemon {
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
     if (capabilities.pathControl.available) {
-      const control = new ObservedPathControl(openPathControl(), this.#observer.events);
+      const control = new ObservedPathControl(openPathControl(PATH_EVENTS_REST_MS), this.#observer.events);
       this.#paths = new PathDriver({
         settings: await this.#pathSettings(this.#config),
         control,
@@ -286,10 +288,11 @@ export class Hcpe implements Daemon {
     const noticedMs = this.#noticedMs;
     this.#noticedMs = undefined;
     if (!changed) return;
-    this.#log.info({ uplinks: uplinks.map(summarize) }, "uplinks");
+    const summary = uplinks.map(summarize);
+    this.#log.info({ uplinks: summary }, "uplinks");
     this.#tellStanding();
     const reactionMs = noticedMs === undefined ? null : Math.round(performance.now() - noticedMs);
-    this.#observer.events.add("uplinks", { uplinks: uplinks.map(summarize), reactionMs });
+    this.#observer.events.add("uplinks", () => ({ uplinks: summary, reactionMs }));
   }
 
   /** Tells the policy and the workers which uplinks they may use, and which only when no other works. */
@@ -329,7 +332,7 @@ export class Hcpe implements Daemon {
   }
 
   async #onSchedules(inForce: readonly string[]): Promise<void> {
-    this.#observer.events.add("schedules", { inForce });
+    this.#observer.events.add("schedules", () => ({ inForce }));
     this.#paths?.configure(await this.#pathSettings(this.#config));
   }
 

@@ -10,9 +10,20 @@ export interface LoggedEvent {
   readonly [detail: string]: unknown;
 }
 
+/** What is shown beside the kind of an event. */
+export type EventDetail = Readonly<Record<string, unknown>>;
+
+/** An event as it is kept: most are never shown. */
+interface KeptEvent {
+  readonly sequence: number;
+  readonly timeMs: number;
+  readonly event: string;
+  readonly detail: () => EventDetail;
+}
+
 export class EventLog {
   readonly #capacity: number;
-  readonly #events: LoggedEvent[] = [];
+  readonly #events: KeptEvent[] = [];
   readonly #followers = new Set<(event: LoggedEvent) => void>();
   #sequence = 0;
 
@@ -21,20 +32,20 @@ export class EventLog {
     this.#capacity = capacity;
   }
 
-  add(event: string, detail: Readonly<Record<string, unknown>>, time = new Date()): void {
+  /** `detail` is asked only when the event is shown, so what it is made from must not change. */
+  add(event: string, detail: () => EventDetail, timeMs = Date.now()): void {
     this.#sequence += 1;
-    const logged = { ...detail, sequence: this.#sequence, time: time.toISOString(), event };
+    const kept = { sequence: this.#sequence, timeMs, event, detail };
     // A ring by position: nothing is moved when it is full.
-    this.#events[(this.#sequence - 1) % this.#capacity] = logged;
-    for (const follower of this.#followers) follower(logged);
+    this.#events[(this.#sequence - 1) % this.#capacity] = kept;
+    for (const follower of this.#followers) follower(shown(kept));
   }
 
   /** The kept events with a number above `sequence`, oldest first. */
   since(sequence: number): LoggedEvent[] {
     const first = Math.max(sequence, this.#sequence - this.#capacity, 0);
-    return Array.from(
-      { length: Math.max(0, this.#sequence - first) },
-      (_, index) => this.#events[(first + index) % this.#capacity] as LoggedEvent,
+    return Array.from({ length: Math.max(0, this.#sequence - first) }, (_, index) =>
+      shown(this.#events[(first + index) % this.#capacity] as KeptEvent),
     );
   }
 
@@ -43,4 +54,8 @@ export class EventLog {
     this.#followers.add(follower);
     return () => this.#followers.delete(follower);
   }
+}
+
+function shown({ sequence, timeMs, event, detail }: KeptEvent): LoggedEvent {
+  return { ...detail(), sequence, time: new Date(timeMs).toISOString(), event };
 }

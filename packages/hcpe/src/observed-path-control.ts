@@ -35,12 +35,12 @@ export class ObservedPathControl implements PathControl {
     if (event.type === "connectionCreated") return;
     if (event.type === "connectionEstablished") this.#sinceMs.set(event.token, performance.now());
     if (event.type === "connectionClosed") this.#sinceMs.delete(event.token);
-    this.#events.add(event.type, shown(event));
+    this.#events.add(event.type, () => shown(event));
   }
 
   execute(command: PathCommand): boolean {
     const done = this.#control.execute(command);
-    this.#events.add(command.type, { ...shown(command), done });
+    this.#events.add(command.type, () => ({ ...shown(command), done }));
     return done;
   }
 

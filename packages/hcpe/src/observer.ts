@@ -86,13 +86,13 @@ export class Observer {
   }
 
   #onQuota(uplink: string, used: boolean): void {
-    this.events.add("uplinkQuota", { uplink, used });
+    this.events.add("uplinkQuota", () => ({ uplink, used }));
     this.#options.onStanding();
   }
 
   #onVerdict(uplink: string, { quality, reason }: QualityVerdict): void {
     this.#options.log.info({ uplink, quality, reason }, "uplink quality");
-    this.events.add("uplinkQuality", { uplink, quality, reason });
+    this.events.add("uplinkQuality", () => ({ uplink, quality, reason }));
     this.#options.onStanding();
   }
 
@@ -107,11 +107,11 @@ export class Observer {
   /** What a worker says of a gateway or an uplink. */
   noteReport(report: GatewayReport | UplinkReport): void {
     if (report.type !== "uplinkSilent") {
-      this.events.add(report.type, { gateway: report.gateway, reason: report.reason });
+      this.events.add(report.type, () => ({ gateway: report.gateway, reason: report.reason }));
       return;
     }
     const { uplink, witness } = report;
-    this.events.add(report.type, { uplink: uplink.name, reached: formatEndpoint(witness) });
+    this.events.add(report.type, () => ({ uplink: uplink.name, reached: formatEndpoint(witness) }));
   }
 
   /** Tokens of the Multipath TCP connections that the kernel has. Throws a SystemError. */

@@ -1,10 +1,11 @@
 /** A connection on its way from its accept to being relayed: what the carrier remembers of it. */
+import { concatBytes } from "@hybrid-access/core/base/bytes";
 import { type Endpoint, familyOf, type IpAddress } from "@hybrid-access/core/base/ip-address";
 import { emitConvertMessage } from "@hybrid-access/core/wire/convert/message";
 import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
 import type { UplinkSource } from "./uplink-choice.ts";
 
-const NOTHING = new Uint8Array();
+export const NOTHING = new Uint8Array();
 export const NO_GATEWAY = -1;
 
 export type Stage =
@@ -32,6 +33,7 @@ export interface Opening {
   outgoing: Uint8Array;
   /** The client's first bytes, kept until the answer. */
   early: Uint8Array;
+  /** The beginning of the gateway's answer, when it did not come whole. */
   answer: Uint8Array;
   /** In stage "answer": when patience with the gateway ends. */
   replyDeadlineMs: number;
@@ -68,6 +70,12 @@ export function newOpening(destination: Endpoint): Opening {
     askedForLimit: false,
     abandoned: false,
   };
+}
+
+/** `first`, then `second`; copied only if neither is empty. */
+export function followedBy(first: Uint8Array, second: Uint8Array): Uint8Array {
+  if (first.length === 0) return second;
+  return second.length === 0 ? first : concatBytes([first, second]);
 }
 
 /** A cookie belongs to one gateway and one source address; no other gateway may see it. */

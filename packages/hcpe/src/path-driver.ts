@@ -35,6 +35,8 @@ export class PathDriver {
   readonly #removals = new RemovalRepeats();
   readonly #meter = new UplinkMeter();
   #timer: NodeJS.Timeout | undefined;
+  /** What the timer is set for. */
+  #timerMs: number | undefined;
   #sampling: NodeJS.Timeout | undefined;
   refusedCommands = 0;
 
@@ -112,17 +114,18 @@ export class PathDriver {
   }
 
   #schedule(): void {
-    clearTimeout(this.#timer);
     const times = [this.#reconciler.nextTimerMs, this.#removals.nextTimerMs].filter((timeMs) => timeMs !== undefined);
-    if (times.length === 0) return;
-    this.#timer = setTimeout(
-      () => this.#onTimer(performance.now()),
-      Math.max(1, Math.min(...times) - performance.now()),
-    );
+    const nextMs = times.length === 0 ? undefined : Math.min(...times);
+    if (nextMs === this.#timerMs) return;
+    this.#timerMs = nextMs;
+    clearTimeout(this.#timer);
+    if (nextMs === undefined) return;
+    this.#timer = setTimeout(() => this.#onTimer(performance.now()), Math.max(1, nextMs - performance.now()));
     this.#timer.unref();
   }
 
   #onTimer(nowMs: number): void {
+    this.#timerMs = undefined;
     for (const command of this.#removals.onTimer(nowMs)) this.#execute(command);
     this.#carryOut(this.#reconciler.onTimer(nowMs));
   }

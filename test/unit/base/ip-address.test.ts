@@ -1,5 +1,7 @@
 import { toHex } from "@hybrid-access/core/base/bytes";
 import {
+  addressKey,
+  endpointKey,
   equalEndpoints,
   familyOf,
   formatEndpoint,
@@ -69,6 +71,24 @@ describe("base/ip-address", () => {
       }),
     );
     expect(() => ipAddress("10.0.0.0/8")).to.throw(RangeError, "not an IP address: 10.0.0.0/8");
+  });
+
+  it("has one key for an address and an endpoint, and no other", () => {
+    // Few values, so that equal ones come up.
+    const address = fc
+      .array(fc.constantFrom(0, 1, 0xd8, 0xff), { minLength: 16, maxLength: 16 })
+      .map((bytes) => ipAddressFromBytes(Uint8Array.from(bytes)) ?? ipAddress("::"));
+    const endpoint = fc.record({ address, port: fc.constantFrom(0, 1, 0xd800, 0xffff) });
+    fc.assert(
+      fc.property(endpoint, endpoint, (left, right) => {
+        const sameAddress = toHex(left.address) === toHex(right.address);
+        expect(addressKey(left.address) === addressKey(right.address)).to.equal(sameAddress);
+        expect(endpointKey(left) === endpointKey(right)).to.equal(equalEndpoints(left, right));
+        expect(endpointKey(left)).to.equal(
+          endpointKey({ ...left, address: left.address.slice() as typeof left.address }),
+        );
+      }),
+    );
   });
 
   it("compares and writes endpoints", () => {

@@ -1,5 +1,5 @@
 import { Counters, createCounterMemory, sumCounters } from "@hybrid-access/core/dataplane/counters";
-import { Relay, type RelayOptions } from "@hybrid-access/core/dataplane/relay";
+import { NEAR, Relay, type RelayOptions } from "@hybrid-access/core/dataplane/relay";
 import { expect } from "chai";
 import fc from "fast-check";
 import { SimulatedEngine, type SimulatedEngineOptions } from "../../support/simulated-engine.ts";
@@ -167,6 +167,47 @@ describe("dataplane/relay", () => {
     bench.relay.start(slot);
     bench.settle();
     expect(bench.engine.host(far)).to.deep.equal({ received: bytesFrom(0, 100), end: "end" });
+  });
+
+  it("reads no more, at its start, from an end that a front has read empty; but what is left, and an end", () => {
+    for (const { left, ends } of [
+      { left: 0, ends: false },
+      { left: 5, ends: false },
+      { left: 0, ends: true },
+    ]) {
+      const bench = new Bench();
+      const near = bench.engine.create(1000);
+      const far = bench.engine.create(1000);
+      const slot = bench.relay.open(near);
+      bench.engine.send(near, bytesFrom(0, 20 + left));
+      if (ends) bench.engine.end(near);
+      bench.relay.setFar(slot, far);
+      bench.settle();
+      const room = left > 0 ? 20 : 64;
+      expect(bench.relay.read(slot, NEAR, new Uint8Array(room), room)).to.equal(20);
+      expect(bench.relay.isReadable(slot, NEAR)).to.equal(left > 0 || ends);
+      bench.relay.start(slot);
+      bench.settle();
+      expect(bench.engine.host(far)).to.deep.equal({ received: bytesFrom(20, left), end: ends ? "end" : "open" });
+      expect(bench.engine.reads).to.equal(left > 0 || ends ? 2 : 1);
+    }
+  });
+
+  it("peeks only while a receiver lags behind", () => {
+    const bench = new Bench();
+    const [near, far] = bench.connect(10);
+    bench.engine.send(near, bytesFrom(0, 200));
+    bench.settle();
+    bench.engine.makeRoom(far, 70);
+    bench.settle();
+    expect(bench.engine.peeks).to.be.above(0);
+    bench.engine.makeRoom(far, 100_000);
+    bench.settle();
+    const whileItLagged = bench.engine.peeks;
+    bench.engine.send(near, bytesFrom(200, 10_000));
+    bench.settle();
+    expect(bench.engine.peeks).to.equal(whileItLagged);
+    expect(bench.engine.host(far).received).to.deep.equal(bytesFrom(0, 10_200));
   });
 
   it("gives a connection that always has more its turn, and no more", () => {

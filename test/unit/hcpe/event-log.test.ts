@@ -7,7 +7,7 @@ describe("the event log", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 20 }), fc.nat(60), fc.nat(70), (capacity, added, after) => {
         const log = new EventLog(capacity);
-        for (let event = 1; event <= added; event++) log.add(`event ${event}`, {});
+        for (let event = 1; event <= added; event++) log.add(`event ${event}`, () => ({}));
         const kept = log.since(after);
         const first = Math.max(after, added - capacity, 0) + 1;
         const wanted = Array.from({ length: Math.max(0, added - first + 1) }, (_, index) => first + index);
@@ -20,11 +20,11 @@ describe("the event log", () => {
   it("tells its followers until they leave", () => {
     const log = new EventLog(2);
     const heard: unknown[] = [];
-    log.add("before", {});
+    log.add("before", () => ({}));
     const leave = log.follow((event) => heard.push(event));
-    log.add("during", { uplink: "lte" }, new Date(0));
+    log.add("during", () => ({ uplink: "lte" }), 0);
     leave();
-    log.add("after", {});
+    log.add("after", () => ({}));
     expect(heard).to.deep.equal([{ sequence: 2, time: "1970-01-01T00:00:00.000Z", event: "during", uplink: "lte" }]);
   });
 });

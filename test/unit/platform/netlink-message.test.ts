@@ -1,5 +1,6 @@
 import { concatBytes, toHex } from "@hybrid-access/core/base/bytes";
 import {
+  AttributeList,
   attribute,
   decodeAttributes,
   decodeMessages,
@@ -54,6 +55,8 @@ describe("platform/netlink/message", () => {
         const model = new Map(attributes.map((one) => [one.type, toHex(one.bytes)]));
         const read = new Map(Array.from(decodeAttributes(bytes), ([type, found]) => [type, toHex(found)]));
         expect(read).to.deep.equal(model);
+        const list = new AttributeList(bytes);
+        for (const [type, found] of model) expect(toHex(list.get(type) ?? Uint8Array.of())).to.equal(found);
       }),
     );
   });
@@ -75,7 +78,9 @@ describe("platform/netlink/message", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
         for (const { body } of decodeMessages(bytes)) decodeAttributes(body);
-        decodeAttributes(bytes);
+        const decoded = decodeAttributes(bytes);
+        const list = new AttributeList(bytes);
+        for (let type = 0; type < 256; type++) expect(list.get(type)).to.deep.equal(decoded.get(type));
       }),
     );
     const lengthOfZero = new Uint8Array(32);

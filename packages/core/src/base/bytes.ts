@@ -35,7 +35,9 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
 
 /** Whether both arrays hold the same bytes. Not constant-time: never use it on secrets. */
 export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, index) => byte === right[index]);
+  if (left.length !== right.length) return false;
+  for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
+  return true;
 }
 
 /** Lower-case hexadecimal, two digits a byte, for logs and tests. */

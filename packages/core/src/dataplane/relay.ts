@@ -4,8 +4,9 @@
  *
  * Rules that every change must keep:
  * - A byte is read only when the other end can take it, so an idle connection owns no buffer. What a short write leaves
- *   is kept, once: from then on only what the receiver takes is removed from the sender's socket (peek, write, discard),
- *   so that a slow receiver owns at most one buffer, and none when all receivers together hold `pendingLimitBytes`.
+ *   is kept, once: from then on, until the receiver takes all there is again, only what it takes is removed from the
+ *   sender's socket (peek, write, discard). So a slow receiver owns at most one buffer, and none when all receivers
+ *   together hold `pendingLimitBytes`.
  * - The end of a stream is passed on (half-close) after its last byte; the legs are closed when both streams ended.
  * - An error at either end resets both: nothing cut short may look complete.
  * - Events are edges: an end is remembered as readable or writable until a call said "would block".
@@ -35,6 +36,9 @@ const UNSURE = 32;
 const OUTPACING = 64;
 /** Bytes from it are held. */
 const HELD = 128;
+
+/** What a read tells more about. */
+const READ_TELLS = READY.read | READY.urgent | READY.peerClosed | READY.hangUp | READY.error;
 
 /** Reads from one end before others get their turn. */
 const READS_PER_TURN = 8;
@@ -78,6 +82,7 @@ export class Relay {
   #runQueue: number[] = [];
   #nextQueue: number[] = [];
   #nowMs = 0;
+  readonly #expired = (slot: number) => this.#onTimer(slot);
 
   constructor(options: RelayOptions) {
     const { capacity } = options;
@@ -145,6 +150,25 @@ export class Relay {
     return this.#legs[2 * slot + side] as number;
   }
 
+  /** Whether an edge has told of something to read at this side, and nothing that was read since says that it is gone. */
+  isReadable(slot: number, side: Side): boolean {
+    return ((this.#flags[2 * slot + side] as number) & READABLE) !== 0;
+  }
+
+  /** {@link Engine.read} for whoever opens the slot: so the relay knows at its start what there is left to read. */
+  read(slot: number, side: Side, into: Uint8Array, length: number): number {
+    return this.#read(2 * slot + side, into, length);
+  }
+
+  #read(end: number, into: Uint8Array, length: number): number {
+    const result = this.#engineOf(end).read(this.#legs[end] as number, into, length);
+    const flags = this.#flags[end] as number;
+    if (result === WOULD_BLOCK) this.#flags[end] = flags & ~(READABLE | OUTPACING | UNSURE);
+    // A short read has emptied the socket; when more comes, an edge says so.
+    else if (result > 0 && result < length && (flags & UNSURE) === 0) this.#flags[end] = flags & ~READABLE;
+    return result;
+  }
+
   /** Bytes that came from `side` and go first to the other one: call before {@link start}. The array is kept. */
   preload(slot: number, side: Side, bytes: Uint8Array): void {
     if (bytes.length > 0) this.#hold(2 * slot + side, bytes);
@@ -209,7 +233,7 @@ export class Relay {
       return true;
     }
     let flags = this.#flags[end] as number;
-    if ((bits & (READY.read | READY.urgent | READY.peerClosed | READY.hangUp)) !== 0) flags |= READABLE;
+    if ((bits & READ_TELLS) !== 0) flags |= READABLE;
     if ((bits & (READY.urgent | READY.peerClosed | READY.hangUp)) !== 0) flags |= UNSURE;
     if ((bits & READY.write) !== 0) flags |= WRITABLE;
     // Remembered before the start too: an edge comes only once.
@@ -240,12 +264,12 @@ export class Relay {
   /** Time passed: runs the timers. */
   advance(nowMs: number): void {
     this.#nowMs = nowMs;
-    this.#timers.expire(nowMs, (slot) => this.#onTimer(slot));
+    this.#timers.expire(nowMs, this.#expired);
   }
 
-  /** Until when the loop may sleep, from now; undefined for ever. */
-  timeoutMs(nowMs: number): number | undefined {
-    return this.#timers.timeoutMs(nowMs);
+  /** Until when the loop may sleep, from the last {@link advance}; undefined for ever. */
+  timeoutMs(): number | undefined {
+    return this.#timers.timeoutMs(this.#nowMs);
   }
 
   /**
@@ -314,11 +338,8 @@ export class Relay {
 
   /** Reads, then writes, and holds what is left. */
   #moveRead(from: number): boolean {
-    const length = this.#engineOf(from).read(this.#legs[from] as number, this.#buffer, this.#buffer.length);
+    const length = this.#read(from, this.#buffer, this.#buffer.length);
     if (length <= 0) return this.#onNothing(from, length);
-    const flags = this.#flags[from] as number;
-    // A short read has emptied the socket; when more comes, an edge says so.
-    if (length < this.#buffer.length && (flags & UNSURE) === 0) this.#flags[from] = flags & ~READABLE;
     this.#countRead(from, length);
     const taken = this.#write(from ^ 1, this.#buffer, length);
     if (taken === length) return true;
@@ -343,7 +364,9 @@ export class Relay {
       return false;
     }
     this.#countRead(from, taken);
-    return taken === length;
+    if (taken < length) return false;
+    this.#flags[from] = (this.#flags[from] as number) & ~OUTPACING;
+    return true;
   }
 
   /** A read gave the end of the stream (0), nothing for now, or an error. True when there is something to do. */

@@ -15,6 +15,8 @@ export class TimerWheel {
   readonly #capacity: number;
   #currentTick = 0;
   #count = 0;
+  /** No deadline is due before this tick, and perhaps none at it: cancelling does not look for the next one. */
+  #earliestTick = Number.POSITIVE_INFINITY;
 
   /** Slots are 0 to `capacity - 1`. */
   constructor(capacity: number) {
@@ -38,6 +40,7 @@ export class TimerWheel {
     this.cancel(slot);
     const tick = Math.max(this.#currentTick + 1, Math.ceil(deadlineMs / TICK_MS));
     this.#dueTick[slot] = tick;
+    if (tick < this.#earliestTick) this.#earliestTick = tick;
     const head = this.#capacity + (tick % BUCKETS);
     const last = this.#previous[head] as number;
     this.#next[last] = slot;
@@ -63,7 +66,18 @@ export class TimerWheel {
     // After a long sleep one round over all buckets finds everything that is due.
     const first = Math.max(this.#currentTick + 1, nowTick - BUCKETS + 1);
     this.#currentTick = Math.max(this.#currentTick, nowTick);
+    if (nowTick < this.#earliestTick) return;
     for (let tick = first; tick <= nowTick; tick++) this.#expireBucket(tick % BUCKETS, nowTick, onExpired);
+    this.#earliestTick = this.#firstOccupiedTick();
+  }
+
+  /** The first tick ahead whose bucket is not empty. What it holds may be due a round or more later. */
+  #firstOccupiedTick(): number {
+    if (this.#count === 0) return Number.POSITIVE_INFINITY;
+    for (let tick = this.#currentTick + 1; ; tick++) {
+      const head = this.#capacity + (tick % BUCKETS);
+      if (this.#next[head] !== head) return tick;
+    }
   }
 
   #expireBucket(bucket: number, nowTick: number, onExpired: (slot: number) => void): void {
@@ -85,11 +99,6 @@ export class TimerWheel {
   /** Milliseconds from `nowMs` until a deadline may be due, 0 if one is, undefined when none is set. */
   timeoutMs(nowMs: number): number | undefined {
     if (this.#count === 0) return undefined;
-    for (let ahead = 1; ahead <= BUCKETS; ahead++) {
-      const tick = this.#currentTick + ahead;
-      const head = this.#capacity + (tick % BUCKETS);
-      if (this.#next[head] !== head) return Math.max(0, Math.ceil(tick * TICK_MS - nowMs));
-    }
-    return BUCKETS * TICK_MS;
+    return Math.max(0, Math.ceil(this.#earliestTick * TICK_MS - nowMs));
   }
 }

@@ -114,12 +114,14 @@ export function runWorkerLoop(options: WorkerLoopOptions): void {
   relay.abortAll();
 }
 
-/** Milliseconds for epoll: 0 when there is work, -1 when nothing is to come. */
+/**
+ * Milliseconds for epoll: 0 when there is work, -1 when nothing is to come. Counted from the beginning of this turn, so
+ * that the clock is read once for each: a timer is late by what one turn takes.
+ */
 function sleepMs(relay: Relay, acceptor: Acceptor): number {
   if (relay.hasWork) return 0;
-  const nowMs = performance.now();
-  const timer = relay.timeoutMs(nowMs) ?? Number.POSITIVE_INFINITY;
-  const accept = acceptor.timeoutMs(nowMs) ?? Number.POSITIVE_INFINITY;
+  const timer = relay.timeoutMs() ?? Number.POSITIVE_INFINITY;
+  const accept = acceptor.timeoutMs(relay.nowMs) ?? Number.POSITIVE_INFINITY;
   const next = Math.min(timer, accept);
   return next === Number.POSITIVE_INFINITY ? -1 : next;
 }

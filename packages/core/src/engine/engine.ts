@@ -81,6 +81,11 @@ export interface ConnectionInfo {
  */
 export const READY = { read: 0x1, urgent: 0x2, write: 0x4, error: 0x8, hangUp: 0x10, peerClosed: 0x2000 } as const;
 
+/** Whether readiness tells that {@link Engine.takeError} may have something; of an attempt to connect it tells that always. */
+export function isTroubled(bits: number): boolean {
+  return (bits & (READY.error | READY.hangUp)) !== 0;
+}
+
 export interface Engine {
   readonly name: "kernel" | "userspace" | "simulated";
   readonly capabilities: Capabilities;

@@ -1,6 +1,7 @@
 /** Every engine by its name in the configuration: the one place that knows which implementations there are. */
 import type { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import type { Epoll } from "../platform/epoll.ts";
+import { GenericFamily } from "../platform/netlink/generic.ts";
 import type { AcceptedPaths, Capabilities, Engine, PathControl } from "./engine.ts";
 import { KernelAcceptedPaths } from "./kernel/accepted-paths.ts";
 import { KernelEngine } from "./kernel/kernel-engine.ts";
@@ -13,8 +14,11 @@ export interface EngineKind {
   probe(): Capabilities;
   /** An engine for the calling thread, whose legs' readiness is reported by `epoll`; its descriptors go into `ledger`. */
   create(epoll: Epoll, ledger?: DescriptorLedger): Engine;
-  /** Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. */
-  openPathControl(): PathControl;
+  /**
+   * Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. While
+   * many connections come and go, their events may be told together, up to `restMs` late.
+   */
+  openPathControl(restMs?: number): PathControl;
   /** Limits and announcements for connections that this host accepts. Throws a SystemError. */
   openAcceptedPaths(): AcceptedPaths;
 }
@@ -23,7 +27,7 @@ export const ENGINES = {
   kernel: {
     probe: probeCapabilities,
     create: (epoll, ledger?: DescriptorLedger) => new KernelEngine(epoll, ledger),
-    openPathControl: () => new KernelPathControl(),
+    openPathControl: (restMs?: number) => new KernelPathControl(new GenericFamily("mptcp_pm"), restMs),
     openAcceptedPaths: () => new KernelAcceptedPaths(),
   },
 } as const satisfies Record<string, EngineKind>;

@@ -1,6 +1,6 @@
 /** epoll(7) and eventfd(2), shaped for one loop per thread: the events land in one typed array, nothing is allocated. */
 import { check, resultOf } from "./errno.ts";
-import { libc } from "./libc.ts";
+import { libc, libcByAddress, numericAddress } from "./libc.ts";
 
 export const EPOLL = {
   in: 0x1,
@@ -25,30 +25,33 @@ export class Epoll {
   readonly descriptor: number;
   readonly #events: Int32Array;
   readonly #capacity: number;
+  readonly #eventsAddress: number;
   readonly #request = new Int32Array(STRIDE_WORDS);
+  readonly #requestAddress = numericAddress(this.#request);
 
   /** `capacity` bounds how many events one {@link wait} returns. Throws a SystemError. */
   constructor(capacity: number) {
     this.descriptor = check(resultOf(libc.epoll_create1(EPOLL_CLOEXEC)), "epoll_create1");
     this.#capacity = capacity;
     this.#events = new Int32Array(capacity * STRIDE_WORDS);
+    this.#eventsAddress = numericAddress(this.#events);
   }
 
   /** Watches `fd` for `events` of {@link EPOLL}. Returns 0 or minus errno. */
   add(fd: number, events: number, tag: number): number {
     this.#request[0] = events;
     this.#request[DATA_WORD] = tag;
-    return resultOf(libc.epoll_ctl(this.descriptor, EPOLL_CTL_ADD, fd, this.#request));
+    return resultOf(libcByAddress.epoll_ctl(this.descriptor, EPOLL_CTL_ADD, fd, this.#requestAddress));
   }
 
   /** Forgets `fd`. Closing the last descriptor of a socket does the same. */
   remove(fd: number): number {
-    return resultOf(libc.epoll_ctl(this.descriptor, EPOLL_CTL_DEL, fd, this.#request));
+    return resultOf(libcByAddress.epoll_ctl(this.descriptor, EPOLL_CTL_DEL, fd, this.#requestAddress));
   }
 
   /** Waits up to `timeoutMs` (-1: without end) and returns how many events there are; an interrupted wait gives 0. */
   wait(timeoutMs: number): number {
-    return Math.max(0, libc.epoll_wait(this.descriptor, this.#events, this.#capacity, timeoutMs));
+    return Math.max(0, libcByAddress.epoll_wait(this.descriptor, this.#eventsAddress, this.#capacity, timeoutMs));
   }
 
   /** The tag of the event at `index` of the last {@link wait}. */

@@ -91,7 +91,8 @@ export class PacketQueue {
       const length = resultOf(libc.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT));
       if (length === -ERRNO.ENOBUFS) continue;
       if (length <= 0) break;
-      for (const { type, body } of decodeMessages(this.#buffer.subarray(0, length))) {
+      // A copy: a packet may be kept until the registry has answered.
+      for (const { type, body } of decodeMessages(this.#buffer.slice(0, length))) {
         if (type === ((QUEUE << 8) | MESSAGE.packet)) this.#handOver(body);
       }
     }

@@ -4,7 +4,7 @@
  */
 import type { Endpoint, IpAddress } from "../base/ip-address.ts";
 import { check, resultOf } from "./errno.ts";
-import { libc } from "./libc.ts";
+import { libc, libcByAddress, numericAddress } from "./libc.ts";
 import {
   AF_INET,
   addressFamily,
@@ -67,24 +67,26 @@ export function openStreamSocket(family: number, protocol: TransportProtocol): n
 
 const optionValue = new Int32Array(2);
 const optionLength = new Uint32Array(1);
+const optionValueAddress = numericAddress(optionValue);
+const optionLengthAddress = numericAddress(optionLength);
 
 /** Sets an option whose value is an int. Returns 0 or minus errno. */
 export function setOption(fd: number, [level, name]: SocketOption, value: number): number {
   optionValue[0] = value;
-  return resultOf(libc.setsockopt(fd, level, name, optionValue, 4));
+  return resultOf(libcByAddress.setsockopt(fd, level, name, optionValueAddress, 4));
 }
 
 /** SO_LINGER. With 0 seconds, close sends RST (MP_FASTCLOSE on MPTCP); "off" restores the ordinary close. */
 export function setLinger(fd: number, seconds: number | "off"): number {
   optionValue[0] = seconds === "off" ? 0 : 1;
   optionValue[1] = seconds === "off" ? 0 : seconds;
-  return resultOf(libc.setsockopt(fd, OPTION.linger[0], OPTION.linger[1], optionValue, 8));
+  return resultOf(libcByAddress.setsockopt(fd, OPTION.linger[0], OPTION.linger[1], optionValueAddress, 8));
 }
 
 /** An option whose value is an int, or minus errno (so: only for options that are not negative). */
 export function getOption(fd: number, [level, name]: SocketOption): number {
   optionLength[0] = 4;
-  const result = resultOf(libc.getsockopt(fd, level, name, optionValue, optionLength));
+  const result = resultOf(libcByAddress.getsockopt(fd, level, name, optionValueAddress, optionLengthAddress));
   return result < 0 ? result : (optionValue[0] ?? 0);
 }
 
@@ -109,9 +111,22 @@ export function listen(fd: number, backlog: number): number {
   return resultOf(libc.listen(fd, backlog));
 }
 
+const peerName = new Uint8Array(SOCKADDR_IN6_BYTES);
+const peerNameAddress = numericAddress(peerName);
+const peerNameLength = new Uint32Array(1);
+const peerNameLengthAddress = numericAddress(peerNameLength);
+const NOBODY = -1;
+/** The socket whose peer is in {@link peerName}: accept(2) has told it. */
+let lastAccepted = NOBODY;
+
 /** Accepts one connection, non-blocking; returns its descriptor or minus errno. */
 export function accept(fd: number): number {
-  return resultOf(libc.accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  peerNameLength[0] = SOCKADDR_IN6_BYTES;
+  lastAccepted = NOBODY;
+  const flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const accepted = resultOf(libcByAddress.accept4(fd, peerNameAddress, peerNameLengthAddress, flags));
+  if (accepted >= 0) lastAccepted = accepted;
+  return accepted;
 }
 
 /** Begins to connect: 0, or minus errno, of which -EINPROGRESS is the ordinary one. */
@@ -129,8 +144,23 @@ export function connectWithData(fd: number, endpoint: Endpoint, firstBytes: Uint
   return resultOf(libc.sendto(fd, firstBytes, firstBytes.length, MSG_FASTOPEN | MSG_NOSIGNAL, address, address.length));
 }
 
+/** A buffer of this size or more is one that a thread moves bytes through all its life, or nearly. */
+const WORK_BUFFER_BYTES = 32 * 1024;
+let workBuffer: Uint8Array = new Uint8Array(1);
+let workBufferAddress = numericAddress(workBuffer);
+
+/** Whether `bytes` begins at {@link workBufferAddress}, so that the call can be made by address. */
+function isWorkBuffer(bytes: Uint8Array): boolean {
+  if (bytes === workBuffer) return true;
+  if (bytes.length < WORK_BUFFER_BYTES) return false;
+  workBuffer = bytes;
+  workBufferAddress = numericAddress(bytes);
+  return true;
+}
+
 /** Reads into the start of `into`: the number of bytes, 0 at the end of the stream, or minus errno. */
 export function receive(fd: number, into: Uint8Array, length: number): number {
+  if (isWorkBuffer(into)) return resultOf(libcByAddress.recv(fd, workBufferAddress, length, MSG_DONTWAIT));
   return resultOf(libc.recv(fd, into, length, MSG_DONTWAIT));
 }
 
@@ -146,6 +176,8 @@ export function peek(fd: number, into: Uint8Array, length: number): number {
 
 /** Writes the first `length` bytes of `from`: the number taken, or minus errno. Raises no SIGPIPE. */
 export function send(fd: number, from: Uint8Array, length: number): number {
+  if (isWorkBuffer(from))
+    return resultOf(libcByAddress.send(fd, workBufferAddress, length, MSG_DONTWAIT | MSG_NOSIGNAL));
   return resultOf(libc.send(fd, from, length, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
@@ -157,26 +189,26 @@ export function shutdownWrite(fd: number): number {
 }
 
 export function closeDescriptor(fd: number): number {
+  if (fd === lastAccepted) lastAccepted = NOBODY;
   return resultOf(libc.close(fd));
 }
 
 const nameBuffer = new Uint8Array(SOCKADDR_IN6_BYTES);
 const nameLength = new Uint32Array(1);
-
-type NameCall = typeof libc.getsockname;
-
-function nameOf(call: NameCall, fd: number): Endpoint | undefined {
-  nameLength[0] = nameBuffer.length;
-  return call(fd, nameBuffer, nameLength) < 0 ? undefined : decodeSocketAddress(nameBuffer);
-}
+const nameBufferAddress = numericAddress(nameBuffer);
+const nameLengthAddress = numericAddress(nameLength);
 
 /** The socket's own end. For a connection that TPROXY handed over, this is the destination the client wanted. */
 export function localEndpoint(fd: number): Endpoint | undefined {
-  return nameOf(libc.getsockname, fd);
+  nameLength[0] = nameBuffer.length;
+  if (libcByAddress.getsockname(fd, nameBufferAddress, nameLengthAddress) < 0) return undefined;
+  return decodeSocketAddress(nameBuffer);
 }
 
 export function remoteEndpoint(fd: number): Endpoint | undefined {
-  return nameOf(libc.getpeername, fd);
+  if (fd === lastAccepted) return decodeSocketAddress(peerName);
+  nameLength[0] = nameBuffer.length;
+  return libc.getpeername(fd, nameBuffer, nameLength) < 0 ? undefined : decodeSocketAddress(nameBuffer);
 }
 
 /** How to set a listening socket up. */

@@ -13,22 +13,28 @@ const SUBFLOW_INFO_BYTES = 264;
 const FULL_INFO_BYTES = 40 + MPTCP_INFO_BYTES;
 const MOST_SUBFLOWS = 16;
 
+/** What the kernel answers lands here: every call reads its own answer before the next one. */
+const mptcpInfo = new Uint8Array(MPTCP_INFO_BYTES);
+const tcpInfo = new Uint8Array(TCP_INFO_BYTES);
+const tcpInfoView = new DataView(tcpInfo.buffer);
+const SUBFLOW_HEADER_BYTES = 16;
+const firstSubflow = new Uint8Array(SUBFLOW_HEADER_BYTES + TCP_INFO_BYTES);
+const firstSubflowHeader = new Uint32Array(firstSubflow.buffer, 0, 4);
+
 /** The local token of the connection, or undefined when the socket is not Multipath TCP. */
 export function readToken(fd: number): number | undefined {
-  const info = new Uint8Array(MPTCP_INFO_BYTES);
-  const length = readOption(fd, OPTION.mptcpInfo, info);
-  return length < 16 ? undefined : new DataView(info.buffer).getUint32(12, true);
+  const length = readOption(fd, OPTION.mptcpInfo, mptcpInfo);
+  return length < 16 ? undefined : new DataView(mptcpInfo.buffer).getUint32(12, true);
 }
 
 /** The TCP state of the connection's first subflow (1: ESTABLISHED, 3: SYN_RECV), or undefined on plain TCP. */
 export function firstSubflowState(fd: number): number | undefined {
-  const headerBytes = 16;
-  const reply = new Uint8Array(headerBytes + TCP_INFO_BYTES);
-  const view = new DataView(reply.buffer);
-  view.setUint32(0, headerBytes, true);
-  view.setUint32(12, TCP_INFO_BYTES, true);
-  const length = readOption(fd, OPTION.mptcpTcpInfo, reply);
-  return length <= headerBytes ? undefined : reply[headerBytes];
+  // The kernel refuses a header in which it finds its own fields filled in, as its last answer has left them.
+  firstSubflowHeader.fill(0);
+  firstSubflowHeader[0] = SUBFLOW_HEADER_BYTES;
+  firstSubflowHeader[3] = TCP_INFO_BYTES;
+  const length = readOption(fd, OPTION.mptcpTcpInfo, firstSubflow);
+  return length <= SUBFLOW_HEADER_BYTES ? undefined : firstSubflow[SUBFLOW_HEADER_BYTES];
 }
 
 /** Fields of struct tcp_info that this project reads. */
@@ -58,8 +64,7 @@ function decodeTcpInfo(view: DataView): TcpInfo {
 
 /** struct tcp_info of a plain TCP socket, or undefined. */
 export function readTcpInfo(fd: number): TcpInfo | undefined {
-  const info = new Uint8Array(TCP_INFO_BYTES);
-  return readOption(fd, OPTION.tcpInfo, info) < 0 ? undefined : decodeTcpInfo(new DataView(info.buffer));
+  return readOption(fd, OPTION.tcpInfo, tcpInfo) < 0 ? undefined : decodeTcpInfo(tcpInfoView);
 }
 
 /** Every subflow of a Multipath TCP connection (at most 16), or undefined when the socket is not one. */

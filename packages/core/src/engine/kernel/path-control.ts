@@ -6,8 +6,8 @@
 import { readUint16 } from "../../base/bytes.ts";
 import { type Endpoint, type IpAddress, ipAddressFromBytes, isIpv4, networkBytes } from "../../base/ip-address.ts";
 import { SystemError } from "../../platform/errno.ts";
-import { GenericFamily, type GenericMessage } from "../../platform/netlink/generic.ts";
-import { attribute, integer, nested, value } from "../../platform/netlink/message.ts";
+import type { GenericFamily, GenericMessage } from "../../platform/netlink/generic.ts";
+import { type Attributes, attribute, integer, nested, value } from "../../platform/netlink/message.ts";
 import { AF_INET, AF_INET6 } from "../../platform/socket-address.ts";
 import type { PathCommand, PathEvent, SubflowPath } from "../../policy/path-manager/path-manager.ts";
 import type { PathControl } from "../engine.ts";
@@ -29,18 +29,15 @@ const EVENT_ATTRIBUTE = {
   token: 1,
   localId: 3,
   remoteId: 4,
-  sourceAddress4: 5,
-  sourceAddress6: 6,
-  destinationAddress4: 7,
-  destinationAddress6: 8,
-  sourcePort: 9,
-  destinationPort: 10,
   backup: 11,
   error: 12,
   flags: 13,
   resetReason: 16,
   serverSide: 18,
 } as const;
+
+const SOURCE = { address4: 5, address6: 6, port: 9 } as const;
+const DESTINATION = { address4: 7, address6: 8, port: 10 } as const;
 
 const FLAG_DENY_JOIN_INITIAL = 1;
 const FLAG_SERVER_SIDE = 2;
@@ -55,22 +52,26 @@ export type PathManagerFamily = Pick<GenericFamily, "watch" | "execute" | "close
 
 export class KernelPathControl implements PathControl {
   readonly #family: PathManagerFamily;
+  readonly #restMs: number;
   #watch: { close(): void } | undefined;
   /** Notifications of a kind this code does not know; they are skipped. */
   unknownEvents = 0;
 
-  constructor(family: PathManagerFamily = new GenericFamily("mptcp_pm")) {
+  /** `family` is "mptcp_pm"; for `restMs` see {@link watchNetlink}. */
+  constructor(family: PathManagerFamily, restMs = 0) {
     this.#family = family;
+    this.#restMs = restMs;
   }
 
   onEvent(listener: (event: PathEvent) => void): void {
-    this.#watch = this.#family.watch("mptcp_pm_events", (message) => {
+    const onMessage = (message: GenericMessage) => {
       const event = decodeEvent(message);
       if (event !== undefined) listener(event);
       else if (message.command !== EVENT.listenerCreated && message.command !== EVENT.listenerClosed) {
         this.unknownEvents += 1;
       }
-    });
+    };
+    this.#watch = this.#family.watch("mptcp_pm_events", onMessage, this.#restMs);
   }
 
   execute(command: PathCommand): boolean {
@@ -95,19 +96,19 @@ export function decodeEvent({ command, attributes }: GenericMessage): PathEvent 
   const token = integer(attributes.get(EVENT_ATTRIBUTE.token));
   if (token === undefined) return undefined;
   const number = (type: number) => integer(attributes.get(type)) ?? 0;
-  const path = decodePath(attributes);
-  const remoteId = number(EVENT_ATTRIBUTE.remoteId);
   switch (command) {
     case EVENT.closed:
       return { type: "connectionClosed", token };
     case EVENT.removed:
-      return { type: "addressRemoved", token, remoteId };
+      return { type: "addressRemoved", token, remoteId: number(EVENT_ATTRIBUTE.remoteId) };
     case EVENT.announced: {
-      const remote = endpoint(attributes, "destination");
-      return remote && { type: "addressAnnounced", token, remoteId, remote };
+      const remote = endpoint(attributes, DESTINATION);
+      return remote && { type: "addressAnnounced", token, remoteId: number(EVENT_ATTRIBUTE.remoteId), remote };
     }
-    default:
+    default: {
+      const path = decodePath(attributes);
       return path && decodePathEvent(command, token, path, number);
+    }
   }
 }
 
@@ -143,9 +144,9 @@ function decodePathEvent(
   }
 }
 
-function decodePath(attributes: Map<number, Uint8Array>): SubflowPath | undefined {
-  const local = endpoint(attributes, "source");
-  const remote = endpoint(attributes, "destination");
+function decodePath(attributes: Attributes): SubflowPath | undefined {
+  const local = endpoint(attributes, SOURCE);
+  const remote = endpoint(attributes, DESTINATION);
   if (local === undefined || remote === undefined) return undefined;
   const localId = integer(attributes.get(EVENT_ATTRIBUTE.localId)) ?? 0;
   const remoteId = integer(attributes.get(EVENT_ATTRIBUTE.remoteId)) ?? 0;
@@ -153,10 +154,10 @@ function decodePath(attributes: Map<number, Uint8Array>): SubflowPath | undefine
 }
 
 /** Ports of events are in network byte order, unlike those of commands. */
-function endpoint(attributes: Map<number, Uint8Array>, end: "source" | "destination"): Endpoint | undefined {
-  const bytes = attributes.get(EVENT_ATTRIBUTE[`${end}Address4`]) ?? attributes.get(EVENT_ATTRIBUTE[`${end}Address6`]);
+function endpoint(attributes: Attributes, end: typeof SOURCE | typeof DESTINATION): Endpoint | undefined {
+  const bytes = attributes.get(end.address4) ?? attributes.get(end.address6);
   const address = bytes && ipAddressFromBytes(bytes);
-  const port = attributes.get(EVENT_ATTRIBUTE[`${end}Port`]);
+  const port = attributes.get(end.port);
   return address && { address, port: port === undefined ? 0 : readUint16(port, 0) };
 }
 

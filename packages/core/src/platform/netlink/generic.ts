@@ -1,7 +1,16 @@
 /** Generic netlink (NETLINK_GENERIC): families are found by name; their messages begin with command and version. */
 import { concatBytes } from "../../base/bytes.ts";
 import { AccessError } from "../../base/error.ts";
-import { attribute, decodeAttributes, integer, type NetlinkMessage, text, value } from "./message.ts";
+import {
+  AttributeList,
+  type Attributes,
+  attribute,
+  decodeAttributes,
+  integer,
+  type NetlinkMessage,
+  text,
+  value,
+} from "./message.ts";
 import { FLAG, NETLINK_GENERIC, NetlinkClient, watchNetlink } from "./socket.ts";
 
 const CONTROL_FAMILY = 16;
@@ -12,11 +21,11 @@ const COMMAND_HEADER_BYTES = 4;
 /** A generic netlink message: the command, then attributes. */
 export interface GenericMessage {
   readonly command: number;
-  readonly attributes: Map<number, Uint8Array>;
+  readonly attributes: Attributes;
 }
 
 function decode({ body }: NetlinkMessage): GenericMessage {
-  return { command: body[0] ?? 0, attributes: decodeAttributes(body.subarray(COMMAND_HEADER_BYTES)) };
+  return { command: body[0] ?? 0, attributes: new AttributeList(body.subarray(COMMAND_HEADER_BYTES)) };
 }
 
 /** One family, such as "mptcp_pm". */
@@ -53,14 +62,15 @@ export class GenericFamily {
     return this.#client.request(this.#id, flags, Uint8Array.of(command, 1, 0, 0), action).map(decode);
   }
 
-  /** Calls back with the family's notifications to `group`. */
-  watch(group: string, onMessage: (message: GenericMessage) => void): { close(): void } {
+  /** Calls back with the family's notifications to `group`. For `restMs` see {@link watchNetlink}. */
+  watch(group: string, onMessage: (message: GenericMessage) => void, restMs = 0): { close(): void } {
     const id = this.#groups.get(group);
     if (id === undefined)
       throw new AccessError("NETLINK_GROUP", "system", `netlink ${this.#name} has no group ${group}`);
-    return watchNetlink(NETLINK_GENERIC, [id], (messages = []) => {
+    const onMessages = (messages: readonly NetlinkMessage[] = []) => {
       for (const message of messages) if (message.type === this.#id) onMessage(decode(message));
-    });
+    };
+    return watchNetlink(NETLINK_GENERIC, [id], onMessages, restMs);
   }
 
   close(): void {

@@ -33,9 +33,8 @@ export function encodeMessage(type: number, flags: number, sequence: number, bod
   return bytes;
 }
 
-/** The messages of one datagram; what is cut off or shorter than its header ends the list. Bodies share one copy of it. */
-export function decodeMessages(received: Uint8Array): NetlinkMessage[] {
-  const datagram = received.slice();
+/** The messages of one datagram; what is cut off or shorter than its header ends the list. Bodies are views into it. */
+export function decodeMessages(datagram: Uint8Array): NetlinkMessage[] {
   const messages: NetlinkMessage[] = [];
   const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength);
   for (let offset = 0; offset + HEADER_BYTES <= datagram.length; ) {
@@ -87,15 +86,44 @@ export function decodeAttributes(bytes: Uint8Array): Map<number, Uint8Array> {
   return attributes;
 }
 
+/** Where attributes are asked for by type. */
+export type Attributes = Pick<ReadonlyMap<number, Uint8Array>, "get">;
+
+/** As {@link decodeAttributes}, for a message of which little is asked: looks when it is asked, and makes no table. */
+export class AttributeList implements Attributes {
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get(wanted: number): Uint8Array | undefined {
+    const bytes = this.#bytes;
+    let found: Uint8Array | undefined;
+    for (let offset = 0; offset + ATTRIBUTE_HEADER_BYTES <= bytes.length; ) {
+      const length = littleEndian16(bytes, offset);
+      if (length < ATTRIBUTE_HEADER_BYTES || offset + length > bytes.length) break;
+      const type = littleEndian16(bytes, offset + 2) & TYPE_MASK;
+      if (type === wanted) found = bytes.subarray(offset + ATTRIBUTE_HEADER_BYTES, offset + length);
+      offset += aligned(length);
+    }
+    return found;
+  }
+}
+
+function littleEndian16(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset] ?? 0) | ((bytes[offset + 1] ?? 0) << 8);
+}
+
 /** The integer of an attribute of 1, 2, 4 or 8 bytes; undefined when it is missing or of another length. */
 export function integer(bytes: Uint8Array | undefined): number | undefined {
-  if (bytes === undefined) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length === 1) return view.getUint8(0);
-  if (bytes.length === 2) return view.getUint16(0, true);
-  if (bytes.length === 4) return view.getUint32(0, true);
-  return bytes.length === 8 ? Number(view.getBigUint64(0, true)) : undefined;
+  if (bytes === undefined || !INTEGER_BYTES.includes(bytes.length)) return undefined;
+  let number = 0;
+  for (let index = bytes.length - 1; index >= 0; index--) number = number * 0x100 + (bytes[index] ?? 0);
+  return number;
 }
+
+const INTEGER_BYTES: readonly number[] = [1, 2, 4, 8];
 
 /** The text of an attribute, without its terminating zero. */
 export function text(bytes: Uint8Array | undefined): string | undefined {

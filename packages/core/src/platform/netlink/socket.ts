@@ -1,13 +1,13 @@
 /** Netlink sockets: requests that wait for the kernel's answer (microseconds: it answers at once), and notifications. */
 import { check, ERRNO, resultOf, SystemError } from "../errno.ts";
 import { libc, watchReadable } from "../libc.ts";
+import { setReceiveBuffer } from "../socket.ts";
 import { decodeMessages, encodeMessage, errorNumber, type NetlinkMessage } from "./message.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const SOL_NETLINK = 270;
 const ADD_MEMBERSHIP = 1;
-const SO_RCVBUF = [1, 8] as const;
 const MSG_DONTWAIT = 0x40;
 
 export const NETLINK_ROUTE = 0;
@@ -29,6 +29,8 @@ const ERROR = 2;
 const DONE = 3;
 
 const RECEIVE_BYTES = 256 * 1024;
+/** Notifications that wait to be read. */
+const NOTIFICATION_BYTES = 1024 * 1024;
 
 /** A bound netlink socket; the caller closes it. Throws a SystemError. */
 export function openNetlink(protocol: number): number {
@@ -58,7 +60,8 @@ export class NetlinkClient {
     const answers: NetlinkMessage[] = [];
     for (;;) {
       const length = check(resultOf(libc.recv(this.#fd, this.#buffer, this.#buffer.length, 0)), action);
-      for (const answer of decodeMessages(this.#buffer.subarray(0, length))) {
+      // A copy: the next datagram comes into the same buffer.
+      for (const answer of decodeMessages(this.#buffer.slice(0, length))) {
         if (answer.sequence !== sequence) continue;
         if (answer.type === DONE) return answers;
         if (answer.type !== ERROR) {
@@ -80,28 +83,51 @@ export class NetlinkClient {
 /**
  * Calls `onMessages` from Node's event loop with what the kernel says to these multicast groups. `undefined` means that
  * notifications were lost (ENOBUFS): ask for the whole state again.
+ *
+ * The messages lie in a buffer that is used again: what is to be kept of them must be copied.
+ *
+ * After notifications the next ones are left to wait for `restMs`: to be woken for each of thousands in a second costs
+ * more than to read it. One that comes alone is told at once.
  */
 export function watchNetlink(
   protocol: number,
   groups: readonly number[],
   onMessages: (messages: NetlinkMessage[] | undefined) => void,
+  restMs = 0,
 ): { close(): void } {
   const fd = openNetlink(protocol);
-  libc.setsockopt(fd, SO_RCVBUF[0], SO_RCVBUF[1], Uint32Array.of(1 << 20), 4);
+  setReceiveBuffer(fd, NOTIFICATION_BYTES);
   for (const group of groups) {
     check(resultOf(libc.setsockopt(fd, SOL_NETLINK, ADD_MEMBERSHIP, Uint32Array.of(group), 4)), "netlink membership");
   }
   const buffer = new Uint8Array(RECEIVE_BYTES);
-  const watch = watchReadable(fd, () => {
-    for (;;) {
+  /** Reads all there is; says whether there was anything. */
+  const drain = (): boolean => {
+    for (let any = false; ; any = true) {
       const length = resultOf(libc.recv(fd, buffer, buffer.length, MSG_DONTWAIT));
       if (length > 0) onMessages(decodeMessages(buffer.subarray(0, length)));
       else if (length === -ERRNO.ENOBUFS) onMessages(undefined);
-      else return;
+      else return any;
     }
+  };
+  let closed = false;
+  let resting: NodeJS.Timeout | undefined;
+  const afterRest = () => {
+    const any = drain();
+    if (closed) return;
+    if (any) resting?.refresh();
+    else watch.resume();
+  };
+  const watch = watchReadable(fd, () => {
+    drain();
+    if (restMs === 0 || closed) return;
+    watch.pause();
+    resting = setTimeout(afterRest, restMs);
   });
   return {
     close() {
+      closed = true;
+      clearTimeout(resting);
       watch.stop();
       libc.close(fd);
     },

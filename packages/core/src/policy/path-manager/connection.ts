@@ -1,6 +1,5 @@
 /** What is known of one connection: kept from events, judged by policies, changed by the reconciler. */
-import { toHex } from "../../base/bytes.ts";
-import { type Endpoint, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
+import { addressKey, type Endpoint, endpointKey, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
 import type { Flow } from "../rules.ts";
 import type { ConnectionView, PathEvent, SubflowPath } from "./path-manager.ts";
 
@@ -106,10 +105,5 @@ export class Connection implements ConnectionView {
 
 /** What tells the subflows of one pair of addresses from others, as a key of tables. */
 export function pairKey(local: IpAddress, remote: Endpoint): string {
-  return `${toHex(local)} ${toHex(remote.address)} ${remote.port}`;
-}
-
-/** An end of a connection as a key of tables. */
-export function endpointKey({ address, port }: Endpoint): string {
-  return `${toHex(address)} ${port}`;
+  return addressKey(local) + endpointKey(remote);
 }

@@ -1,6 +1,5 @@
 /** How many subflows there may be (RFC 8041 section 3.4): counted when asked for, so that no bound is ever passed. */
-import { toHex } from "../../base/bytes.ts";
-import type { IpAddress } from "../../base/ip-address.ts";
+import { addressKey, type IpAddress } from "../../base/ip-address.ts";
 
 export interface SubflowLimits {
   /** Of one connection, the initial one included. */
@@ -23,11 +22,11 @@ export class SubflowCount {
   }
 
   toward(gateway: IpAddress): number {
-    return this.#byGateway.get(toHex(gateway)) ?? 0;
+    return this.#byGateway.get(addressKey(gateway)) ?? 0;
   }
 
   add(gateway: IpAddress, amount: number): void {
-    const key = toHex(gateway);
+    const key = addressKey(gateway);
     const count = (this.#byGateway.get(key) ?? 0) + amount;
     if (count > 0) this.#byGateway.set(key, count);
     else this.#byGateway.delete(key);

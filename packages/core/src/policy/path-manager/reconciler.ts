@@ -6,21 +6,13 @@
  * Make before break: a subflow that is not wanted any more stays until a wanted one is open, unless its address is gone.
  */
 import { equalBytes, toHex } from "../../base/bytes.ts";
-import { type Endpoint, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
+import { type Endpoint, endpointKey, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
 import { MinHeap } from "../../base/min-heap.ts";
 import type { Random } from "../../base/random.ts";
 import type { Flow } from "../rules.ts";
 import { isDemoted } from "../uplink-preference.ts";
 import { retryDelayMs } from "./back-off.ts";
-import {
-  type Attempts,
-  Connection,
-  type EstablishedEvent,
-  endpointKey,
-  newSubflow,
-  pairKey,
-  type Subflow,
-} from "./connection.ts";
+import { type Attempts, Connection, type EstablishedEvent, newSubflow, pairKey, type Subflow } from "./connection.ts";
 import { SubflowCount, type SubflowLimits } from "./limits.ts";
 import { UplinkLoad, type UplinkRate } from "./load.ts";
 import type {

@@ -2,8 +2,7 @@
  * Subflows that stand still while their connection goes on (RFC 8041 section 2.2, INFOCOM14): what they have in flight was
  * acknowledged over another subflow, and they retransmit it all the same. Such a subflow is better replaced by a fresh one.
  */
-import type { Endpoint } from "../../base/ip-address.ts";
-import { endpointKey } from "./connection.ts";
+import { type Endpoint, endpointKey } from "../../base/ip-address.ts";
 
 /** One subflow, as sampled. */
 export interface SubflowSample {
