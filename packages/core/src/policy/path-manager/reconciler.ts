@@ -12,7 +12,15 @@ import type { Random } from "../../base/random.ts";
 import type { Flow } from "../rules.ts";
 import { isDemoted } from "../uplink-preference.ts";
 import { retryDelayMs } from "./back-off.ts";
-import { type Attempts, Connection, type EstablishedEvent, endpointKey, pairKey, type Subflow } from "./connection.ts";
+import {
+  type Attempts,
+  Connection,
+  type EstablishedEvent,
+  endpointKey,
+  newSubflow,
+  pairKey,
+  type Subflow,
+} from "./connection.ts";
 import { SubflowCount, type SubflowLimits } from "./limits.ts";
 import { UplinkLoad, type UplinkRate } from "./load.ts";
 import type {
@@ -34,15 +42,24 @@ export interface ReconcilerSettings {
   readonly limits: SubflowLimits;
   /** How old a connection is before it gets a second subflow. */
   readonly holdMs: number;
+  /** How long a new subflow is backup, whatever its policy wants: so long it carries nothing (docs/adr/0015). */
+  readonly settleMs: number;
   /** How long a connection waits to be described before it is judged without; 0 where that makes no difference. */
   readonly descriptionMs: number;
   readonly rates: ReadonlyMap<string, UplinkRate>;
 }
 
+/**
+ * A priority travels in one ACK, which Linux does not send again when it is lost: the peer would keep its own view for
+ * the life of the subflow. So it is said once more after so long.
+ */
+const REPEAT_PRIORITY_MS = 1000;
 /** An attempt that nothing was heard of, longer than the kernel tries (tcp_syn_retries 6 takes 127 s). */
 const OPENING_LIMIT_MS = 150_000;
 /** Linux ends a connection that has had no subflow for so long (net.mptcp.close_timeout). */
 const EMPTY_LIMIT_MS = 60_000;
+/** Timers that were replaced are dropped when there are more of them than connections, and more than so many. */
+const FEW_TIMERS = 64;
 /** Descriptions that came before their connection. */
 const MOST_EARLY_FLOWS = 4096;
 
@@ -105,6 +122,11 @@ export class Reconciler implements PathManager {
     return this.#count.total;
   }
 
+  /** Timers that wait, those included that were replaced: at most two for each connection, and some. */
+  get timers(): number {
+    return this.#timers.size;
+  }
+
   onEvent(event: PathEvent, nowMs: number): PathCommand[] {
     if (event.type === "connectionEstablished") return event.serverSide ? [] : this.#adopt(event, nowMs);
     const connection = this.#connections.get(event.token);
@@ -114,7 +136,7 @@ export class Reconciler implements PathManager {
         this.#forget(connection);
         return [];
       case "subflowEstablished":
-        this.#noteOpen(connection, event);
+        this.#noteOpen(connection, event, nowMs);
         break;
       case "subflowClosed":
         this.#noteClosed(connection, event, nowMs);
@@ -157,12 +179,14 @@ export class Reconciler implements PathManager {
     connection.timerMs = Number.POSITIVE_INFINITY;
   }
 
-  #noteOpen(connection: Connection, event: SubflowPath): void {
-    const { localId, remoteId, local, remote } = event;
+  #noteOpen(connection: Connection, event: SubflowPath, nowMs: number): void {
+    const { local, remote } = event;
     if (connection.find(local, remote) !== undefined) return;
     const attempts = connection.attempts.get(pairKey(local.address, remote));
     const asked = attempts !== undefined && attempts.opening > 0;
-    connection.subflows.push({ localId, remoteId, local, remote, backup: asked && attempts.backup, stale: false });
+    const subflow = newSubflow(event, asked && attempts.backup);
+    if (asked) subflow.settledMs = nowMs + this.#settings.settleMs;
+    connection.subflows.push(subflow);
     if (!asked) return this.#count.add(connection.remote.address, 1);
     attempts.opening -= 1;
     attempts.failures = 0;
@@ -305,9 +329,17 @@ export class Reconciler implements PathManager {
       const waitMs = opening === 0 ? retryMs : expireMs;
       if (waitMs > nowMs) dueMs = Math.min(dueMs, waitMs);
     }
+    for (const { settledMs, repeatMs } of connection.subflows) {
+      dueMs = Math.min(dueMs, repeatMs, settledMs > nowMs ? settledMs : Number.POSITIVE_INFINITY);
+    }
     if (dueMs === connection.timerMs) return;
     connection.timerMs = dueMs;
-    if (dueMs !== Number.POSITIVE_INFINITY) this.#timers.push(dueMs, connection);
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    this.#timers.push(dueMs, connection);
+    // Each keeps its connection in memory: an attempt's is due in 150 s, when most connections have long ended.
+    if (this.#timers.size > 2 * this.#connections.size + FEW_TIMERS) {
+      this.#timers.retain((key, { timerMs }) => key === timerMs);
+    }
   }
 
   #reconcileAll(nowMs: number): PathCommand[] {
@@ -330,11 +362,12 @@ export class Reconciler implements PathManager {
     const commands: PathCommand[] = [];
     for (const [index, want] of wanted.entries()) {
       const open = serving[index] ?? [];
-      commands.push(...prioritise(connection, open, want.backup));
+      commands.push(...prioritise(connection, open, want.backup, nowMs));
       if (mayOpen) commands.push(...this.#open(connection, want, open.length, surplus, nowMs));
     }
     // With no uplink at all, what is there is kept: it may come to life again.
-    const mayClose = (subflow: Subflow) => isServed || (subflow.stale && wanted.length > 0);
+    const isCarried = serving.some((subflows) => subflows.some(({ settledMs }) => settledMs <= nowMs));
+    const mayClose = (subflow: Subflow) => isCarried || (subflow.stale && wanted.length > 0);
     commands.push(...surplus.filter(mayClose).flatMap((subflow) => this.#close(connection, subflow)));
     this.#arm(connection, nowMs);
     return commands;
@@ -343,7 +376,8 @@ export class Reconciler implements PathManager {
   /** Asks for what is missing between one pair of addresses; where a limit forbids it, for a surplus one to make room. */
   #open(connection: Connection, want: WantedSubflow, open: number, surplus: Subflow[], nowMs: number): PathCommand[] {
     const { token } = connection;
-    const { local, remote, backup } = want;
+    const { local, remote } = want;
+    const backup = want.backup || this.#settings.settleMs > 0;
     const key = pairKey(local.address, remote);
     const attempts = connection.attempts.get(key) ?? newAttempts(local.address);
     const commands: PathCommand[] = [];
@@ -410,12 +444,20 @@ function newlyDegraded(before: readonly UplinkAddress[], now: readonly UplinkAdd
   return now.filter((uplink) => isDegraded(uplink) && hasAddress(good, uplink.address) && isDemoted(uplink, now));
 }
 
-function prioritise({ token }: Connection, subflows: readonly Subflow[], backup: boolean): PathCommand[] {
-  const differing = subflows.filter((subflow) => subflow.backup !== backup);
-  return differing.map((subflow) => {
+function prioritise(
+  { token }: Connection,
+  subflows: readonly Subflow[],
+  wantsBackup: boolean,
+  nowMs: number,
+): PathCommand[] {
+  return subflows.flatMap((subflow) => {
+    const { localId, local, remote, settledMs, repeatMs } = subflow;
+    const backup = wantsBackup || settledMs > nowMs;
+    const isNew = subflow.backup !== backup;
+    if (!isNew && repeatMs > nowMs) return [];
     subflow.backup = backup;
-    const { localId, local, remote } = subflow;
-    return { type: "setPriority", token, localId, local, remote, backup };
+    subflow.repeatMs = isNew ? nowMs + REPEAT_PRIORITY_MS : Number.POSITIVE_INFINITY;
+    return [{ type: "setPriority", token, localId, local, remote, backup } as const];
   });
 }
 
