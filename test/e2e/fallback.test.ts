@@ -7,6 +7,7 @@ import { connectFrom, hashOf, pattern, receive, StreamServer } from "../lab/stre
 
 const PORT = 7000;
 const BYTES = 1_000_000;
+const SHORT_BYTES = 100_000;
 
 describe("without Multipath TCP on the way", function () {
   this.timeout(30_000);
@@ -45,6 +46,46 @@ describe("without Multipath TCP on the way", function () {
       }
     });
   }
+});
+
+/** The first bare ACK that has both keys is lost (RFC 8684 section 3.1, figure 4). */
+const LOSE_THIRD_ACK = `table inet loss {
+  chain forward {
+    type filter hook forward priority filter;
+    tcp option mptcp subtype 0 tcp option mptcp length 20 numgen inc mod 1000000 == 0 counter drop
+  }
+}
+`;
+
+describe("a third ACK of the handshake that is lost", function () {
+  this.timeout(30_000);
+
+  it("costs no connection its Multipath TCP: the first data brings the keys again (RFC 8041 section 3.11)", async () => {
+    const pair = await Pair.up();
+    const server = new StreamServer(pair.lab, "srv", PORT);
+    try {
+      for (let count = 0; count < 3; count++) {
+        await pair.lab.run("rdsl", ["nft", "-f", "-"], { input: LOSE_THIRD_ACK });
+        const near = connectFrom(pair.lab, "lan", ADDRESS.server, PORT);
+        const answered = receive(near);
+        const sent = pattern(SHORT_BYTES, count);
+        near.end(sent);
+        const far = await server.accept();
+        const arrived = receive(far);
+        far.resume().end();
+        expect(await arrived).to.deep.equal({ bytes: SHORT_BYTES, hash: hashOf(sent), end: "end" });
+        await answered;
+        const lost = await pair.lab.run("rdsl", ["nft", "list", "table", "inet", "loss"]);
+        expect(lost).to.match(/packets 1 /);
+        await pair.lab.run("rdsl", ["nft", "delete", "table", "inet", "loss"]);
+      }
+      expect((await pair.status("hcpe")).counters).to.include({ connectionsMultipath: 3, connectionsPlain: 0 });
+      expect((await pair.status("hag")).counters).to.include({ connectionsMultipath: 3, connectionsPlain: 0 });
+    } finally {
+      await server.close();
+      await pair.down();
+    }
+  });
 });
 
 describe("egress.source: client", function () {

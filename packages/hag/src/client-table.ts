@@ -28,6 +28,7 @@ const SEEN = 4;
 const NEW = 5;
 /** Connections at the farm's other nodes, as far as they have said so. */
 const OTHERS = 6;
+/** Even, so that the client's number is aligned. */
 const WORDS = 8;
 
 const COUNT_BITS = 20;
@@ -94,7 +95,7 @@ export class ClientTable {
     const counts = new Map<string, number>();
     for (let entry = 0; entry < this.#words.length; entry += WORDS) {
       const open = Atomics.load(this.#words, entry + OPEN);
-      if (open >= least) counts.set(this.#nameOf(entry), open);
+      if (open >= least) counts.set(keyOf(Atomics.load(this.#clients, entry / 2)), open);
     }
     return counts;
   }
@@ -102,15 +103,9 @@ export class ClientTable {
   /** What clients have at other nodes, all those left out nothing. A client seen nowhere here gets an entry when it comes. */
   setOthers(others: ReadonlyMap<string, number>): void {
     for (let entry = 0; entry < this.#words.length; entry += WORDS) {
-      if (Atomics.load(this.#clients, entry / 2) === NOBODY) continue;
-      Atomics.store(this.#words, entry + OTHERS, others.get(this.#nameOf(entry)) ?? 0);
+      const client = Atomics.load(this.#clients, entry / 2);
+      if (client !== NOBODY) Atomics.store(this.#words, entry + OTHERS, others.get(keyOf(client)) ?? 0);
     }
-  }
-
-  #nameOf(entry: number): string {
-    return Atomics.load(this.#clients, entry / 2)
-      .toString(16)
-      .padStart(16, "0");
   }
 
   #countNew(entry: number, second: number): number {
@@ -165,6 +160,10 @@ export class ClientTable {
 function clientOf(high: number, low: number): bigint {
   const client = (BigInt(high) << 32n) | BigInt(low);
   return client === NOBODY ? 1n : client;
+}
+
+function keyOf(client: bigint): string {
+  return client.toString(16).padStart(16, "0");
 }
 
 function hash(high: number, low: number): number {
