@@ -119,6 +119,11 @@ export const hcpeSchema = {
       format: orNone(duration),
       default: "none",
     },
+    holdBytes: {
+      doc: "How much it has carried before; with both, whichever comes first",
+      format: orNone(size),
+      default: "none",
+    },
   },
   bypass: {
     destinations: { doc: "Destinations that are not carried", format: listOf(addressPrefix), default: [] },

@@ -7,7 +7,7 @@ import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
 import { aggregate } from "@hybrid-access/core/policy/path-manager/aggregate";
-import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
@@ -88,6 +88,7 @@ export class Hcpe implements Daemon {
       config: () => this.#config,
       silentFamilies: (uplink) => this.#uplinkHealth.silentFamilies(uplink),
       onStanding: () => this.#tellStanding(),
+      onRates: (rates) => this.#paths?.learn(rates),
     });
     this.#admin = new AdminServer(
       config.admin.socket,
@@ -128,6 +129,7 @@ export class Hcpe implements Daemon {
         control,
         log: this.#log,
         readCounters: () => this.#readUplinkCounters(),
+        readSockets: () => this.#observer.sockets(),
       });
       this.#observer.pathControl = control;
     }

@@ -4,10 +4,13 @@
 import type { Endpoint } from "@hybrid-access/core/base/ip-address";
 import { SeededRandom } from "@hybrid-access/core/base/random";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
+import type { UplinkRate } from "@hybrid-access/core/policy/path-manager/load";
 import type { PathCommand, UplinkAddress, UplinkSample } from "@hybrid-access/core/policy/path-manager/path-manager";
-import { Reconciler, type ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import { Reconciler } from "@hybrid-access/core/policy/path-manager/reconciler";
+import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
 import type { Flow } from "@hybrid-access/core/policy/rules";
 import type { Logger } from "@hybrid-access/core/services/log";
+import { type SocketSnapshot, SubflowSampler } from "./subflow-sampler.ts";
 import { UplinkMeter } from "./uplink-meter.ts";
 
 /** How often uplinks are sampled while a policy decides by load. */
@@ -26,12 +29,15 @@ export interface PathDriverOptions {
   readonly log: Logger;
   /** Reads the counters of all uplinks. */
   readonly readCounters: () => readonly UplinkCounters[];
+  /** Asks the kernel for every connection and subflow. */
+  readonly readSockets: () => SocketSnapshot;
 }
 
 export class PathDriver {
   readonly #options: PathDriverOptions;
   readonly #reconciler: Reconciler;
   readonly #meter = new UplinkMeter();
+  readonly #sampler: SubflowSampler;
   #timer: NodeJS.Timeout | undefined;
   #sampling: NodeJS.Timeout | undefined;
   refusedCommands = 0;
@@ -45,6 +51,25 @@ export class PathDriver {
       this.#carryOut(this.#reconciler.onEvent(event, performance.now()));
     });
     this.#sampleWhere(options.settings);
+    this.#sampler = new SubflowSampler({
+      read: options.readSockets,
+      need: () => this.#sampleNeed(),
+      onSamples: (subflows, connections) =>
+        this.#carryOut(this.#reconciler.onSubflowSamples(subflows, connections, performance.now())),
+      log: options.log,
+    });
+  }
+
+  #sampleNeed(): "none" | "some" | "urgent" {
+    const { connections, subflows, waitsForBytes } = this.#reconciler;
+    if (waitsForBytes) return "urgent";
+    // A subflow can only be overtaken by another one of its connection.
+    return subflows > connections ? "some" : "none";
+  }
+
+  /** Rates of uplinks that are not configured, as far as they are known. */
+  learn(rates: ReadonlyMap<string, UplinkRate>): void {
+    this.#reconciler.learn(rates);
   }
 
   setUplinks(addresses: readonly UplinkAddress[]): void {
@@ -95,6 +120,7 @@ export class PathDriver {
       this.#reconciler.onRefused(command, performance.now());
     }
     this.#schedule();
+    this.#sampler.hasChanged();
   }
 
   #schedule(): void {
@@ -111,6 +137,7 @@ export class PathDriver {
   close(): void {
     clearTimeout(this.#timer);
     clearInterval(this.#sampling);
+    this.#sampler.stop();
     this.#options.control.close();
   }
 }

@@ -2,7 +2,7 @@
 
 import type { SubflowPolicy } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { builtInPolicies } from "@hybrid-access/core/policy/path-manager/policies";
-import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
 import { findRule } from "@hybrid-access/core/policy/rules";
 import type { HcpeConfig } from "./config.ts";
 
@@ -12,7 +12,7 @@ const DESCRIPTION_MS = 200;
 /** `module` is the operator's own policy, where there is one. */
 export function pathSettings(config: HcpeConfig, module: SubflowPolicy | undefined): ReconcilerSettings {
   const { policy, rules, subflows, uplinks, ndiffports, pairs } = config;
-  const { hold, ...limits } = subflows;
+  const { hold, holdBytes, ...limits } = subflows;
   const builtIn = builtInPolicies({ ndiffports, pairs });
   const byLoad = policy === "overflow" || rules.some((rule) => rule.policy === "overflow");
   return {
@@ -23,7 +23,7 @@ export function pathSettings(config: HcpeConfig, module: SubflowPolicy | undefin
       return rule.joinPort === 0 ? { policy: rule.policy } : { policy: rule.policy, joinPort: rule.joinPort };
     },
     limits,
-    holdMs: hold ?? 0,
+    hold: { ms: hold ?? 0, bytes: holdBytes ?? 0 },
     descriptionMs: rules.length === 0 ? 0 : DESCRIPTION_MS,
     rates: new Map(byLoad ? uplinks.map(({ name, rate }) => [name, rate]) : []),
   };

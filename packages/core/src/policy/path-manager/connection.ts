@@ -2,6 +2,7 @@
 import { toHex } from "../../base/bytes.ts";
 import { type Endpoint, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
 import type { Flow } from "../rules.ts";
+import type { Attempts } from "./attempts.ts";
 import type { ConnectionView, PathEvent, SubflowPath } from "./path-manager.ts";
 
 /** An open subflow. */
@@ -9,19 +10,6 @@ export interface Subflow extends SubflowPath {
   backup: boolean;
   /** Its path has failed while nothing could replace it, or it makes no progress: a fresh one is to take its place. */
   stale: boolean;
-}
-
-/** Attempts to open subflows between one pair of addresses that have not succeeded. */
-export interface Attempts {
-  readonly local: IpAddress;
-  /** How many are under way, and with which priority. */
-  opening: number;
-  backup: boolean;
-  failures: number;
-  /** No further attempt before. */
-  retryMs: number;
-  /** When attempts that nothing was heard of are given up; infinite without any. */
-  expireMs: number;
 }
 
 /** A connection that is established now. */
@@ -42,8 +30,8 @@ export class Connection implements ConnectionView {
   /** What it carries, where that is known. */
   flow: Flow | undefined;
   joinPort: number | undefined;
-  /** Until then nothing is opened: the connection may be a short one, or its policy is not known yet. */
-  heldUntilMs: number;
+  /** Payload, both directions together, as far as it was sampled. */
+  carriedBytes = 0;
   /** The peer's limit on subflows of one connection, where it has told one. */
   peerLimit = Number.POSITIVE_INFINITY;
   /** Since when it has no subflow at all. */
@@ -51,16 +39,13 @@ export class Connection implements ConnectionView {
   /** When the timer of this connection is next due; what the heap holds beside it is out of date. */
   timerMs = Number.POSITIVE_INFINITY;
 
-  constructor(event: EstablishedEvent, nowMs: number, heldUntilMs: number) {
+  constructor(event: EstablishedEvent, nowMs: number) {
     const { token, local, remote, localId, remoteId, denyJoinInitial } = event;
     this.token = token;
     this.local = local;
     this.remote = remote;
     this.denyJoinInitial = denyJoinInitial;
     this.establishedMs = nowMs;
-    this.heldUntilMs = heldUntilMs;
-    this.establishedMs = nowMs;
-    this.heldUntilMs = heldUntilMs;
     this.subflows.push({ localId, remoteId, local, remote, backup: false, stale: false });
   }
 
