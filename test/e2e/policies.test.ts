@@ -1,6 +1,19 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { askDaemon } from "@hybrid-access/core/services/admin";
+import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
 import { expect } from "chai";
-import { PathTrial } from "../lab/path-trial.ts";
+import { protocolCounter } from "../bench/one-core.ts";
+import { ADDRESS } from "../lab/hybrid.ts";
+import { PathTrial, unratedConfig } from "../lab/path-trial.ts";
 import { DIRECTIONS } from "../lab/transfer.ts";
+import { until } from "../lab/until.ts";
+import { PeerServer, visit } from "../lab/visit.ts";
+
+/** A router that drops what matches. */
+function dropping(...matches: readonly string[]): string {
+  const rules = matches.map((match) => `    ${match} drop\n`).join("");
+  return `table inet dropping {\n  chain forward {\n    type filter hook forward priority 0\n${rules}  }\n}\n`;
+}
 
 describe("subflow policies in the lab", function () {
   this.timeout(60_000);
@@ -55,7 +68,75 @@ describe("subflow policies in the lab", function () {
 
   it("uplinks that come and go cost no byte", async () => {
     await trial.usePolicy("aggregate");
-    expect(await trial.flaps(6, 800)).to.equal(true);
+    const { whole, mostSubflows } = await trial.flaps(6, 800);
+    expect(whole).to.equal(true);
+    expect(mostSubflows).to.be.within(2, 4);
+  });
+
+  it("ndiffports: two subflows over one uplink reach more than 1.5 times of one where flows are limited", async () => {
+    const one = await trial.spread(1, 2);
+    const two = await trial.spread(2, 2);
+    expect(two).to.be.greaterThan(1.5 * one);
+  });
+
+  it("short connections get no second subflow before they have carried so much, or are so old", async () => {
+    const joins = async (bytes: number) => {
+      const stream = await trial.stream("download", 8 * bytes);
+      const { syns } = await trial.lteMeter.during(() => sleep(1500));
+      expect(await stream.finish()).to.equal(true);
+      return syns;
+    };
+    await trial.usePolicy("aggregate", "subflows: { holdBytes: 300kB }\n");
+    await trial.lteMeter.quiet();
+    expect(await joins(100_000)).to.equal(0);
+    expect(await joins(1_000_000)).to.equal(1);
+    await trial.usePolicy("aggregate", "subflows: { holdBytes: 300kB, hold: 1s }\n");
+    expect(await joins(10_000)).to.equal(1);
+  });
+
+  it("a subflow that a middlebox has forgotten is opened afresh while its uplink is good", async () => {
+    await trial.usePolicy("aggregate");
+    const stream = await trial.stream("upload");
+    const lte = async () =>
+      (await trial.subflows()).find(({ uplink, state }) => uplink === "lte" && state === "ESTABLISHED");
+    const old = await until(lte, { what: "LTE carries it too", limitMs: 5000 });
+    await sleep(1000);
+    const { pair } = trial;
+    const [, port = ""] = /:(\d+)$/.exec(old.local) ?? [];
+    await pair.lab.run("rlte", ["nft", "-f", "-"], { input: dropping(`tcp sport ${port}`, `tcp dport ${port}`) });
+    const forgottenMs = performance.now();
+    await until(async () => ((await lte())?.local ?? old.local) !== old.local, {
+      what: "a fresh subflow",
+      limitMs: 5000,
+    });
+    expect(performance.now() - forgottenMs).to.be.below(3500);
+    const { events } = (await askDaemon(pair.file("hcpe/admin.sock"), "/events")) as { events: LoggedEvent[] };
+    expect(events.filter(({ event }) => event === "uplinkQuality")).to.deep.equal([]);
+    await pair.lab.run("rlte", ["nft", "delete", "table", "inet", "dropping"]);
+    expect(await stream.finish()).to.equal(true);
+  });
+
+  it("SYNs of Multipath TCP that one uplink drops cost neither the other uplink nor later connections", async () => {
+    await trial.usePolicy("aggregate");
+    const { lab } = trial.pair;
+    const server = new PeerServer(lab, "srv", 7200);
+    const plain = async () => {
+      const counters = await lab.run("hcpe", ["cat", "/proc/net/netstat"]);
+      return ["MPCapableFallbackSYNACK", "Blackhole"].map((name) => protocolCounter(counters, "MPTcpExt", name));
+    };
+    const before = await plain();
+    await lab.run("rdsl", ["nft", "-f", "-"], { input: dropping("tcp option 30 exists") });
+    try {
+      for (let count = 0; count < 3; count++) {
+        expect((await visit(lab, ADDRESS.server, 7200)).peer).to.equal("10.3.3.1");
+      }
+    } finally {
+      await lab.run("rdsl", ["nft", "delete", "table", "inet", "dropping"]);
+    }
+    expect((await visit(lab, ADDRESS.server, 7200)).peer).to.equal("10.3.3.1");
+    expect(await plain()).to.deep.equal(before);
+    expect((await lab.run("hcpe", ["sysctl", "-n", "net.mptcp.blackhole_timeout"])).trim()).to.equal("0");
+    await server.close();
   });
 
   it("a rule gives connections to one port a policy of their own", async () => {
@@ -63,9 +144,21 @@ describe("subflow policies in the lab", function () {
     await trial.lteMeter.quiet();
     const stream = await trial.stream("download");
     const { packets } = await trial.lteMeter.during(async () => {
-      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await sleep(1000);
     });
     expect(packets).to.equal(0);
     expect(await stream.finish()).to.equal(true);
+  });
+
+  it("overflow, without a configured rate: the first full DSL teaches it", async () => {
+    await trial.pair.daemon("hcpe").end("SIGTERM");
+    const daemon = await trial.pair.start("hcpe", unratedConfig("overflow"));
+    const { calm, share, leaveSeconds, whole } = await trial.overflow("download", 1500, 3000);
+    expect(calm.payloadBytes).to.equal(0);
+    expect(share).to.be.at.least(0.9);
+    expect(leaveSeconds).to.be.at.most(5);
+    expect(whole).to.equal(true);
+    const [, rate] = /"uplink":"dsl","down":(\d+)[^}]*"uplink rate learnt"/.exec(daemon.log()) ?? [];
+    expect(Number(rate)).to.be.within(16e6, 21e6);
   });
 });

@@ -17,8 +17,8 @@ export const FULL_SHARE = 0.9;
 export const FULL_MS = 600;
 /** No longer full: at most this share over the one time, without a break for the other. */
 export const FREE_SHARE = 0.8;
-export const FREE_MEAN_MS = 2000;
-export const FREE_MS = 1700;
+export const FREE_MEAN_MS = 1200;
+export const FREE_MS = 1800;
 
 const DIRECTIONS = ["down", "up"] as const;
 type Direction = (typeof DIRECTIONS)[number];
