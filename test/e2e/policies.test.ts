@@ -1,10 +1,11 @@
+import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { askDaemon } from "@hybrid-access/core/services/admin";
 import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
 import { expect } from "chai";
 import { protocolCounter } from "../bench/one-core.ts";
 import { ADDRESS } from "../lab/hybrid.ts";
-import { PathTrial, unratedConfig } from "../lab/path-trial.ts";
+import { PathTrial, policyConfig, unratedConfig } from "../lab/path-trial.ts";
 import { DIRECTIONS } from "../lab/transfer.ts";
 import { until } from "../lab/until.ts";
 import { PeerServer, visit } from "../lab/visit.ts";
@@ -147,6 +148,30 @@ describe("subflow policies in the lab", function () {
       await sleep(1000);
     });
     expect(packets).to.equal(0);
+    expect(await stream.finish()).to.equal(true);
+  });
+
+  it("what is wrong with a reload is told with its place, and what ran before stays", async () => {
+    const daemon = trial.pair.daemon("hcpe");
+    const module = trial.pair.file("policy.mjs");
+    const load = async (text: string) => {
+      writeFileSync(module, text);
+      await trial.usePolicy("module", `policyModule: ${module}\n`);
+    };
+    await load(
+      "export const policy = { wanted: ({ remote }, { uplinks }) => uplinks.slice(-1).map((local) => ({ local, remote, backup: false })) };",
+    );
+    await load("export const policy = {\n  wanted() { 1 2 },\n};");
+    expect(daemon.log()).to.match(/policy\.mjs:2:16: Unexpected number","msg":"the policy module is refused"/);
+    const stream = await trial.stream("download");
+    // The module's wish, which no other policy has: the dearest uplink alone.
+    const onlyLte = async () => (await trial.subflows()).map(({ uplink }) => uplink).join() === "lte";
+    await until(onlyLte, { what: "the module that was loaded first decides", limitMs: 5000 });
+    trial.pair.writeConfig("hcpe", policyConfig("agregate"));
+    daemon.process.kill("SIGHUP");
+    const told = /hcpe\.yaml:\d+:9: policy: expected one of [^"]*did you mean aggregate\?.*reload refused/;
+    await until(() => told.test(daemon.log()), { what: "the reload is refused", limitMs: 5000 });
+    expect(await onlyLte()).to.equal(true);
     expect(await stream.finish()).to.equal(true);
   });
 

@@ -1,7 +1,7 @@
 /** The HCPE's configuration file. */
 import type { ConfigOptions } from "@hybrid-access/core/cli/program";
 import type { Pair } from "@hybrid-access/core/policy/path-manager/pairs";
-import { POLICY_NAMES } from "@hybrid-access/core/policy/path-manager/policies";
+import { POLICY_NAMES, type PolicyName } from "@hybrid-access/core/policy/path-manager/policies";
 import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
 import {
   absolutePath,
@@ -14,7 +14,9 @@ import {
   oneOf,
   oneOrMore,
   orNone,
+  type Path,
   port,
+  type Report,
   record,
   share,
   size,
@@ -147,5 +149,18 @@ export function loadHcpeConfig({ config, set }: ConfigOptions): HcpeConfig {
     environmentPrefix: "HCPE",
     environment: process.env,
     overrides: set,
+    check: checkPolicies,
   });
+}
+
+/** A policy that needs a setting of its own needs it wherever it is named. */
+function checkPolicies({ policy, rules, policyModule, pairs: given }: HcpeConfig, report: Report): void {
+  const named: [Path, PolicyName][] = [
+    [["policy"], policy],
+    ...rules.map((rule, index): [Path, PolicyName] => [["rules", index, "policy"], rule.policy]),
+  ];
+  for (const [path, name] of named) {
+    if (name === "module" && policyModule === null) report(path, "the policy module needs policyModule, its file");
+    if (name === "pairs" && given.length === 0) report(path, "the policy pairs needs pairs, at least one");
+  }
 }

@@ -7,6 +7,7 @@ import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
 import { aggregate } from "@hybrid-access/core/policy/path-manager/aggregate";
+import type { SubflowPolicy } from "@hybrid-access/core/policy/path-manager/path-manager";
 import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
@@ -66,6 +67,8 @@ export class Hcpe implements Daemon {
   #uplinks: readonly Uplink[] = [];
   #refusals: readonly string[] = [];
   #paths: PathDriver | undefined;
+  /** The last one that was loaded without an error. */
+  #policyModule: SubflowPolicy | undefined;
   #pool: WorkerPool | undefined;
   #routeWatch: { close(): void } | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
@@ -256,18 +259,18 @@ export class Hcpe implements Daemon {
     return uplinkSources(rankUplinks(this.#uplinks, (uplink) => this.#observer.standing(uplink)));
   }
 
-  /** A policy module that does not work leaves its connections to the default policy. */
+  /** A policy module that does not work is refused: the one that was loaded before stays, or the default policy does. */
   async #pathSettings(config: HcpeConfig): Promise<ReconcilerSettings> {
     if (config.policyModule === null) return pathSettings(config, undefined);
     const refuse = (error: unknown) =>
       this.#log.error({ detail: describeError(error) }, "the policy module is refused");
     try {
-      const module = await loadPolicyModule(config.policyModule, performance.now());
-      return pathSettings(config, guarded(module, aggregate, refuse));
+      this.#policyModule = await loadPolicyModule(config.policyModule, performance.now());
     } catch (error) {
       refuse(error);
-      return pathSettings(config, undefined);
     }
+    const module = this.#policyModule;
+    return pathSettings(config, module && guarded(module, aggregate, refuse));
   }
 
   #readUplinkCounters(): UplinkCounters[] {

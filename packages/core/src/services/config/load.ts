@@ -5,7 +5,7 @@
 import convict from "convict";
 import { parse as parseYaml } from "yaml";
 import { ConfigError, type ConfigIssue, placeOutsideFile } from "./config-error.ts";
-import { type Format, type Path, unknownKey } from "./formats.ts";
+import { type Format, type Path, type Report, unknownKey } from "./formats.ts";
 import { SourceFile } from "./source-file.ts";
 
 /** One setting. Without a default it is required. */
@@ -34,7 +34,11 @@ export interface LoadOptions<Of extends Schema> {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** "a.b=value" settings from the command line. */
   readonly overrides: readonly string[];
+  /** Reports what is wrong between settings that are right one by one. */
+  readonly check?: (config: Config<Of>, report: Report) => void;
 }
+
+type EnvironmentOptions = Pick<LoadOptions<Schema>, "schema" | "environmentPrefix" | "environment">;
 
 /** Loads and checks the configuration. Throws a {@link ConfigError}. */
 export function loadConfig<Of extends Schema>(options: LoadOptions<Of>): Config<Of> {
@@ -55,7 +59,14 @@ export function loadConfig<Of extends Schema>(options: LoadOptions<Of>): Config<
     return [path, parseSetting(setting, raw, path, origin, source, issues)] as const;
   });
   if (issues.length > 0) throw new ConfigError(issues);
-  return nest(parsed) as Config<Of>;
+  const config = nest(parsed) as Config<Of>;
+  options.check?.(config, (path, message) => {
+    const origin = originOf(options, overrides, [String(path[0])]);
+    const place = origin === "file" ? source.place(path) : placeOutsideFile(origin);
+    issues.push({ key: formatKey(path), message, place });
+  });
+  if (issues.length > 0) throw new ConfigError(issues);
+  return config;
 }
 
 /** What is used of convict: its own type wants to know every key at compile time. */
@@ -122,7 +133,7 @@ function environmentName(prefix: string, path: readonly string[]): string {
 }
 
 /** The schema in convict's form. Formats are checked afterwards, with places. */
-function convictSchema({ schema, environmentPrefix }: LoadOptions<Schema>): convict.Schema<Record<string, unknown>> {
+function convictSchema({ schema, environmentPrefix }: EnvironmentOptions): convict.Schema<Record<string, unknown>> {
   const convert = (entries: Schema, path: readonly string[]): Record<string, unknown> =>
     Object.fromEntries(
       Object.entries(entries).map(([name, entry]) => {
@@ -144,7 +155,7 @@ function definedOnly(environment: Readonly<Record<string, string | undefined>>):
 
 /** "file", or the name of the variable or flag that a setting came from: those carry text. */
 function originOf(
-  options: LoadOptions<Schema>,
+  options: EnvironmentOptions,
   overrides: readonly [string, string][],
   path: readonly string[],
 ): string {
