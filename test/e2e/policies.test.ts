@@ -4,10 +4,12 @@ import { askDaemon } from "@hybrid-access/core/services/admin";
 import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
 import { expect } from "chai";
 import { protocolCounter } from "../bench/one-core.ts";
+import { SHARE_GOAL } from "../lab/aggregation.ts";
 import { ADDRESS } from "../lab/hybrid.ts";
 import { PathTrial, policyConfig, unratedConfig } from "../lab/path-trial.ts";
 import { DIRECTIONS } from "../lab/transfer.ts";
 import { until } from "../lab/until.ts";
+import { linkRate } from "../lab/uplinks.ts";
 import { PeerServer, visit } from "../lab/visit.ts";
 
 /** A router that drops what matches. */
@@ -28,6 +30,11 @@ describe("subflow policies in the lab", function () {
   });
 
   for (const direction of DIRECTIONS) {
+    it(`aggregate, ${direction}: one connection carries at least 0.92 of the sum of the link rates`, async () => {
+      await trial.usePolicy("aggregate");
+      expect(await trial.goodput(direction, 3)).to.be.at.least(SHARE_GOAL * linkRate("both", direction));
+    });
+
     it(`backup, ${direction}: LTE carries nothing while DSL works, and takes over within 0.3 s of DSL's link`, async () => {
       await trial.usePolicy("backup");
       const { lte, stallSeconds, whole } = await trial.failover(direction, "link down", 1000);
@@ -169,7 +176,7 @@ describe("subflow policies in the lab", function () {
     await until(onlyLte, { what: "the module that was loaded first decides", limitMs: 5000 });
     trial.pair.writeConfig("hcpe", policyConfig("agregate"));
     daemon.process.kill("SIGHUP");
-    const told = /hcpe\.yaml:\d+:9: policy: expected one of [^"]*did you mean aggregate\?.*reload refused/;
+    const told = /hcpe\.yaml:\d+:9: policy: expected one of .*did you mean aggregate\?.*reload refused/;
     await until(() => told.test(daemon.log()), { what: "the reload is refused", limitMs: 5000 });
     expect(await onlyLte()).to.equal(true);
     expect(await stream.finish()).to.equal(true);
