@@ -91,9 +91,10 @@ export class PathDriver {
     this.#carryOut(this.#reconciler.limit(local, subflows, performance.now()));
   }
 
-  status(): { connections: number; subflows: number; refusedCommands: number } {
+  status() {
     const { connections, subflows } = this.#reconciler;
-    return { connections, subflows, refusedCommands: this.refusedCommands };
+    const { unknownEvents } = this.#options.control;
+    return { connections, subflows, refusedCommands: this.refusedCommands, unknownEvents };
   }
 
   /** Sampling costs a look at the kernel ten times a second: only where it decides something. */
