@@ -5,8 +5,10 @@ import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
 import { expect } from "chai";
 import { protocolCounter } from "../bench/one-core.ts";
 import { SHARE_GOAL } from "../lab/aggregation.ts";
+import { readPcapng } from "../lab/capture.ts";
 import { ADDRESS } from "../lab/hybrid.ts";
 import { PathTrial, policyConfig, unratedConfig } from "../lab/path-trial.ts";
+import { readSubflowPacket } from "../lab/subflow-packet.ts";
 import { DIRECTIONS } from "../lab/transfer.ts";
 import { until } from "../lab/until.ts";
 import { linkRate } from "../lab/uplinks.ts";
@@ -59,6 +61,24 @@ describe("subflow policies in the lab", function () {
       expect(share).to.be.at.least(0.9);
       expect(leaveSeconds).to.be.at.most(5);
       expect(whole).to.equal(true);
+    });
+  }
+
+  for (const direction of DIRECTIONS) {
+    it(`aggregate, ${direction}: a new subflow is backup, and carries nothing before that is taken back`, async () => {
+      await trial.usePolicy("aggregate");
+      const { pair } = trial;
+      await pair.lab.capture("lte", pair.file("join.pcapng"));
+      const stream = await trial.stream(direction);
+      await sleep(1000);
+      await pair.lab.capture("lte", null);
+      expect(await stream.finish()).to.equal(true);
+      const packets = readPcapng(pair.readFile("join.pcapng")).map(readSubflowPacket);
+      expect(packets.find(({ join }) => join !== undefined)).to.deep.include({ join: { backup: true } });
+      const firstPayload = packets.findIndex(({ payloadBytes }) => payloadBytes > 0);
+      const priority = packets.findIndex(({ priority }) => priority?.backup === false);
+      expect(priority, "MP_PRIO").to.be.at.least(0);
+      expect(firstPayload, "payload on LTE").to.be.above(priority);
     });
   }
 

@@ -66,10 +66,10 @@ export class RedisFleet {
         ? []
         : ["--user", "farm", "on", `>${password}`, "~ha:*", "+@all", "--requirepass", "other"];
     const child = place.spawn(serverCommand(directory, server, users));
-    await answers(place, server, password === undefined ? [] : ["-a", "other"]);
     const credentials = password === undefined ? {} : { username: "farm", password };
     const settings = { mode: "single", servers: [server], primary: "farm", ...credentials } as const;
-    return new RedisFleet(place, directory, settings, [server], [child]);
+    const fleet = new RedisFleet(place, directory, settings, [server], [child]);
+    return await fleet.#when(() => answers(place, server, password === undefined ? [] : ["-a", "other"]));
   }
 
   /** One server that speaks TLS only, under a certificate of its own. */
@@ -84,10 +84,10 @@ export class RedisFleet {
     const files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate];
     const tls = ["--port", "0", "--tls-port", String(port), "--tls-auth-clients", "no", ...files];
     const child = place.spawn(serverCommand(directory, server, tls));
-    await answers(place, server, ["--tls", "--cacert", certificate]);
     const ca = readFileSync(certificate, "utf8");
     const settings = { mode: "single", servers: [server], primary: "farm", tls: { ca } } as const;
-    return new RedisFleet(place, directory, settings, [server], [child]);
+    const fleet = new RedisFleet(place, directory, settings, [server], [child]);
+    return await fleet.#when(() => answers(place, server, ["--tls", "--cacert", certificate]));
   }
 
   /** A master, a replica, and three Sentinels that agree by two. */
@@ -99,23 +99,26 @@ export class RedisFleet {
     const processes = servers.map((server, index) =>
       place.spawn(serverCommand(directory, server, index === 0 ? [] : ["--replicaof", host, String(master)])),
     );
-    await Promise.all(servers.map((server) => answers(place, server)));
     const sentinels = watchers.map((port) => ({ host, port }));
-    for (const sentinel of sentinels) {
-      const file = join(directory, `sentinel-${sentinel.port}.conf`);
-      writeFileSync(file, sentinelConfig(directory, sentinel, master));
-      processes.push(place.spawn(["redis-server", file, "--sentinel"]));
-    }
-    await Promise.all(sentinels.map((server) => answers(place, server)));
-    await until(
-      async () => {
-        const state = await cli(place, { host, port: watchers[0] ?? 0 }, ["sentinel", "master", "farm"]);
-        return /num-slaves\n1\n/.test(state) && /num-other-sentinels\n2\n/.test(state);
-      },
-      { what: "the Sentinels know the replica and each other", limitMs: START_LIMIT_MS },
-    );
     const settings = { mode: "sentinel", servers: sentinels, primary: "farm" } as const;
-    return new RedisFleet(place, directory, settings, servers, processes);
+    return await new RedisFleet(place, directory, settings, servers, processes).#when(async () => {
+      await Promise.all(servers.map((server) => answers(place, server)));
+      // A Sentinel asks a master for its replicas when it starts, and then only every ten seconds.
+      await inStep(place, { host, port: replica });
+      for (const sentinel of sentinels) {
+        const file = join(directory, `sentinel-${sentinel.port}.conf`);
+        writeFileSync(file, sentinelConfig(directory, sentinel, master));
+        processes.push(place.spawn(["redis-server", file, "--sentinel"]));
+      }
+      await Promise.all(sentinels.map((server) => answers(place, server)));
+      await until(
+        async () => {
+          const state = await cli(place, { host, port: watchers[0] ?? 0 }, ["sentinel", "master", "farm"]);
+          return /num-slaves\n1\n/.test(state) && /num-other-sentinels\n2\n/.test(state);
+        },
+        { what: "the Sentinels know the replica and each other", limitMs: START_LIMIT_MS },
+      );
+    });
   }
 
   /** Three masters, each with a replica if asked. */
@@ -130,18 +133,31 @@ export class RedisFleet {
       const options = ["--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000"];
       return place.spawn(serverCommand(directory, server, options));
     });
-    await Promise.all(servers.map((server) => answers(place, server)));
-    const nodes = servers.map(({ port }) => `${host}:${port}`);
-    const create = ["--cluster", "create", ...nodes, "--cluster-replicas", String(replicas), "--cluster-yes"];
-    await place.run(["redis-cli", ...create]);
-    for (const server of servers) {
-      await until(async () => (await cli(place, server, ["cluster", "info"])).includes("cluster_state:ok"), {
-        what: "the cluster is ready",
-        limitMs: START_LIMIT_MS,
-      });
+    const settings = { mode: "cluster", servers, primary: "farm" } as const;
+    return await new RedisFleet(place, directory, settings, servers, processes).#when(async () => {
+      await Promise.all(servers.map((server) => answers(place, server)));
+      const nodes = servers.map(({ port }) => `${host}:${port}`);
+      const create = ["--cluster", "create", ...nodes, "--cluster-replicas", String(replicas), "--cluster-yes"];
+      await place.run(["redis-cli", ...create]);
+      for (const server of servers) {
+        await until(async () => (await cli(place, server, ["cluster", "info"])).includes("cluster_state:ok"), {
+          what: "the cluster is ready",
+          limitMs: START_LIMIT_MS,
+        });
+      }
+      for (const server of servers) await inStep(place, server);
+    });
+  }
+
+  /** The fleet, once it is ready; one that does not get ready leaves nothing behind. */
+  async #when(ready: () => Promise<void>): Promise<this> {
+    try {
+      await ready();
+      return this;
+    } catch (error) {
+      await this.close();
+      throw error;
     }
-    for (const server of servers) await inStep(place, server);
-    return new RedisFleet(place, directory, { mode: "cluster", servers, primary: "farm" }, servers, processes);
   }
 
   /** Sends a signal to one of the servers: SIGSTOP for one that hangs, SIGCONT to let it go on, SIGKILL. */

@@ -19,24 +19,20 @@ export interface ClientLimits {
 const ENTRIES = 65_536;
 const PROBES = 32;
 
-/** Words of an entry. */
-const STATE = 0;
-const KEY_HIGH = 1;
-const KEY_LOW = 2;
-const PENDING = 3;
-const OPEN = 4;
+/** Words of an entry. The first two are its client as one number of 64 bits, so that workers agree whose it is. */
+const PENDING = 2;
+const OPEN = 3;
 /** When the client was last seen, in seconds. */
-const SEEN = 5;
+const SEEN = 4;
 /** The second, its lowest bits, and the new connections in it: in one word, so that workers change both at once. */
-const NEW = 6;
-const WORDS = 8;
+const NEW = 5;
+const WORDS = 6;
 
 const COUNT_BITS = 20;
 const COUNT_MASK = (1 << COUNT_BITS) - 1;
 
-const EMPTY = 0;
-const CLAIMED = 1;
-const READY = 2;
+/** The client of an entry that nobody has. */
+const NOBODY = 0n;
 
 /** An entry without connections may be taken over after this many seconds. */
 const IDLE_SECONDS = 10;
@@ -46,10 +42,13 @@ export type Refusal = "pending" | "open" | "rate" | "table-full";
 
 export class ClientTable {
   readonly #words: Int32Array;
+  /** The same memory: the client of the entry at word `entry` is at `entry / 2`. */
+  readonly #clients: BigUint64Array;
   readonly #limits: ClientLimits;
 
   constructor(memory: SharedArrayBuffer, limits: ClientLimits) {
     this.#words = new Int32Array(memory);
+    this.#clients = new BigUint64Array(memory);
     this.#limits = limits;
   }
 
@@ -98,44 +97,46 @@ export class ClientTable {
     }
   }
 
-  #find(client: IpAddress, second: number): number | undefined {
-    const at = isIpv4(client) ? 8 : 0;
-    const high = readUint32(client, at) | 0;
-    const low = readUint32(client, at + 4) | 0;
+  #find(address: IpAddress, second: number): number | undefined {
+    const at = isIpv4(address) ? 8 : 0;
+    const high = readUint32(address, at);
+    const low = readUint32(address, at + 4);
     const start = hash(high, low);
+    const client = clientOf(high, low);
     for (let probe = 0; probe < PROBES; probe++) {
       const entry = ((start + probe) % ENTRIES) * WORDS;
-      if (this.#holds(entry, high, low)) return entry;
-      if (Atomics.load(this.#words, entry + STATE) === EMPTY) break;
+      const holder = Atomics.load(this.#clients, entry / 2);
+      if (holder === client) return entry;
+      if (holder === NOBODY) break;
     }
     for (let probe = 0; probe < PROBES; probe++) {
       const entry = ((start + probe) % ENTRIES) * WORDS;
-      if (this.#claim(entry, high, low, second)) return entry;
+      if (this.#claim(entry, client, second)) return entry;
     }
     return undefined;
   }
 
-  #holds(entry: number, high: number, low: number): boolean {
-    const words = this.#words;
-    return (
-      Atomics.load(words, entry + STATE) === READY && words[entry + KEY_HIGH] === high && words[entry + KEY_LOW] === low
-    );
+  /** Takes an entry that nobody has, or whose client has been idle; true also if another worker took it for this client. */
+  #claim(entry: number, client: bigint, second: number): boolean {
+    const holder = Atomics.load(this.#clients, entry / 2);
+    if (holder === client) return true;
+    if (holder !== NOBODY && !this.#isIdle(entry, second)) return false;
+    // Before the entry is taken, so that it is at no moment an idle one for a third worker.
+    Atomics.store(this.#words, entry + SEEN, second);
+    const found = Atomics.compareExchange(this.#clients, entry / 2, holder, client);
+    return found === holder || found === client;
   }
 
-  /** Takes an empty entry, or one whose client has been idle. */
-  #claim(entry: number, high: number, low: number, second: number): boolean {
-    const words = this.#words;
-    const state = Atomics.load(words, entry + STATE);
-    const idle = words[entry + OPEN] === 0 && second - (words[entry + SEEN] ?? 0) > IDLE_SECONDS;
-    if (state === CLAIMED || (state === READY && !idle)) return this.#holds(entry, high, low);
-    if (Atomics.compareExchange(words, entry + STATE, state, CLAIMED) !== state) return false;
-    words[entry + KEY_HIGH] = high;
-    words[entry + KEY_LOW] = low;
-    Atomics.store(words, entry + NEW, 0);
-    Atomics.store(words, entry + SEEN, second);
-    Atomics.store(words, entry + STATE, READY);
-    return true;
+  #isIdle(entry: number, second: number): boolean {
+    const seen = Atomics.load(this.#words, entry + SEEN);
+    return Atomics.load(this.#words, entry + OPEN) === 0 && second - seen > IDLE_SECONDS;
   }
+}
+
+/** ::/64 is nobody's; who claims to come from it is counted with 0:0:0:1::/64, which is nobody's either. */
+function clientOf(high: number, low: number): bigint {
+  const client = (BigInt(high) << 32n) | BigInt(low);
+  return client === NOBODY ? 1n : client;
 }
 
 function hash(high: number, low: number): number {

@@ -8,6 +8,11 @@ import type { HcpeConfig } from "./config.ts";
 
 /** How long a connection waits for its worker to say what it carries; it says so when the SYN leaves. */
 const DESCRIPTION_MS = 200;
+/**
+ * A host that is still at work on a connection when its MP_JOIN ends does the rest of it afterwards, and Linux (seen with
+ * 6.18) delivers bytes that came meanwhile in the wrong place: docs/adr/0015.
+ */
+const SETTLE_MS = 100;
 
 /** `module` is the operator's own policy, where there is one. */
 export function pathSettings(config: HcpeConfig, module: SubflowPolicy | undefined): ReconcilerSettings {
@@ -24,6 +29,7 @@ export function pathSettings(config: HcpeConfig, module: SubflowPolicy | undefin
     },
     limits,
     hold: { ms: hold ?? 0, bytes: holdBytes ?? 0 },
+    settleMs: SETTLE_MS,
     descriptionMs: rules.length === 0 ? 0 : DESCRIPTION_MS,
     rates: new Map(byLoad ? uplinks.map(({ name, rate }) => [name, rate]) : []),
   };

@@ -25,4 +25,18 @@ describe("base/min-heap", () => {
       }),
     );
   });
+
+  it("forgets what is not to be kept, and keeps the order of the rest", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 9 })), fc.integer({ min: 0, max: 9 }), (keys, dropped) => {
+        const heap = new MinHeap<number>();
+        for (const [value, key] of keys.entries()) heap.push(key, value);
+        heap.retain((key) => key !== dropped);
+        const kept = Array.from(keys.entries()).filter(([, key]) => key !== dropped);
+        const expected = kept.toSorted(([, left], [, right]) => left - right).map(([value]) => value);
+        expect(Array.from(kept, () => heap.pop())).to.deep.equal(expected);
+        expect(heap.size).to.equal(0);
+      }),
+    );
+  });
 });

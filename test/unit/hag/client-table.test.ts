@@ -1,6 +1,9 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { ClientTable } from "@hybrid-access/hag/client-table";
 import { expect } from "chai";
+import type { AdmittingSetup } from "../../support/admitting-worker.ts";
 
 const LIMITS = { pending: 3, open: 5, newPerSecond: 10 };
 const CLIENT = ipAddress("10.1.0.2");
@@ -43,6 +46,19 @@ describe("the HAG's table of clients", () => {
       expect(one.admit(CLIENT, second * 1000 + 999)).to.equal("rate");
       expect(two.admit(CLIENT, second * 1000 + 999)).to.equal("rate");
     }
+  });
+
+  it("gives a new client one entry, although two workers ask for it at the same moment", async () => {
+    const setup = {
+      memory: ClientTable.createMemory(),
+      turns: new SharedArrayBuffer(4),
+      workers: 2,
+      clients: 20_000,
+    } satisfies AdmittingSetup;
+    const file = new URL("../../support/admitting-worker.js", import.meta.url);
+    const threads = [1, 2].map(() => new Worker(file, { workerData: setup }));
+    const admitted = await Promise.all(threads.map(async (thread) => (await once(thread, "message"))[0] as number));
+    expect((admitted[0] ?? 0) + (admitted[1] ?? 0)).to.equal(setup.clients);
   });
 
   it("knows IPv4 clients by their address, IPv6 clients by their /64", () => {

@@ -2,7 +2,7 @@
 
 /** Smallest key first; equal keys come out in the order they went in. */
 export class MinHeap<Value> {
-  readonly #entries: { readonly key: number; readonly order: number; readonly value: Value }[] = [];
+  #entries: { readonly key: number; readonly order: number; readonly value: Value }[] = [];
   #order = 0;
 
   get size(): number {
@@ -34,6 +34,13 @@ export class MinHeap<Value> {
       this.#sink(0);
     }
     return first.value;
+  }
+
+  /** Drops what `keep` says no to. Takes as long as sorting what is left. */
+  retain(keep: (key: number, value: Value) => boolean): void {
+    this.#entries = this.#entries
+      .filter(({ key, value }) => keep(key, value))
+      .toSorted((left, right) => left.key - right.key || left.order - right.order);
   }
 
   #before(left: number, right: number): boolean {

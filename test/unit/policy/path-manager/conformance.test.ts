@@ -38,7 +38,7 @@ const UPLINKS = [DSL, LTE, DSL6];
 
 /** Plays the steps; gives everything that was commanded. */
 function play(policy: string, steps: readonly Step[]): Home {
-  const home = new Home(settings(policy, { limits: LIMITS }));
+  const home = new Home(settings(policy, { limits: LIMITS, settleMs: 100 }));
   home.silent = true;
   home.endsEmpty = true;
   for (const one of steps) {

@@ -29,6 +29,7 @@ export function settings(policy: string, changes: Partial<ReconcilerSettings> = 
     choose: () => ({ policy }),
     limits: { perConnection: 8, perPair: 8, perGateway: 1000, total: 1000 },
     hold: { ms: 0, bytes: 0 },
+    settleMs: 0,
     descriptionMs: 0,
     rates: new Map([["dsl", { down: 20 * MEGABIT, up: 5 * MEGABIT }]]),
     ...changes,

@@ -230,6 +230,81 @@ describe("path managers", () => {
     }
   });
 
+  describe("with subflows that settle before they carry anything", () => {
+    const SETTLE_MS = 100;
+    const both = [`dsl>${TO_GATEWAY}`, `lte>${TO_GATEWAY}`];
+    const lteBackup = [`dsl>${TO_GATEWAY}`, `lte>${TO_GATEWAY} backup`];
+
+    function settling(policy: string): Home {
+      return new Home(settings(policy, { settleMs: SETTLE_MS }));
+    }
+
+    it("open them as backup, and take that back once they have settled, said twice", () => {
+      const home = settling("aggregate");
+      const connection = home.connect();
+      expect(home.commands).to.have.lengthOf(1);
+      expect(home.commands[0]).to.include({ type: "createSubflow", backup: true });
+      home.pass(SETTLE_MS - 1);
+      expect(shape(connection)).to.deep.equal(lteBackup);
+      home.pass(1);
+      expect(shape(connection)).to.deep.equal(both);
+      home.pass(999);
+      expect(home.commands).to.have.lengthOf(2);
+      home.pass(60_000);
+      expect(home.commands).to.have.lengthOf(3);
+      for (const command of home.commands.slice(1)) {
+        expect(command).to.include({ type: "setPriority", localId: LTE.localId, backup: false });
+      }
+    });
+
+    it("wait for nothing when one that is not wanted any more would have been said again", () => {
+      const home = new Home(settings("ndiffports", { settleMs: SETTLE_MS }));
+      const connection = home.connect(DSL.address, { denyJoinInitial: true });
+      home.pass(SETTLE_MS);
+      const [initial] = connection.subflows;
+      if (initial === undefined) throw new Error("no subflow");
+      // Without the initial subflow nothing may go to the initial address and port.
+      home.event(home.kernel.end(connection, initial, ERROR));
+      home.pass(1000);
+      expect(home.reconciler.nextTimerMs ?? Number.POSITIVE_INFINITY).to.be.above(home.nowMs);
+    });
+
+    it("leave them as they are where the policy wants backup", () => {
+      const home = settling("backup");
+      expect(shape(home.connect())).to.deep.equal(lteBackup);
+      home.pass(60_000);
+      expect(home.commands.map(({ type }) => type)).to.deep.equal(["createSubflow"]);
+    });
+
+    it("say only the last word twice when a priority changes in between", () => {
+      const home = settling("aggregate");
+      home.connect();
+      home.pass(SETTLE_MS + 500);
+      home.uplinks([DSL, { ...LTE, quotaUsed: true }]);
+      home.pass(60_000);
+      const said = home.commands.flatMap((command) => (command.type === "setPriority" ? [command.backup] : []));
+      expect(said).to.deep.equal([false, true, true]);
+    });
+
+    it("close the one that they replace only then", () => {
+      const home = settling("single-path");
+      const connection = home.connect(LTE.address);
+      home.pass(SETTLE_MS - 1);
+      expect(shape(connection)).to.deep.equal([`dsl>${TO_GATEWAY} backup`, `lte>${TO_GATEWAY}`]);
+      home.pass(1);
+      expect(shape(connection)).to.deep.equal([`dsl>${TO_GATEWAY}`]);
+    });
+
+    it("wait for nothing when the uplink of the one that they replace is gone", () => {
+      const home = settling("single-path");
+      const connection = home.connect();
+      home.uplinks([LTE]);
+      expect(shape(connection)).to.deep.equal([`lte>${TO_GATEWAY} backup`]);
+      home.pass(SETTLE_MS);
+      expect(shape(connection)).to.deep.equal([`lte>${TO_GATEWAY}`]);
+    });
+  });
+
   it("give a connection up that has had no subflow for a minute, as the kernel does", () => {
     const home = new Home(settings("aggregate"), [DSL]);
     const connection = home.connect();
@@ -241,6 +316,18 @@ describe("path managers", () => {
     expect(home.reconciler.connections).to.equal(1);
     home.pass(2000);
     expect(home.reconciler.connections).to.equal(0);
+  });
+
+  it("keep no timers of connections that have ended", () => {
+    const home = new Home(settings("aggregate", { settleMs: 100 }));
+    const living = Array.from({ length: 10 }, () => home.connect());
+    for (let count = 0; count < 2000; count++) {
+      home.event(home.kernel.close(home.connect()));
+      home.pass(1);
+    }
+    expect(home.reconciler.timers).to.be.at.most(2 * (living.length + 1) + 64);
+    for (const connection of living)
+      expect(shape(connection)).to.deep.equal([`dsl>${TO_GATEWAY}`, `lte>${TO_GATEWAY}`]);
   });
 
   it("forget a connection whose end was not told when its port is used again", () => {

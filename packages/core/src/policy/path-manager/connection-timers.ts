@@ -2,14 +2,25 @@
 import { MinHeap } from "../../base/min-heap.ts";
 import type { Connection } from "./connection.ts";
 
+/** Timers that were replaced are dropped when there are more of them than connections, and more than so many. */
+const FEW_TIMERS = 64;
+
 export class ConnectionTimers {
   readonly #heap = new MinHeap<Connection>();
 
-  /** Replaces the moment of this connection; infinite for none. */
-  arm(connection: Connection, dueMs: number): void {
+  /** Those that wait, the ones included that were replaced. */
+  get size(): number {
+    return this.#heap.size;
+  }
+
+  /** Replaces the moment of this connection, of so many; infinite for none. */
+  arm(connection: Connection, dueMs: number, connections: number): void {
     if (dueMs === connection.timerMs) return;
     connection.timerMs = dueMs;
-    if (dueMs !== Number.POSITIVE_INFINITY) this.#heap.push(dueMs, connection);
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    this.#heap.push(dueMs, connection);
+    // Each keeps its connection in memory: an attempt's is due in 150 s, when most connections have long ended.
+    if (this.#heap.size > 2 * connections + FEW_TIMERS) this.#heap.retain((key, { timerMs }) => key === timerMs);
   }
 
   /** The next moment of any; undefined without one. */

@@ -10,6 +10,24 @@ export interface Subflow extends SubflowPath {
   backup: boolean;
   /** Its path has failed while nothing could replace it, or it makes no progress: a fresh one is to take its place. */
   stale: boolean;
+  /** From when on it may carry something: until then it is backup. */
+  settledMs: number;
+  /** When its priority is said again; infinite when it has been. */
+  repeatMs: number;
+}
+
+/** A subflow that may carry something at once. */
+export function newSubflow({ localId, remoteId, local, remote }: SubflowPath, backup: boolean): Subflow {
+  return {
+    localId,
+    remoteId,
+    local,
+    remote,
+    backup,
+    stale: false,
+    settledMs: Number.NEGATIVE_INFINITY,
+    repeatMs: Number.POSITIVE_INFINITY,
+  };
 }
 
 /** A connection that is established now. */
@@ -40,13 +58,13 @@ export class Connection implements ConnectionView {
   timerMs = Number.POSITIVE_INFINITY;
 
   constructor(event: EstablishedEvent, nowMs: number) {
-    const { token, local, remote, localId, remoteId, denyJoinInitial } = event;
+    const { token, local, remote, denyJoinInitial } = event;
     this.token = token;
     this.local = local;
     this.remote = remote;
     this.denyJoinInitial = denyJoinInitial;
     this.establishedMs = nowMs;
-    this.subflows.push({ localId, remoteId, local, remote, backup: false, stale: false });
+    this.subflows.push(newSubflow(event, false));
   }
 
   get announced(): readonly Endpoint[] {

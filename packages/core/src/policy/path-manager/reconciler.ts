@@ -95,6 +95,11 @@ export class Reconciler implements PathManager {
     return this.#waiting.size > 0;
   }
 
+  /** Timers that wait, those included that were replaced: at most two for each connection, and some. */
+  get timers(): number {
+    return this.#timers.size;
+  }
+
   onEvent(event: PathEvent, nowMs: number): PathCommand[] {
     if (event.type === "connectionEstablished") return event.serverSide ? [] : this.#adopt(event, nowMs);
     const connection = this.#connections.get(event.token);
@@ -104,7 +109,7 @@ export class Reconciler implements PathManager {
         this.#forget(connection);
         return [];
       case "subflowEstablished":
-        this.#ledger.noteOpen(connection, event);
+        this.#ledger.noteOpen(connection, event, nowMs + this.#settings.settleMs);
         break;
       case "subflowClosed":
         this.#ledger.noteClosed(connection, event, nowMs);
@@ -227,10 +232,15 @@ export class Reconciler implements PathManager {
   }
 
   #arm(connection: Connection, nowMs: number): void {
-    const { emptySinceMs = Number.POSITIVE_INFINITY, attempts } = connection;
-    const dueMs = Array.from(attempts.values(), (attempt) => attempt.dueMs(nowMs));
-    const heldMs = holdEndsMs(connection, this.#settings, nowMs);
-    this.#timers.arm(connection, Math.min(heldMs, emptySinceMs + EMPTY_LIMIT_MS, ...dueMs));
+    const { emptySinceMs = Number.POSITIVE_INFINITY, attempts, subflows } = connection;
+    const dueMs = [
+      holdEndsMs(connection, this.#settings, nowMs),
+      emptySinceMs + EMPTY_LIMIT_MS,
+      ...Array.from(attempts.values(), (attempt) => attempt.dueMs(nowMs)),
+      // What is over by now and was not used is of a subflow that nobody wants any more.
+      ...subflows.flatMap(({ settledMs, repeatMs }) => [settledMs, repeatMs]).filter((momentMs) => momentMs > nowMs),
+    ];
+    this.#timers.arm(connection, Math.min(...dueMs), this.#connections.size);
   }
 
   #reconcileAll(nowMs: number): PathCommand[] {
@@ -250,6 +260,7 @@ export class Reconciler implements PathManager {
       limits: this.#settings.limits,
       uplinks: this.#uplinks,
       held: isHeld(connection, this.#settings, nowMs),
+      settles: this.#settings.settleMs > 0,
       nowMs,
     });
     this.#arm(connection, nowMs);

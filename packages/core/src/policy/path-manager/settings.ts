@@ -25,6 +25,8 @@ export interface ReconcilerSettings {
   readonly choose: (flow: Flow | undefined) => PolicyChoice;
   readonly limits: SubflowLimits;
   readonly hold: Hold;
+  /** How long a new subflow is backup, whatever its policy wants: so long it carries nothing (docs/adr/0015). */
+  readonly settleMs: number;
   /** How long a connection waits to be described before it is judged without; 0 where that makes no difference. */
   readonly descriptionMs: number;
   readonly rates: ReadonlyMap<string, UplinkRate>;

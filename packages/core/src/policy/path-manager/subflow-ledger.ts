@@ -2,7 +2,7 @@
 import type { Endpoint } from "../../base/ip-address.ts";
 import type { Random } from "../../base/random.ts";
 import { Attempts } from "./attempts.ts";
-import { type Connection, endpointKey, pairKey, type Subflow } from "./connection.ts";
+import { type Connection, endpointKey, newSubflow, pairKey, type Subflow } from "./connection.ts";
 import { SubflowCount, type SubflowLimits } from "./limits.ts";
 import type { PathCommand, SubflowPath } from "./path-manager.ts";
 
@@ -45,12 +45,16 @@ export class SubflowLedger {
     attempts.postpone(nowMs, this.#random);
   }
 
-  noteOpen(connection: Connection, { localId, remoteId, local, remote }: SubflowPath): void {
+  /** A subflow is open; one that was asked for may carry something from `settledMs` on. */
+  noteOpen(connection: Connection, event: SubflowPath, settledMs: number): void {
+    const { local, remote } = event;
     if (connection.find(local, remote) !== undefined) return;
     const key = pairKey(local.address, remote);
     const attempts = connection.attempts.get(key);
     const asked = attempts !== undefined && attempts.opening > 0;
-    connection.subflows.push({ localId, remoteId, local, remote, backup: asked && attempts.backup, stale: false });
+    const subflow = newSubflow(event, asked && attempts.backup);
+    if (asked) subflow.settledMs = settledMs;
+    connection.subflows.push(subflow);
     if (!asked) return this.#count.add(connection.remote.address, 1);
     attempts.succeed();
     if (attempts.opening === 0) connection.attempts.delete(key);

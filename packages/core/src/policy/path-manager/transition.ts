@@ -13,6 +13,12 @@ import type { PathCommand, SubflowPath, UplinkAddress, WantedSubflow } from "./p
 import { hasAddress } from "./selection.ts";
 import type { SubflowLedger } from "./subflow-ledger.ts";
 
+/**
+ * A priority travels in one ACK, which Linux does not send again when it is lost: the peer would keep its own view for
+ * the life of the subflow. So it is said once more after so long.
+ */
+const REPEAT_PRIORITY_MS = 1000;
+
 /** What a transition goes by. */
 export interface TransitionContext {
   readonly ledger: SubflowLedger;
@@ -21,6 +27,8 @@ export interface TransitionContext {
   readonly uplinks: readonly UplinkAddress[];
   /** The connection is to get no further subflows yet. */
   readonly held: boolean;
+  /** New subflows are backup at first (docs/adr/0015). */
+  readonly settles: boolean;
   readonly nowMs: number;
 }
 
@@ -38,11 +46,12 @@ export function transition(
   const commands: PathCommand[] = [];
   for (const [index, want] of wanted.entries()) {
     const open = serving[index] ?? [];
-    commands.push(...prioritise(connection, open, want.backup));
+    commands.push(...prioritise(connection, open, want.backup, context.nowMs));
     if (mayOpen) commands.push(...openMissing(connection, want, open.length, surplus, context));
   }
   // With no uplink at all, what is there is kept: it may come to life again.
-  const mayClose = (subflow: Subflow) => isServed || (subflow.stale && wanted.length > 0);
+  const isCarried = serving.some((subflows) => subflows.some(({ settledMs }) => settledMs <= context.nowMs));
+  const mayClose = (subflow: Subflow) => isCarried || (subflow.stale && wanted.length > 0);
   return [...commands, ...surplus.filter(mayClose).flatMap((subflow) => close(connection, subflow, context))];
 }
 
@@ -63,12 +72,13 @@ export function withinLimits(
 /** Asks for what is missing between one pair of addresses; where a limit forbids it, for a surplus one to make room. */
 function openMissing(
   connection: Connection,
-  { local, remote, backup, count = 1 }: WantedSubflow,
+  { local, remote, count = 1, ...want }: WantedSubflow,
   open: number,
   surplus: Subflow[],
   context: TransitionContext,
 ): PathCommand[] {
-  const { ledger, limits, nowMs } = context;
+  const { ledger, limits, settles, nowMs } = context;
+  const backup = want.backup || settles;
   const key = pairKey(local.address, remote);
   const attempts = connection.attempts.get(key) ?? new Attempts(local.address);
   const commands: PathCommand[] = [];
@@ -109,11 +119,19 @@ function isBetween({ local, remote }: SubflowPath, want: WantedSubflow): boolean
   return equalBytes(local.address, want.local.address) && equalEndpoints(remote, want.remote);
 }
 
-function prioritise({ token }: Connection, subflows: readonly Subflow[], backup: boolean): PathCommand[] {
-  const differing = subflows.filter((subflow) => subflow.backup !== backup);
-  return differing.map((subflow) => {
+function prioritise(
+  { token }: Connection,
+  subflows: readonly Subflow[],
+  wantsBackup: boolean,
+  nowMs: number,
+): PathCommand[] {
+  return subflows.flatMap((subflow) => {
+    const { localId, local, remote, settledMs, repeatMs } = subflow;
+    const backup = wantsBackup || settledMs > nowMs;
+    const isNew = subflow.backup !== backup;
+    if (!isNew && repeatMs > nowMs) return [];
     subflow.backup = backup;
-    const { localId, local, remote } = subflow;
-    return { type: "setPriority", token, localId, local, remote, backup };
+    subflow.repeatMs = isNew ? nowMs + REPEAT_PRIORITY_MS : Number.POSITIVE_INFINITY;
+    return [{ type: "setPriority", token, localId, local, remote, backup } as const];
   });
 }

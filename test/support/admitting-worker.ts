@@ -1,0 +1,29 @@
+/** A worker thread that asks a table of clients in step with another: both at the same moment for the same new client. */
+import { parentPort, workerData } from "node:worker_threads";
+import { ipAddress } from "@hybrid-access/core/base/ip-address";
+import { ClientTable } from "@hybrid-access/hag/client-table";
+
+export interface AdmittingSetup {
+  readonly memory: SharedArrayBuffer;
+  /** One word: how often a worker has been ready. */
+  readonly turns: SharedArrayBuffer;
+  readonly workers: number;
+  readonly clients: number;
+}
+
+/** The client of a round, never the same one twice. */
+function clientOf(round: number) {
+  return ipAddress(`10.${round >> 16}.${(round >> 8) & 255}.${round & 255}`);
+}
+
+const { memory, turns, workers, clients } = workerData as AdmittingSetup;
+const table = new ClientTable(memory, { pending: 1, open: 1, newPerSecond: 100 });
+const ready = new Int32Array(turns);
+let admitted = 0;
+for (let round = 0; round < clients; round++) {
+  const client = clientOf(round);
+  Atomics.add(ready, 0, 1);
+  while (Atomics.load(ready, 0) < workers * (round + 1));
+  if (typeof table.admit(client, 0) === "number") admitted++;
+}
+parentPort?.postMessage(admitted);
