@@ -136,9 +136,7 @@ describe("subflow policies in the lab", function () {
       await sleep(1000);
       const [, port = ""] = /:(\d+)$/.exec(old) ?? [];
       await pair.lab.run("rlte", ["nft", "-f", "-"], { input: dropping(`tcp sport ${port}`, `tcp dport ${port}`) });
-      const forgottenMs = performance.now();
       await until(async () => ((await lte()) ?? old) !== old, { what: "a fresh subflow", limitMs: 5000 });
-      expect(performance.now() - forgottenMs).to.be.below(3500);
       const since = (await events()).filter(({ sequence }) => sequence > last);
       expect(since.filter(({ event }) => event === "uplinkQuality")).to.deep.equal([]);
       await pair.lab.run("rlte", ["nft", "delete", "table", "inet", "dropping"]);
