@@ -1,9 +1,24 @@
+import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { askDaemon } from "@hybrid-access/core/services/admin";
+import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
 import { expect } from "chai";
+import { protocolCounter } from "../bench/one-core.ts";
+import { SHARE_GOAL } from "../lab/aggregation.ts";
 import { readPcapng } from "../lab/capture.ts";
-import { PathTrial } from "../lab/path-trial.ts";
+import { ADDRESS } from "../lab/hybrid.ts";
+import { PathTrial, policyConfig, unratedConfig } from "../lab/path-trial.ts";
 import { readSubflowPacket } from "../lab/subflow-packet.ts";
 import { DIRECTIONS } from "../lab/transfer.ts";
+import { until } from "../lab/until.ts";
+import { linkRate } from "../lab/uplinks.ts";
+import { PeerServer, visit } from "../lab/visit.ts";
+
+/** A router that drops what matches. */
+function dropping(...matches: readonly string[]): string {
+  const rules = matches.map((match) => `    ${match} drop\n`).join("");
+  return `table inet dropping {\n  chain forward {\n    type filter hook forward priority 0\n${rules}  }\n}\n`;
+}
 
 describe("subflow policies in the lab", function () {
   this.timeout(60_000);
@@ -17,6 +32,11 @@ describe("subflow policies in the lab", function () {
   });
 
   for (const direction of DIRECTIONS) {
+    it(`aggregate, ${direction}: one connection carries at least 0.92 of the sum of the link rates`, async () => {
+      await trial.usePolicy("aggregate");
+      expect(await trial.goodput(direction, 3)).to.be.at.least(SHARE_GOAL * linkRate("both", direction));
+    });
+
     it(`backup, ${direction}: LTE carries nothing while DSL works, and takes over within 0.3 s of DSL's link`, async () => {
       await trial.usePolicy("backup");
       const { lte, stallSeconds, whole } = await trial.failover(direction, "link down", 1000);
@@ -76,7 +96,77 @@ describe("subflow policies in the lab", function () {
 
   it("uplinks that come and go cost no byte", async () => {
     await trial.usePolicy("aggregate");
-    expect(await trial.flaps(6, 800)).to.equal(true);
+    const { whole, mostSubflows } = await trial.flaps(6, 800);
+    expect(whole).to.equal(true);
+    expect(mostSubflows).to.be.within(2, 4);
+  });
+
+  it("ndiffports: two subflows over one uplink reach more than 1.5 times of one where flows are limited", async () => {
+    const one = await trial.spread(1, 2);
+    const two = await trial.spread(2, 2);
+    expect(two).to.be.greaterThan(1.5 * one);
+  });
+
+  it("short connections get no second subflow before they have carried so much, or are so old", async () => {
+    const joins = async (bytes: number) => {
+      const stream = await trial.stream("download", 8 * bytes);
+      const { syns } = await trial.lteMeter.during(() => sleep(1500));
+      expect(await stream.finish()).to.equal(true);
+      return syns;
+    };
+    await trial.usePolicy("aggregate", "subflows: { holdBytes: 300kB }\n");
+    await trial.lteMeter.quiet();
+    expect(await joins(100_000)).to.equal(0);
+    expect(await joins(1_000_000)).to.equal(1);
+    await trial.usePolicy("aggregate", "subflows: { holdBytes: 300kB, hold: 1s }\n");
+    expect(await joins(10_000)).to.equal(1);
+  });
+
+  it("a subflow that a middlebox has forgotten is opened afresh while its uplink is good", async () => {
+    await trial.usePolicy("aggregate");
+    const { pair } = trial;
+    const lte = async () =>
+      (await trial.subflows()).find(({ uplink, state }) => uplink === "lte" && state === "ESTABLISHED")?.local;
+    const events = async () =>
+      ((await askDaemon(pair.file("hcpe/admin.sock"), "/events")) as { events: LoggedEvent[] }).events;
+    const last = (await events()).at(-1)?.sequence ?? 0;
+    const stream = await trial.stream("upload");
+    try {
+      const old = await until(lte, { what: "LTE carries it too", limitMs: 5000 });
+      await sleep(1000);
+      const [, port = ""] = /:(\d+)$/.exec(old) ?? [];
+      await pair.lab.run("rlte", ["nft", "-f", "-"], { input: dropping(`tcp sport ${port}`, `tcp dport ${port}`) });
+      await until(async () => ((await lte()) ?? old) !== old, { what: "a fresh subflow", limitMs: 5000 });
+      const since = (await events()).filter(({ sequence }) => sequence > last);
+      expect(since.filter(({ event }) => event === "uplinkQuality")).to.deep.equal([]);
+      await pair.lab.run("rlte", ["nft", "delete", "table", "inet", "dropping"]);
+      expect(await stream.finish()).to.equal(true);
+    } finally {
+      stream.abandon();
+    }
+  });
+
+  it("SYNs of Multipath TCP that one uplink drops cost neither the other uplink nor later connections", async () => {
+    await trial.usePolicy("aggregate");
+    const { lab } = trial.pair;
+    const server = new PeerServer(lab, "srv", 7200);
+    const plain = async () => {
+      const counters = await lab.run("hcpe", ["cat", "/proc/net/netstat"]);
+      return ["MPCapableFallbackSYNACK", "Blackhole"].map((name) => protocolCounter(counters, "MPTcpExt", name));
+    };
+    const before = await plain();
+    await lab.run("rdsl", ["nft", "-f", "-"], { input: dropping("tcp option 30 exists") });
+    try {
+      for (let count = 0; count < 3; count++) {
+        expect((await visit(lab, ADDRESS.server, 7200)).peer).to.equal("10.3.3.1");
+      }
+    } finally {
+      await lab.run("rdsl", ["nft", "delete", "table", "inet", "dropping"]);
+    }
+    expect((await visit(lab, ADDRESS.server, 7200)).peer).to.equal("10.3.3.1");
+    expect(await plain()).to.deep.equal(before);
+    expect((await lab.run("hcpe", ["sysctl", "-n", "net.mptcp.blackhole_timeout"])).trim()).to.equal("0");
+    await server.close();
   });
 
   it("a schedule gives them a policy of its own while it is in force, and hcpe paths says so", async () => {
@@ -108,9 +198,45 @@ describe("subflow policies in the lab", function () {
     await trial.lteMeter.quiet();
     const stream = await trial.stream("download");
     const { packets } = await trial.lteMeter.during(async () => {
-      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await sleep(1000);
     });
     expect(packets).to.equal(0);
     expect(await stream.finish()).to.equal(true);
+  });
+
+  it("what is wrong with a reload is told with its place, and what ran before stays", async () => {
+    const daemon = trial.pair.daemon("hcpe");
+    const module = trial.pair.file("policy.mjs");
+    const load = async (text: string) => {
+      writeFileSync(module, text);
+      await trial.usePolicy("module", `policyModule: ${module}\n`);
+    };
+    await load(
+      "export const policy = { wanted: ({ remote }, { uplinks }) => uplinks.slice(-1).map((local) => ({ local, remote, backup: false })) };",
+    );
+    await load("export const policy = {\n  wanted() { 1 2 },\n};");
+    expect(daemon.log()).to.match(/policy\.mjs:2:16: Unexpected number","msg":"the policy module is refused"/);
+    const stream = await trial.stream("download");
+    // The module's wish, which no other policy has: the dearest uplink alone.
+    const onlyLte = async () => (await trial.subflows()).map(({ uplink }) => uplink).join() === "lte";
+    await until(onlyLte, { what: "the module that was loaded first decides", limitMs: 5000 });
+    trial.pair.writeConfig("hcpe", policyConfig("agregate"));
+    daemon.process.kill("SIGHUP");
+    const told = /hcpe\.yaml:\d+:9: policy: expected one of .*did you mean aggregate\?.*reload refused/;
+    await until(() => told.test(daemon.log()), { what: "the reload is refused", limitMs: 5000 });
+    expect(await onlyLte()).to.equal(true);
+    expect(await stream.finish()).to.equal(true);
+  });
+
+  it("overflow, without a configured rate: the first full DSL teaches it", async () => {
+    await trial.pair.daemon("hcpe").end("SIGTERM");
+    const daemon = await trial.pair.start("hcpe", unratedConfig("overflow"));
+    const { calm, share, leaveSeconds, whole } = await trial.overflow("download", 1500, 3000);
+    expect(calm.payloadBytes).to.equal(0);
+    expect(share).to.be.at.least(0.9);
+    expect(leaveSeconds).to.be.at.most(5);
+    expect(whole).to.equal(true);
+    const [, rate] = /"uplink":"dsl","down":(\d+)[^}]*"uplink rate learnt"/.exec(daemon.log()) ?? [];
+    expect(Number(rate)).to.be.within(16e6, 21e6);
   });
 });

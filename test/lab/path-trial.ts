@@ -1,5 +1,7 @@
 /** Trials of subflow policies in the lab: the measuring that the tests and the benchmark share. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { askDaemon } from "@hybrid-access/core/services/admin";
+import type { ConnectionView, SubflowView } from "@hybrid-access/hcpe/views";
 import { DEFAULT_ACCESS } from "./hybrid.ts";
 import { LinkMeter } from "./link-meter.ts";
 import { PacedStream } from "./paced-stream.ts";
@@ -17,6 +19,21 @@ export function policyConfig(policy: string, more = ""): string {
   const rated = HCPE_CONFIG.replace("cost: 0", "cost: 0, rate: { down: 20mbit, up: 5mbit }");
   return `${rated.replace("policy: aggregate", `policy: ${policy}`)}${more}`;
 }
+
+/** The same without the DSL line's rate. */
+export function unratedConfig(policy: string): string {
+  return HCPE_CONFIG.replace("policy: aggregate", `policy: ${policy}`);
+}
+
+/** Behind the DSL line: no flow gets more than this, as where flows are spread over parallel links by their ports. */
+const PER_FLOW_LIMIT = `table ip per_flow {
+  set flows { type ipv4_addr . inet_service; flags dynamic; timeout 1m; }
+  chain forward {
+    type filter hook forward priority filter;
+    iifname "core" tcp sport 5124 update @flows { ip daddr . tcp dport limit rate over 700 kbytes/second burst 60 kbytes } drop
+  }
+}
+`;
 
 /** How the DSL line fails. */
 export type Failure = "link down" | "silence";
@@ -72,6 +89,38 @@ export class PathTrial {
     if (failure === "link down") return await lab.setCarrier("dsl", works);
     await lab.configureLink("dsl", "forward", works ? DEFAULT_ACCESS.dsl.up : { loss: 1 });
     await lab.configureLink("dsl", "backward", works ? DEFAULT_ACCESS.dsl.down : { loss: 1 });
+  }
+
+  /** What the kernel has of the only connection. */
+  async subflows(): Promise<readonly SubflowView[]> {
+    const socket = this.pair.file("hcpe/admin.sock");
+    const { connections } = (await askDaemon(socket, "/connections")) as { connections: readonly ConnectionView[] };
+    return connections[0]?.subflows ?? [];
+  }
+
+  /** Payload in bits per second that one connection reaches, its slow start left out. */
+  async goodput(direction: TransferDirection, seconds: number): Promise<number> {
+    const stream = await this.stream(direction);
+    try {
+      await sleep(1000);
+      const before = stream.receivedBytes;
+      const beginMs = performance.now();
+      await sleep(1000 * seconds);
+      return ((stream.receivedBytes - before) * 8000) / (performance.now() - beginMs);
+    } finally {
+      stream.abandon();
+    }
+  }
+
+  /** Download over a DSL network that limits each flow, with this many subflows between one pair of addresses. */
+  async spread(subflows: number, seconds: number): Promise<number> {
+    await this.usePolicy("ndiffports", `ndiffports: ${subflows}\n`);
+    await this.pair.lab.run("rdsl", ["nft", "-f", "-"], { input: PER_FLOW_LIMIT });
+    try {
+      return await this.goodput("download", seconds);
+    } finally {
+      await this.pair.lab.run("rdsl", ["nft", "delete", "table", "ip", "per_flow"]);
+    }
   }
 
   /** A stream over DSL, which fails in the middle of it. */
@@ -177,21 +226,30 @@ export class PathTrial {
   }
 
   /** The carriers of DSL and LTE go and come in turns, in the middle of a stream. */
-  async flaps(count: number, everyMs: number): Promise<boolean> {
+  async flaps(count: number, everyMs: number): Promise<Flaps> {
     const stream = await this.stream("download");
+    let mostSubflows = 0;
     try {
       for (let flap = 0; flap < count; flap++) {
         const link = flap % 2 === 0 ? "dsl" : "lte";
         await this.pair.lab.setCarrier(link, false);
         await sleep(everyMs / 2);
+        mostSubflows = Math.max(mostSubflows, (await this.subflows()).length);
         await this.pair.lab.setCarrier(link, true);
         await sleep(everyMs / 2);
+        mostSubflows = Math.max(mostSubflows, (await this.subflows()).length);
       }
-      return await stream.finish();
+      return { mostSubflows, whole: await stream.finish() };
     } finally {
       stream.abandon();
     }
   }
+}
+
+export interface Flaps {
+  /** Of the connection at once, as the kernel has them: what is being opened or closed included. */
+  readonly mostSubflows: number;
+  readonly whole: boolean;
 }
 
 export interface Failover {

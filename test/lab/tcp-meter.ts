@@ -5,6 +5,8 @@ import type { Lab } from "./lab.ts";
 export interface TcpCount {
   /** Segments of any kind. */
   readonly packets: number;
+  /** First segments of flows; on LTE, of subflows that join a connection. */
+  readonly syns: number;
   /** Bytes of segments that carry payload, with their headers. */
   readonly payloadBytes: number;
 }
@@ -17,9 +19,11 @@ const QUIET_MS = 300;
 const RULES = `table inet tcp_meter {
   counter all_tcp { }
   counter with_payload { }
+  counter syn { }
   chain forward {
     type filter hook forward priority 0; policy accept;
     meta l4proto tcp counter name all_tcp
+    tcp flags & (syn | ack) == syn counter name syn
     meta l4proto tcp meta length > ${LONGEST_BARE_SEGMENT} counter name with_payload
   }
 }
@@ -53,6 +57,7 @@ export class TcpMeter {
     const counter = (name: string) => listing.nftables.find((entry) => entry.counter?.name === name)?.counter;
     return {
       packets: counter("all_tcp")?.packets ?? Number.NaN,
+      syns: counter("syn")?.packets ?? Number.NaN,
       payloadBytes: counter("with_payload")?.bytes ?? Number.NaN,
     };
   }
@@ -72,6 +77,7 @@ export class TcpMeter {
     const after = await this.read();
     return {
       packets: after.packets - before.packets,
+      syns: after.syns - before.syns,
       payloadBytes: after.payloadBytes - before.payloadBytes,
     };
   }

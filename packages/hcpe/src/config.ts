@@ -1,7 +1,7 @@
 /** The HCPE's configuration file. */
 import type { ConfigOptions } from "@hybrid-access/core/cli/program";
 import type { Pair } from "@hybrid-access/core/policy/path-manager/pairs";
-import { POLICY_NAMES } from "@hybrid-access/core/policy/path-manager/policies";
+import { POLICY_NAMES, type PolicyName } from "@hybrid-access/core/policy/path-manager/policies";
 import { DAYS } from "@hybrid-access/core/policy/schedule";
 import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
 import {
@@ -15,6 +15,7 @@ import {
   oneOf,
   oneOrMore,
   orNone,
+  type Path,
   port,
   record,
   share,
@@ -146,6 +147,11 @@ export const hcpeSchema = {
       format: orNone(duration),
       default: "none",
     },
+    holdBytes: {
+      doc: "How much it has carried before; with both, whichever comes first",
+      format: orNone(size),
+      default: "none",
+    },
   },
   bypass: {
     destinations: { doc: "Destinations that are not carried", format: listOf(addressPrefix), default: [] },
@@ -174,7 +180,24 @@ export function loadHcpeConfig({ config, set }: ConfigOptions): HcpeConfig {
     environmentPrefix: "HCPE",
     environment: process.env,
     overrides: set,
-    check: scheduleIssues,
+    check: (config) => [...policyIssues(config), ...scheduleIssues(config)],
+  });
+}
+
+/** A policy that needs a setting of its own needs it wherever it is named. */
+function policyIssues({ policy, rules, policyModule, pairs: given }: HcpeConfig): SettingIssue[] {
+  const named: [Path, PolicyName][] = [
+    [["policy"], policy],
+    ...rules.map((rule, index): [Path, PolicyName] => [["rules", index, "policy"], rule.policy]),
+  ];
+  return named.flatMap(([path, name]): SettingIssue[] => {
+    if (name === "module" && policyModule === null) {
+      return [{ path, message: "the policy module needs policyModule, its file" }];
+    }
+    if (name === "pairs" && given.length === 0) {
+      return [{ path, message: "the policy pairs needs pairs, at least one" }];
+    }
+    return [];
   });
 }
 

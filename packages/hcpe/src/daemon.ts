@@ -7,7 +7,8 @@ import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
 import { aggregate } from "@hybrid-access/core/policy/path-manager/aggregate";
-import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import type { SubflowPolicy } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
@@ -77,6 +78,8 @@ export class Hcpe implements Daemon {
   #refusals: readonly string[] = [];
   #paths: PathDriver | undefined;
   #sweep: ConnectionSweep | undefined;
+  /** The last one that was loaded without an error. */
+  #policyModule: SubflowPolicy | undefined;
   #pool: WorkerPool | undefined;
   #routeWatch: { close(): void } | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
@@ -100,6 +103,7 @@ export class Hcpe implements Daemon {
       silentFamilies: (uplink) => this.#uplinkHealth.silentFamilies(uplink),
       onStanding: () => this.#tellStanding(),
       schedules: () => this.#schedules.status(),
+      onRates: (rates) => this.#paths?.learn(rates),
     });
     this.#schedules = new ScheduleKeeper(
       { schedules: config.schedules, log, onChange: (inForce) => void this.#onSchedules(inForce) },
@@ -152,6 +156,7 @@ export class Hcpe implements Daemon {
         control,
         log: this.#log,
         readCounters: () => this.#readUplinkCounters(),
+        readSockets: () => this.#observer.sockets(),
       });
       this.#observer.pathControl = control;
       this.#startSweep(control);
@@ -308,19 +313,19 @@ export class Hcpe implements Daemon {
     return uplinkSources(rankUplinks(this.#uplinks, (uplink) => this.#observer.standing(uplink)));
   }
 
-  /** A policy module that does not work leaves its connections to the default policy. */
+  /** A policy module that does not work is refused: the one that was loaded before stays, or the default policy does. */
   async #pathSettings(config: HcpeConfig): Promise<ReconcilerSettings> {
     const { inForce } = this.#schedules;
     if (config.policyModule === null) return pathSettings(config, undefined, inForce);
     const refuse = (error: unknown) =>
       this.#log.error({ detail: describeError(error) }, "the policy module is refused");
     try {
-      const module = await loadPolicyModule(config.policyModule, performance.now());
-      return pathSettings(config, guarded(module, aggregate, refuse), inForce);
+      this.#policyModule = await loadPolicyModule(config.policyModule, performance.now());
     } catch (error) {
       refuse(error);
-      return pathSettings(config, undefined, inForce);
     }
+    const module = this.#policyModule;
+    return pathSettings(config, module && guarded(module, aggregate, refuse), inForce);
   }
 
   #readUplinkCounters(): UplinkCounters[] {

@@ -30,6 +30,10 @@ export class ObservedPathControl implements PathControl {
     this.#listener(event);
   }
 
+  get unknownEvents(): number {
+    return this.#control.unknownEvents;
+  }
+
   #note(event: PathEvent): void {
     // Every connection would say so twice: when it is made and when its handshake has ended.
     if (event.type === "connectionCreated") return;

@@ -4,6 +4,7 @@ import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { formatEndpoint } from "@hybrid-access/core/base/ip-address";
 import type { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import type { RouteClient } from "@hybrid-access/core/platform/netlink/route";
+import type { UplinkRate } from "@hybrid-access/core/policy/path-manager/load";
 import type { QualityVerdict } from "@hybrid-access/core/policy/uplink-quality";
 import type { AdminRoutes, AdminStreams } from "@hybrid-access/core/services/admin";
 import type { Logger } from "@hybrid-access/core/services/log";
@@ -14,6 +15,8 @@ import { type ConnectionAnswer, ConnectionList } from "./connection-list.ts";
 import { EventLog } from "./event-log.ts";
 import type { ObservedPathControl } from "./observed-path-control.ts";
 import { QuotaKeeper } from "./quota-keeper.ts";
+import { RateLearner } from "./rate-learner.ts";
+import type { SocketSnapshot } from "./subflow-sampler.ts";
 import { UplinkMonitor } from "./uplink-monitor.ts";
 import type { Standing } from "./uplink-standing.ts";
 import type { Uplink } from "./uplinks.ts";
@@ -38,6 +41,8 @@ export interface ObserverOptions {
   readonly onStanding: () => void;
   /** Every schedule, and whether it is in force. */
   readonly schedules: () => readonly object[];
+  /** What was learnt of the uplinks' rates has changed. */
+  readonly onRates: (rates: ReadonlyMap<string, UplinkRate>) => void;
 }
 
 export class Observer {
@@ -45,6 +50,7 @@ export class Observer {
   readonly #options: ObserverOptions;
   readonly #monitor: UplinkMonitor;
   readonly #list = new ConnectionList();
+  readonly #learner = new RateLearner();
   /** Where this host has path control. */
   pathControl: ObservedPathControl | undefined;
   #quotas: QuotaKeeper | undefined;
@@ -59,7 +65,10 @@ export class Observer {
       connections: () => options.pool()?.counters().connectionsActive ?? 0,
       onVerdict: (uplink, verdict) => this.#onVerdict(uplink, verdict),
       onFailure: (error) => options.log.error({ error, detail: describeError(error) }, "uplinks could not be watched"),
-      onTraffic: (links) => this.#quotas?.count(links, Date.now()),
+      onTraffic: (links) => {
+        this.#quotas?.count(links, Date.now());
+        this.#learnRates();
+      },
     });
   }
 
@@ -94,6 +103,22 @@ export class Observer {
     this.#options.log.info({ uplink, quality, reason }, "uplink quality");
     this.events.add("uplinkQuality", () => ({ uplink, quality, reason }));
     this.#options.onStanding();
+  }
+
+  #learnRates(): void {
+    for (const { config } of this.#options.uplinks()) {
+      const { name: uplink } = config;
+      if (!this.#learner.add(uplink, this.#monitor.reading(uplink))) continue;
+      const { down, up } = this.#learner.rates.get(uplink) ?? { down: 0, up: 0 };
+      this.#options.log.info({ uplink, down, up }, "uplink rate learnt");
+      this.events.add("uplinkRate", () => ({ uplink, down, up }));
+      this.#options.onRates(this.#learner.rates);
+    }
+  }
+
+  /** What the kernel knows now of every connection and subflow. */
+  sockets(): SocketSnapshot {
+    return this.#monitor.snapshot();
   }
 
   /** How an uplink may be used. */

@@ -4,11 +4,14 @@
 import type { Endpoint, IpAddress } from "@hybrid-access/core/base/ip-address";
 import { SeededRandom } from "@hybrid-access/core/base/random";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
+import type { UplinkRate } from "@hybrid-access/core/policy/path-manager/load";
 import type { PathCommand, UplinkAddress, UplinkSample } from "@hybrid-access/core/policy/path-manager/path-manager";
-import { Reconciler, type ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import { Reconciler } from "@hybrid-access/core/policy/path-manager/reconciler";
 import { RemovalRepeats } from "@hybrid-access/core/policy/path-manager/removal-repeats";
+import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
 import type { Flow } from "@hybrid-access/core/policy/rules";
 import type { Logger } from "@hybrid-access/core/services/log";
+import { type SocketSnapshot, SubflowSampler } from "./subflow-sampler.ts";
 import { UplinkMeter } from "./uplink-meter.ts";
 
 /** How often uplinks are sampled while a policy decides by load. */
@@ -27,6 +30,8 @@ export interface PathDriverOptions {
   readonly log: Logger;
   /** Reads the counters of all uplinks. */
   readonly readCounters: () => readonly UplinkCounters[];
+  /** Asks the kernel for every connection and subflow. */
+  readonly readSockets: () => SocketSnapshot;
 }
 
 export class PathDriver {
@@ -34,6 +39,7 @@ export class PathDriver {
   readonly #reconciler: Reconciler;
   readonly #removals = new RemovalRepeats();
   readonly #meter = new UplinkMeter();
+  readonly #sampler: SubflowSampler;
   #timer: NodeJS.Timeout | undefined;
   /** What the timer is set for. */
   #timerMs: number | undefined;
@@ -50,6 +56,25 @@ export class PathDriver {
       this.#carryOut(this.#reconciler.onEvent(event, performance.now()));
     });
     this.#sampleWhere(options.settings);
+    this.#sampler = new SubflowSampler({
+      read: options.readSockets,
+      need: () => this.#sampleNeed(),
+      onSamples: (subflows, connections) =>
+        this.#carryOut(this.#reconciler.onSubflowSamples(subflows, connections, performance.now())),
+      log: options.log,
+    });
+  }
+
+  #sampleNeed(): "none" | "some" | "urgent" {
+    const { connections, subflows, waitsForBytes } = this.#reconciler;
+    if (waitsForBytes) return "urgent";
+    // A subflow can only be overtaken by another one of its connection.
+    return subflows > connections ? "some" : "none";
+  }
+
+  /** Rates of uplinks that are not configured, as far as they are known. */
+  learn(rates: ReadonlyMap<string, UplinkRate>): void {
+    this.#reconciler.learn(rates);
   }
 
   setUplinks(addresses: readonly UplinkAddress[]): void {
@@ -78,9 +103,10 @@ export class PathDriver {
     return this.#reconciler.tokens;
   }
 
-  status(): { connections: number; subflows: number; refusedCommands: number } {
+  status() {
     const { connections, subflows } = this.#reconciler;
-    return { connections, subflows, refusedCommands: this.refusedCommands };
+    const { unknownEvents } = this.#options.control;
+    return { connections, subflows, refusedCommands: this.refusedCommands, unknownEvents };
   }
 
   /** Sampling costs a look at the kernel ten times a second: only where it decides something. */
@@ -103,6 +129,7 @@ export class PathDriver {
       if (!this.#execute(command)) this.#reconciler.onRefused(command, performance.now());
     }
     this.#schedule();
+    this.#sampler.hasChanged();
   }
 
   #execute(command: PathCommand): boolean {
@@ -133,6 +160,7 @@ export class PathDriver {
   close(): void {
     clearTimeout(this.#timer);
     clearInterval(this.#sampling);
+    this.#sampler.stop();
     this.#options.control.close();
   }
 }

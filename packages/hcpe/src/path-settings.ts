@@ -2,7 +2,7 @@
 
 import type { SubflowPolicy } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { builtInPolicies } from "@hybrid-access/core/policy/path-manager/policies";
-import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
 import { findRule } from "@hybrid-access/core/policy/rules";
 import type { HcpeConfig } from "./config.ts";
 
@@ -21,7 +21,7 @@ export function pathSettings(
   inForce: readonly string[],
 ): ReconcilerSettings {
   const { policy, subflows, uplinks, ndiffports, pairs } = config;
-  const { hold, ...limits } = subflows;
+  const { hold, holdBytes, ...limits } = subflows;
   const rules = config.rules.filter(({ during }) => during === undefined || inForce.includes(during));
   const builtIn = builtInPolicies({ ndiffports, pairs });
   const byLoad = policy === "overflow" || rules.some((rule) => rule.policy === "overflow");
@@ -33,7 +33,7 @@ export function pathSettings(
       return rule.joinPort === 0 ? { policy: rule.policy } : { policy: rule.policy, joinPort: rule.joinPort };
     },
     limits,
-    holdMs: hold ?? 0,
+    hold: { ms: hold ?? 0, bytes: holdBytes ?? 0 },
     settleMs: SETTLE_MS,
     descriptionMs: config.rules.length === 0 ? 0 : DESCRIPTION_MS,
     rates: new Map(byLoad ? uplinks.map(({ name, rate }) => [name, rate]) : []),

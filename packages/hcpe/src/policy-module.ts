@@ -2,6 +2,7 @@
  * The operator's own policy: a module that exports `policy`, a SubflowPolicy (core/policy/path-manager/path-manager.ts).
  * It runs with the daemon's rights. One that is broken, when it is loaded or later, is refused with its error.
  */
+import { execFile } from "node:child_process";
 import { pathToFileURL } from "node:url";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
@@ -12,6 +13,7 @@ import type {
   UplinkAddress,
   WantedSubflow,
 } from "@hybrid-access/core/policy/path-manager/path-manager";
+import { reaching } from "@hybrid-access/core/policy/path-manager/selection";
 
 /** Loads `file` anew each time, and tries it. Throws an AccessError with the cause. */
 export async function loadPolicyModule(file: string, nowMs: number): Promise<SubflowPolicy> {
@@ -24,11 +26,33 @@ export async function loadPolicyModule(file: string, nowMs: number): Promise<Sub
     checkWanted(policy.wanted(SAMPLE, SAMPLE_CONTEXT), SAMPLE_CONTEXT.uplinks);
     return policy;
   } catch (error) {
-    throw new AccessError("POLICY_MODULE", "configuration", `policy module ${file}: ${describeError(error)}`, error);
+    const place = await placeOf(error, file);
+    throw new AccessError("POLICY_MODULE", "configuration", `policy module ${place}: ${describeError(error)}`, error);
   }
 }
 
-/** The policy `module`, which tells its first error and leaves every connection from then on to `fallback`. */
+/** "/etc/hcpe/policy.mjs:3:7" where the error tells; the file alone otherwise. */
+async function placeOf(error: unknown, file: string): Promise<string> {
+  if (error instanceof SyntaxError) return (await syntaxPlace(file)) ?? file;
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  const place = stack.split("\n").find((line) => line.includes(pathToFileURL(file).href));
+  const [, line, column] = /:(\d+):(\d+)\)?$/.exec(place ?? "") ?? [];
+  return line === undefined ? file : `${file}:${line}:${column}`;
+}
+
+/** Where Node cannot parse the file: errors of import() do not tell, `node --check` does, with a mark under the place. */
+async function syntaxPlace(file: string): Promise<string | undefined> {
+  const said = await new Promise<string>((resolve) => {
+    execFile(process.execPath, ["--check", file], (_error, _stdout, stderr) => resolve(stderr));
+  });
+  const [, line, before] = /:(\d+)\n.*\n( *)\^/.exec(said) ?? [];
+  return line === undefined ? undefined : `${file}:${line}:${(before?.length ?? 0) + 1}`;
+}
+
+/**
+ * The policy `module`, which is asked about the uplinks that reach the gateway, tells its first error, and leaves every
+ * connection from then on to `fallback`.
+ */
 export function guarded(
   module: SubflowPolicy,
   fallback: SubflowPolicy,
@@ -40,7 +64,8 @@ export function guarded(
     wanted(connection, context) {
       if (broken) return fallback.wanted(connection, context);
       try {
-        return checkWanted(module.wanted(connection, context), context.uplinks);
+        const uplinks = reaching(connection, context.uplinks);
+        return checkWanted(module.wanted(connection, { ...context, uplinks }), uplinks);
       } catch (error) {
         broken = true;
         onError(error);

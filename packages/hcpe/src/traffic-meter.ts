@@ -9,6 +9,8 @@ import type { DirectionSample, QualitySample } from "@hybrid-access/core/policy/
 /** What the subflows over one uplink did since the look before. */
 export interface UplinkTraffic {
   readonly sample: QualitySample;
+  /** The least round-trip time that one of them has seen; undefined when none has. */
+  readonly leastRttMs: number | undefined;
   /** Open now. */
   readonly subflows: number;
 }
@@ -82,16 +84,21 @@ export class TrafficMeter {
   }
 }
 
+/** What the kernel says before a first measurement: 2^32 - 1 us. */
+const UNKNOWN_RTT_MS = 4_294_967;
+
 /** The sum over the subflows of one uplink. */
 class Sum {
   readonly #down = new DirectionSum();
   readonly #up = new DirectionSum();
   #timeouts = 0;
   #subflows = 0;
+  #leastRttMs = Number.POSITIVE_INFINITY;
 
   add(now: SubflowDiagnostics, before: SubflowDiagnostics | undefined): void {
     const since = (field: keyof SubflowDiagnostics & NumberField) => now[field] - (before?.[field] ?? 0);
     this.#subflows += 1;
+    if (now.leastRttMs > 0) this.#leastRttMs = Math.min(this.#leastRttMs, now.leastRttMs);
     this.#down.add(
       since("bytesReceived"),
       since("dataSegmentsReceived"),
@@ -111,6 +118,7 @@ class Sum {
         up: this.#up.sample(),
         timeouts: this.#timeouts,
       },
+      leastRttMs: this.#leastRttMs < UNKNOWN_RTT_MS ? this.#leastRttMs : undefined,
       subflows: this.#subflows,
     };
   }

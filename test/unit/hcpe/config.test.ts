@@ -72,6 +72,23 @@ function loadHcpeConfigWithout() {
   }
 }
 
+/** What is said of these lines, which follow a configuration of three. */
+function complaints(lines: string, set: string[] = []): string[] {
+  const directory = mkdtempSync(join(tmpdir(), "hybrid-access-config-"));
+  const config = join(directory, "hcpe.yaml");
+  const start =
+    "lan: { interfaces: [lan] }\nuplinks: [{ name: lte, interface: wwan0 }]\ngateways: [{ address: 198.51.100.9 }]\n";
+  writeFileSync(config, `${start}${lines}`);
+  try {
+    loadHcpeConfig({ config, set });
+    return [];
+  } catch (error) {
+    return (error as Error).message.replaceAll(`${directory}/`, "").split("\n");
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
 describe("the configuration of schedules", () => {
   /** Loads what stands on the lines from 4 on. */
   function loadWith(lines: string) {
@@ -133,5 +150,26 @@ rules:
         "hcpe.yaml:8:31: rules[0].during: there is no schedule nigth; did you mean night?",
       ].join("\n"),
     );
+  });
+});
+
+describe("the configuration of policies", () => {
+  it("has every error of a rule reported with its place, and what was meant", () => {
+    const policies = "aggregate, backup, single-path, overflow, fullmesh, ndiffports, pairs, module";
+    expect(complaints("rules:\n  - { prots: 80, policy: agregate }\n")).to.deep.equal([
+      "hcpe.yaml:5:7: rules[0].prots: unknown key prots; did you mean ports?",
+      `hcpe.yaml:5:26: rules[0].policy: expected one of ${policies}, found "agregate"; did you mean aggregate?`,
+    ]);
+  });
+
+  it("must have what a policy needs, wherever it is named", () => {
+    expect(complaints("policy: module\nrules:\n  - { ports: 80, policy: pairs }\n")).to.deep.equal([
+      "hcpe.yaml:4:9: policy: the policy module needs policyModule, its file",
+      "hcpe.yaml:6:26: rules[0].policy: the policy pairs needs pairs, at least one",
+    ]);
+    expect(complaints("", ["policy=pairs"])).to.deep.equal([
+      "flag --set policy: policy: the policy pairs needs pairs, at least one",
+    ]);
+    expect(complaints("policy: module\npolicyModule: /etc/hcpe/policy.mjs\n")).to.deep.equal([]);
   });
 });

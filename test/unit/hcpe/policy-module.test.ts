@@ -10,9 +10,9 @@ const WORKS = `export const policy = { name: "mine", wanted: ({ remote }, { upli
 
 /** Module text by what is wrong with it, and what its error says. */
 const BROKEN: Readonly<Record<string, readonly [string, RegExp]>> = {
-  "does not parse": ["export const policy = {", /Unexpected|token/i],
+  "does not parse": ["export const policy = {\n  wanted() { 1 2 },\n};", /policy\.mjs:2:16: Unexpected number/],
   "exports something else": ["export const other = 1;", /exports no `policy`/],
-  throws: ["export const policy = { wanted() { throw new Error('my fault'); } };", /my fault/],
+  throws: ["export const policy = { wanted() { throw new Error('my fault'); } };", /policy\.mjs:1:42: my fault/],
   "wants no list": ["export const policy = { wanted: () => 1 };", /did not return a list/],
   "invents an uplink": [
     "export const policy = { wanted: ({ remote }) => [{ local: {}, remote, backup: false }] };",

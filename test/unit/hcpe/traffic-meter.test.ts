@@ -31,6 +31,7 @@ function subflow(uplink: string, cookie: number, rest: Partial<SubflowDiagnostic
     lost: 0,
     unacknowledged: 0,
     timeouts: 0,
+    rtoMs: 220,
     notSentBytes: 0,
     deliveryBitsPerSecond: 0,
     ...rest,
@@ -56,6 +57,7 @@ describe("the traffic meter", () => {
     expect(Object.fromEntries(traffic)).to.deep.equal({
       dsl: {
         subflows: 2,
+        leastRttMs: 20,
         sample: {
           durationMs: 500,
           down: { bytes: 2100, segments: 40, troubledSegments: 3, rttMs: 50 },
@@ -65,6 +67,7 @@ describe("the traffic meter", () => {
       },
       lte: {
         subflows: 1,
+        leastRttMs: 20,
         sample: {
           durationMs: 500,
           down: nothing,

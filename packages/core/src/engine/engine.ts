@@ -138,6 +138,8 @@ export interface PathControl {
    * aborted (MP_FASTCLOSE): there is no connectionClosed, and {@link execute} returns false.
    */
   onEvent(listener: (event: PathEvent) => void): void;
+  /** Notifications of a kind that is not known, which were skipped. */
+  readonly unknownEvents: number;
   close(): void;
 }
 

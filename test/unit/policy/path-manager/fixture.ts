@@ -4,7 +4,8 @@ import { prefix } from "@hybrid-access/core/base/prefix";
 import { SeededRandom } from "@hybrid-access/core/base/random";
 import type { PathCommand, PathEvent, UplinkAddress } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { builtInPolicies } from "@hybrid-access/core/policy/path-manager/policies";
-import { Reconciler, type ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/reconciler";
+import { Reconciler } from "@hybrid-access/core/policy/path-manager/reconciler";
+import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
 import { KernelModel, type ModelConnection, uplink } from "./kernel-model.ts";
 
 export const DSL = uplink("dsl", 0, ipAddress("10.1.1.2"), 1);
@@ -27,7 +28,7 @@ export function settings(policy: string, changes: Partial<ReconcilerSettings> = 
     policies: POLICIES,
     choose: () => ({ policy }),
     limits: { perConnection: 8, perPair: 8, perGateway: 1000, total: 1000 },
-    holdMs: 0,
+    hold: { ms: 0, bytes: 0 },
     settleMs: 0,
     descriptionMs: 0,
     rates: new Map([["dsl", { down: 20 * MEGABIT, up: 5 * MEGABIT }]]),

@@ -1,4 +1,4 @@
-import { FREE_MS, FULL_MS, UplinkLoad } from "@hybrid-access/core/policy/path-manager/load";
+import { FREE_MEAN_MS, FREE_MS, FULL_MS, UplinkLoad } from "@hybrid-access/core/policy/path-manager/load";
 import { expect } from "chai";
 
 const DSL = new Set(["dsl"]);
@@ -49,7 +49,31 @@ describe("uplink load", () => {
     const lte = steps([0, 1000], [10, 5000], [0, 5000]);
     const { freeMs } = play(dsl, lte);
     expect(freeMs).to.have.lengthOf(1);
-    expect(freeMs[0]).to.be.within(6000 + FREE_MS, 6000 + FREE_MS + FULL_MS);
+    expect(freeMs[0]).to.be.within(6000 + FREE_MS, 6000 + FREE_MS + FREE_MEAN_MS);
+  });
+
+  it("is free in at most 4 s, whatever it carried before, also when the load that fits comes in bursts", () => {
+    const bursts = Array.from({ length: 50 }, (_, index) => (index % 10 < 6 ? 20 : 0));
+    const { freeMs } = play([...steps([20, 2000]), ...bursts], steps([30, 2000], [0, 5000]));
+    expect(freeMs[0]).to.be.within(2000 + FREE_MS, 2000 + FREE_MS + FREE_MEAN_MS);
+  });
+
+  it("is what was learnt where nothing is configured, and what is configured otherwise", () => {
+    const load = new UplinkLoad(new Map([["dsl", { down: 0, up: 5e6 }]]));
+    load.isFull(DSL);
+    const feed = (down: number, up: number) => {
+      for (let step = 0; step < 20; step++, nowMs += STEP_MS) {
+        load.update([{ uplink: "dsl", downBitsPerSecond: down, upBitsPerSecond: up }], nowMs);
+      }
+      return load.isFull(DSL);
+    };
+    let nowMs = 0;
+    expect(feed(20e6, 0)).to.equal(false);
+    load.learn(new Map([["dsl", { down: 20e6, up: 1e6 }]]));
+    expect(feed(20e6, 0)).to.equal(true);
+    feed(0, 0);
+    expect(feed(0, 0)).to.equal(false);
+    expect(feed(0, 1e6)).to.equal(false);
   });
 
   it("starts to wait anew when the load comes back in between", () => {

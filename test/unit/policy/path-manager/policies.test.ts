@@ -257,6 +257,18 @@ describe("path managers", () => {
       }
     });
 
+    it("wait for nothing when one that is not wanted any more would have been said again", () => {
+      const home = new Home(settings("ndiffports", { settleMs: SETTLE_MS }));
+      const connection = home.connect(DSL.address, { denyJoinInitial: true });
+      home.pass(SETTLE_MS);
+      const [initial] = connection.subflows;
+      if (initial === undefined) throw new Error("no subflow");
+      // Without the initial subflow nothing may go to the initial address and port.
+      home.event(home.kernel.end(connection, initial, ERROR));
+      home.pass(1000);
+      expect(home.reconciler.nextTimerMs ?? Number.POSITIVE_INFINITY).to.be.above(home.nowMs);
+    });
+
     it("leave them as they are where the policy wants backup", () => {
       const home = settling("backup");
       expect(shape(home.connect())).to.deep.equal(lteBackup);

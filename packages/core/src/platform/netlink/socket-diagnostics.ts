@@ -100,6 +100,8 @@ export interface SubflowDiagnostics extends SocketDiagnostics {
   readonly unacknowledged: number;
   /** Retransmission timeouts in a row without an answer. */
   readonly timeouts: number;
+  /** The retransmission timeout (RFC 6298), without its doublings. */
+  readonly rtoMs: number;
   /** Written and not sent yet. */
   readonly notSentBytes: number;
   readonly deliveryBitsPerSecond: number;
@@ -176,6 +178,7 @@ export function decodeSubflow(body: Uint8Array): SubflowDiagnostics | undefined 
     remoteId: multipath.attribute(0, SUBFLOW_ATTRIBUTE.remoteId)?.uint8(0) ?? 0,
     backup: (flags & (SUBFLOW_FLAG.backupByPeer | SUBFLOW_FLAG.backupByUs)) !== 0,
     timeouts: info.uint8(4),
+    rtoMs: info.uint32(8) / 1000 / 2 ** info.uint8(4),
     unacknowledged: info.uint32(24),
     lost: info.uint32(32),
     rttMs: info.uint32(68) / 1000,

@@ -1,6 +1,7 @@
 /** What is known of one connection: kept from events, judged by policies, changed by the reconciler. */
 import { addressKey, type Endpoint, endpointKey, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
 import type { Flow } from "../rules.ts";
+import type { Attempts } from "./attempts.ts";
 import type { ConnectionView, PathEvent, SubflowPath } from "./path-manager.ts";
 
 /** An open subflow. */
@@ -28,19 +29,6 @@ export function newSubflow({ localId, remoteId, local, remote }: SubflowPath, ba
   };
 }
 
-/** Attempts to open subflows between one pair of addresses that have not succeeded. */
-export interface Attempts {
-  readonly local: IpAddress;
-  /** How many are under way, and with which priority. */
-  opening: number;
-  backup: boolean;
-  failures: number;
-  /** No further attempt before. */
-  retryMs: number;
-  /** When attempts that nothing was heard of are given up; infinite without any. */
-  expireMs: number;
-}
-
 /** A connection that is established now. */
 export type EstablishedEvent = Extract<PathEvent, { serverSide: boolean }>;
 
@@ -59,8 +47,8 @@ export class Connection implements ConnectionView {
   /** What it carries, where that is known. */
   flow: Flow | undefined;
   joinPort: number | undefined;
-  /** Until then nothing is opened: the connection may be a short one, or its policy is not known yet. */
-  heldUntilMs: number;
+  /** Payload, both directions together, as far as it was sampled. */
+  carriedBytes = 0;
   /** The peer's limit on subflows of one connection, where it has told one. */
   peerLimit = Number.POSITIVE_INFINITY;
   /** Since when it has no subflow at all. */
@@ -68,14 +56,13 @@ export class Connection implements ConnectionView {
   /** When the timer of this connection is next due; what the heap holds beside it is out of date. */
   timerMs = Number.POSITIVE_INFINITY;
 
-  constructor(event: EstablishedEvent, nowMs: number, heldUntilMs: number) {
+  constructor(event: EstablishedEvent, nowMs: number) {
     const { token, local, remote, denyJoinInitial } = event;
     this.token = token;
     this.local = local;
     this.remote = remote;
     this.denyJoinInitial = denyJoinInitial;
     this.establishedMs = nowMs;
-    this.heldUntilMs = heldUntilMs;
     this.subflows.push(newSubflow(event, false));
   }
 

@@ -1,7 +1,8 @@
 /**
  * Whether uplinks are full, judged by what they carry. A set of uplinks is full when one direction carries nearly all of
  * its rate for some time, and no longer when everything that this host carries, dearer uplinks included, would fit into
- * it with room to spare: load that has moved to a dearer uplink is still load.
+ * it with room to spare: load that has moved to a dearer uplink is still load. What fits is judged by a longer mean:
+ * the bursts of a paced sender do not begin the wait anew.
  */
 import type { UplinkSample } from "./path-manager.ts";
 
@@ -14,9 +15,10 @@ export interface UplinkRate {
 /** Full: at least this share of the rate, over this time. */
 export const FULL_SHARE = 0.9;
 export const FULL_MS = 600;
-/** No longer full: at most this share, for this time without a break. */
+/** No longer full: at most this share over the one time, without a break for the other. */
 export const FREE_SHARE = 0.8;
-export const FREE_MS = 2000;
+export const FREE_MEAN_MS = 1200;
+export const FREE_MS = 1800;
 
 const DIRECTIONS = ["down", "up"] as const;
 type Direction = (typeof DIRECTIONS)[number];
@@ -34,15 +36,25 @@ interface Verdict {
 }
 
 export class UplinkLoad {
-  readonly #capacities: ReadonlyMap<string, UplinkRate>;
-  /** Of the last {@link FULL_MS}, the oldest first. */
+  #configured: ReadonlyMap<string, UplinkRate>;
+  #learnt: ReadonlyMap<string, UplinkRate> = new Map();
+  /** Of the last {@link FREE_MEAN_MS}, the oldest first. */
   readonly #readings: Reading[] = [];
   #firstMs: number | undefined;
   /** By the names of the uplinks. */
   readonly #verdicts = new Map<string, Verdict>();
 
-  constructor(capacities: ReadonlyMap<string, UplinkRate>) {
-    this.#capacities = capacities;
+  constructor(configured: ReadonlyMap<string, UplinkRate>) {
+    this.#configured = configured;
+  }
+
+  configure(configured: ReadonlyMap<string, UplinkRate>): void {
+    this.#configured = configured;
+  }
+
+  /** What uplinks were found to carry; counts where nothing is configured. */
+  learn(learnt: ReadonlyMap<string, UplinkRate>): void {
+    this.#learnt = learnt;
   }
 
   /** Takes new samples; says whether {@link isFull} has changed for any set that was asked about. */
@@ -52,7 +64,7 @@ export class UplinkLoad {
     );
     this.#firstMs ??= nowMs;
     this.#readings.push({ atMs: nowMs, rates });
-    while ((this.#readings[0]?.atMs ?? nowMs) <= nowMs - FULL_MS) this.#readings.shift();
+    while ((this.#readings[0]?.atMs ?? nowMs) <= nowMs - FREE_MEAN_MS) this.#readings.shift();
     let changed = false;
     for (const verdict of this.#verdicts.values()) {
       const before = verdict.full;
@@ -75,7 +87,8 @@ export class UplinkLoad {
     if (nowMs - (this.#firstMs ?? nowMs) < FULL_MS) return;
     verdict.full = DIRECTIONS.some((direction) => {
       const capacity = this.#capacity(verdict, direction);
-      return capacity !== undefined && this.#meanLoad(direction, verdict.uplinks) >= FULL_SHARE * capacity;
+      const load = this.#meanLoad(direction, verdict.uplinks, nowMs - FULL_MS);
+      return capacity !== undefined && load >= FULL_SHARE * capacity;
     });
     verdict.freeSinceMs = undefined;
   }
@@ -83,7 +96,8 @@ export class UplinkLoad {
   #judgeFree(verdict: Verdict, nowMs: number): void {
     const fits = DIRECTIONS.every((direction) => {
       const capacity = this.#capacity(verdict, direction);
-      return capacity === undefined || this.#meanLoad(direction, undefined) <= FREE_SHARE * capacity;
+      const load = this.#meanLoad(direction, undefined, nowMs - FREE_MEAN_MS);
+      return capacity === undefined || load <= FREE_SHARE * capacity;
     });
     verdict.freeSinceMs = fits ? (verdict.freeSinceMs ?? nowMs) : undefined;
     verdict.full = verdict.freeSinceMs === undefined || nowMs - verdict.freeSinceMs < FREE_MS;
@@ -91,16 +105,20 @@ export class UplinkLoad {
 
   /** What these uplinks carry together, or undefined where one of them is not known. */
   #capacity({ uplinks }: Verdict, direction: Direction): number | undefined {
-    const rates = Array.from(uplinks, (uplink) => this.#capacities.get(uplink)?.[direction] ?? 0);
+    const rates = Array.from(
+      uplinks,
+      (uplink) => this.#configured.get(uplink)?.[direction] || this.#learnt.get(uplink)?.[direction] || 0,
+    );
     return rates.includes(0) ? undefined : rates.reduce((sum, rate) => sum + rate, 0);
   }
 
-  /** The mean over the readings that are kept, in bits per second; of all uplinks when none are named. */
-  #meanLoad(direction: Direction, uplinks: ReadonlySet<string> | undefined): number {
+  /** The mean over the readings after `fromMs`, in bits per second; of all uplinks when none are named. */
+  #meanLoad(direction: Direction, uplinks: ReadonlySet<string> | undefined, fromMs: number): number {
+    const readings = this.#readings.filter(({ atMs }) => atMs > fromMs);
     let sum = 0;
-    for (const { rates } of this.#readings) {
+    for (const { rates } of readings) {
       for (const [uplink, rate] of rates) if (uplinks?.has(uplink) ?? true) sum += rate[direction];
     }
-    return sum / this.#readings.length;
+    return sum / readings.length;
   }
 }

@@ -1,6 +1,6 @@
 /** What policies share: which of the peer's ends an uplink can reach, and which uplinks are the cheapest. */
 import { equalBytes } from "../../base/bytes.ts";
-import { type Endpoint, equalEndpoints, familyOf } from "../../base/ip-address.ts";
+import { type Endpoint, equalEndpoints, familyOf, type IpAddress } from "../../base/ip-address.ts";
 import type { ConnectionView, UplinkAddress, WantedSubflow } from "./path-manager.ts";
 
 /**
@@ -60,4 +60,8 @@ export function oneEach(
 /** The ones at the beginning that cost no more than the first; `uplinks` is in order of preference. */
 export function cheapest(uplinks: readonly UplinkAddress[]): UplinkAddress[] {
   return uplinks.filter(({ cost }) => cost === uplinks[0]?.cost);
+}
+
+export function hasAddress(uplinks: readonly UplinkAddress[], wanted: IpAddress): boolean {
+  return uplinks.some(({ address }) => equalBytes(address, wanted));
 }

@@ -1,6 +1,7 @@
 /**
  * Subflows that stand still while their connection goes on (RFC 8041 section 2.2, INFOCOM14): what they have in flight was
- * acknowledged over another subflow, and they retransmit it all the same. Such a subflow is better replaced by a fresh one.
+ * acknowledged over another subflow (DATA_ACK), and they retransmit it all the same. Such a subflow is better replaced by
+ * a fresh one, which begins with new data. What the peer sends can be judged by the peer alone.
  */
 import { type Endpoint, endpointKey } from "../../base/ip-address.ts";
 
@@ -10,11 +11,20 @@ export interface SubflowSample {
   readonly local: Endpoint;
   readonly remote: Endpoint;
   /** Sent and not acknowledged by the peer's TCP. */
-  readonly inFlightBytes: number;
+  readonly inFlightSegments: number;
   /** Acknowledged by the peer's TCP since the subflow began. */
   readonly acknowledgedBytes: number;
   /** The retransmission timeout (RFC 6298), without its doublings. */
   readonly rtoMs: number;
+}
+
+/** One connection, as sampled: payload, counted once however often and over which subflow it was sent. */
+export interface ConnectionSample {
+  readonly token: number;
+  readonly sentBytes: number;
+  /** By DATA_ACK (RFC 8684 section 3.3.2). */
+  readonly acknowledgedBytes: number;
+  readonly receivedBytes: number;
 }
 
 /** A subflow stands still after so many retransmission timeouts without an acknowledgement. */
@@ -22,38 +32,46 @@ export const STALL_TIMEOUTS = 4;
 
 interface Watched {
   readonly sample: SubflowSample;
-  /** When something was last acknowledged; when the subflow was first seen. */
-  readonly acknowledgedMs: number;
-  /** The same, or when nothing was in flight: there was nothing to acknowledge. */
+  /** When something was last acknowledged, when nothing was in flight, or when the subflow was first seen. */
   readonly progressMs: number;
+  /** What its connection had sent by then: all that the subflow has in flight is among it. */
+  readonly sentBytes: number;
 }
 
 /** Compares samples with the ones before; remembers one entry for each subflow of the last samples. */
 export class StallDetector {
   #watched = new Map<string, Watched>();
 
-  /** Takes a sample of every subflow, and gives those that stand still while another one of their connection moves. */
-  update(samples: readonly SubflowSample[], nowMs: number): SubflowSample[] {
-    const watched = new Map(samples.map((sample) => [keyOf(sample), this.#follow(sample, nowMs)]));
-    this.#watched = watched;
-    const lastMovedMs = new Map<number, number>();
-    for (const { sample, acknowledgedMs } of watched.values()) {
-      lastMovedMs.set(sample.token, Math.max(acknowledgedMs, lastMovedMs.get(sample.token) ?? acknowledgedMs));
+  /** Takes a sample of every subflow; gives those that stand still with nothing that the peer still lacks. */
+  update(
+    samples: readonly SubflowSample[],
+    connections: readonly ConnectionSample[],
+    nowMs: number,
+  ): readonly SubflowSample[] {
+    const byToken = new Map(connections.map((connection) => [connection.token, connection]));
+    const watched = new Map<string, Watched>();
+    const stalled: SubflowSample[] = [];
+    for (const sample of samples) {
+      const connection = byToken.get(sample.token);
+      if (connection === undefined) continue;
+      const entry = this.#follow(sample, connection.sentBytes, nowMs);
+      watched.set(keyOf(sample), entry);
+      // A kernel that counts no bytes of connections (before 6.5) proves nothing.
+      const overtaken = entry.sentBytes > 0 && connection.acknowledgedBytes >= entry.sentBytes;
+      if (overtaken && nowMs - entry.progressMs > STALL_TIMEOUTS * sample.rtoMs) stalled.push(sample);
     }
-    return Array.from(watched.values())
-      .filter(({ sample: { token, rtoMs }, progressMs }) => {
-        const quietMs = nowMs - (lastMovedMs.get(token) ?? nowMs);
-        return nowMs - progressMs > STALL_TIMEOUTS * rtoMs && quietMs <= rtoMs;
-      })
-      .map(({ sample }) => sample);
+    this.#watched = watched;
+    return stalled;
   }
 
-  #follow(sample: SubflowSample, nowMs: number): Watched {
+  #follow(sample: SubflowSample, sentBytes: number, nowMs: number): Watched {
     const before = this.#watched.get(keyOf(sample));
-    const moved = before === undefined || sample.acknowledgedBytes > before.sample.acknowledgedBytes;
-    const acknowledgedMs = moved ? nowMs : before.acknowledgedMs;
-    const progressMs = moved || sample.inFlightBytes === 0 ? nowMs : before.progressMs;
-    return { sample, acknowledgedMs, progressMs };
+    const moved =
+      before === undefined ||
+      sample.inFlightSegments === 0 ||
+      before.sample.inFlightSegments === 0 ||
+      sample.acknowledgedBytes > before.sample.acknowledgedBytes;
+    return moved ? { sample, progressMs: nowMs, sentBytes } : { ...before, sample };
   }
 }
 
