@@ -36,9 +36,9 @@ import {
 } from "./carrier-setup.ts";
 import { answerConnections } from "./connection-list.ts";
 import { CookieJar } from "./cookie-jar.ts";
+import { GatewayMemory } from "./gateway-memory.ts";
 import {
   connectMessage,
-  fastOpenKey,
   followedBy,
   forgetCookie,
   NO_GATEWAY,
@@ -55,13 +55,6 @@ const EARLY_BYTES = 14_600;
 const ANSWER_READ_BYTES = 2 * MAX_MESSAGE_BYTES;
 /** Over the last uplink: the kernel's own patience with a silent server; it may give up earlier by itself. */
 const DIRECT_MS = 150_000;
-
-const DOUBT_PAUSE_MS = 500;
-/** How long a way on which data in the SYN did not get through goes without; then one connection tries again. */
-const FAST_OPEN_PAUSE_MS = 600_000;
-
-/** How long a gateway that does not know the Subflow Limit TLV is not asked; then one connection asks again. */
-const SUBFLOW_LIMIT_PAUSE_MS = 600_000;
 
 const FALLBACK_COUNTERS: Readonly<Record<FallbackReason, CounterName>> = {
   "peer-without-mptcp": "fallbackPeerWithoutMptcp",
@@ -82,17 +75,11 @@ export class Carrier implements WorkerFront {
   readonly #openings = new Map<number, Opening>();
   readonly #scratch = new Uint8Array(EARLY_BYTES);
   readonly #cookies = new CookieJar();
-  /** By gateway: when the control plane was last asked to probe it. */
-  readonly #doubtedAtMs = new Map<number, number>();
-  /** By gateway and uplink: when Fast Open last cost a connection its Multipath TCP. */
-  readonly #fastOpenFailedAtMs = new Map<string, number>();
+  readonly #memory = new GatewayMemory();
   #gatewayMs: number;
   #replyMs: number;
   #reportFlows: boolean;
   #mostSubflows: number;
-  /** By gateway: how many subflows it allows, as the control plane was told; when it said that it does not know the TLV. */
-  readonly #subflowLimits = new Map<number, number>();
-  readonly #limitUnknownAtMs = new Map<number, number>();
 
   constructor({ engine, relay, counters, report }: WorkerContext, setup: CarrierSetup) {
     this.#engine = engine;
@@ -133,10 +120,7 @@ export class Carrier implements WorkerFront {
       const before = this.#gateways[place];
       if (before === undefined || (endpoint !== undefined && equalEndpoints(before, endpoint))) return;
       this.#cookies.deleteAll(place);
-      this.#doubtedAtMs.delete(place);
-      for (const key of this.#fastOpenFailedAtMs.keys()) {
-        if (key.startsWith(`${place} `)) this.#fastOpenFailedAtMs.delete(key);
-      }
+      this.#memory.forget(place);
     });
     this.#gateways = gateways;
   }
@@ -180,10 +164,10 @@ export class Carrier implements WorkerFront {
     if (opening.cookieOrigin === "stored") {
       opening.cookie = this.#cookies.get(opening.gateway, sourceOf(opening.uplink, endpoint));
     }
-    const limit = this.#mayAskForLimit(opening.gateway) ? this.#mostSubflows : undefined;
+    const limit = this.#memory.mayAskForLimit(opening.gateway, this.#relay.nowMs) ? this.#mostSubflows : undefined;
     const message = connectMessage(opening.destination, opening.cookie, limit);
     opening.askedForLimit = limit !== undefined;
-    const mayOpenFast = this.#mayOpenFast(opening);
+    const mayOpenFast = this.#memory.mayOpenFast(opening, this.#relay.nowMs);
     const { leg, taken } = this.#connect(opening, endpoint, "mptcp", mayOpenFast ? message : undefined);
     if (leg < 0) return this.#onAttemptFailed(slot, opening, -leg);
     opening.stage = "connecting";
@@ -237,20 +221,6 @@ export class Carrier implements WorkerFront {
       ...(firstBytes && { firstBytes }),
       ...(source && { source: { address: source, port: 0 } }),
     });
-  }
-
-  /**
-   * Where the gateway's host, or something before it, does not take data in the SYN, Linux sends it again as plain TCP,
-   * and the connection has one subflow for its life: a dear price for a round trip.
-   */
-  #mayOpenFast(opening: Opening): boolean {
-    const failedAtMs = this.#fastOpenFailedAtMs.get(fastOpenKey(opening)) ?? Number.NEGATIVE_INFINITY;
-    return this.#relay.nowMs - failedAtMs >= FAST_OPEN_PAUSE_MS;
-  }
-
-  #mayAskForLimit(gateway: number): boolean {
-    const unknownAtMs = this.#limitUnknownAtMs.get(gateway) ?? Number.NEGATIVE_INFINITY;
-    return this.#relay.nowMs - unknownAtMs >= SUBFLOW_LIMIT_PAUSE_MS;
   }
 
   /** Whether an uplink is left for this gateway or server beside those that have failed and the one under way. */
@@ -358,11 +328,8 @@ export class Carrier implements WorkerFront {
     this.#start(slot);
   }
 
-  /** One that allows what we do, as before, changes nothing. */
   #reportLimit(slot: number, gateway: number, subflows: number): void {
-    const told = this.#subflowLimits.get(gateway) ?? this.#mostSubflows;
-    if (subflows >= this.#mostSubflows && told >= this.#mostSubflows) return;
-    this.#subflowLimits.set(gateway, subflows);
+    if (!this.#memory.learnLimit(gateway, subflows, this.#mostSubflows)) return;
     const local = this.#engine.localEndpoint(this.#relay.leg(slot, FAR));
     const peer = this.#gateways[gateway]?.address;
     if (local === undefined || peer === undefined) return;
@@ -372,7 +339,7 @@ export class Carrier implements WorkerFront {
   /** Now, not at the handshake: options that are removed from data show only after some was exchanged. */
   #countProtocol(far: Leg, opening: Opening): void {
     if (this.#engine.isMultipath(far)) return this.#counters.add("connectionsMultipath");
-    if (opening.fastOpen) this.#fastOpenFailedAtMs.set(fastOpenKey(opening), this.#relay.nowMs);
+    if (opening.fastOpen) this.#memory.fastOpenFailed(opening, this.#relay.nowMs);
     this.#counters.add("connectionsPlain");
     this.#counters.add(FALLBACK_COUNTERS[this.#engine.info(far).fallback ?? "unknown"]);
   }
@@ -406,11 +373,9 @@ export class Carrier implements WorkerFront {
     this.#relay.abort(slot);
   }
 
-  /** Has the control plane probe a gateway. Thousands of connections may wait for it at once: they ask together. */
+  /** Has the control plane probe a gateway. */
   #doubt(gateway: number, reason: string): void {
-    const doubtedAtMs = this.#doubtedAtMs.get(gateway) ?? Number.NEGATIVE_INFINITY;
-    if (this.#relay.nowMs - doubtedAtMs < DOUBT_PAUSE_MS) return;
-    this.#doubtedAtMs.set(gateway, this.#relay.nowMs);
+    if (!this.#memory.doubt(gateway, this.#relay.nowMs)) return;
     this.#report({ type: "gatewayDoubtful", gateway, reason } satisfies GatewayReport);
   }
 
@@ -430,7 +395,7 @@ export class Carrier implements WorkerFront {
     }
     if (this.#newCookie(opening, code, value)) return this.#tryAgain(slot, opening);
     if (code === ERROR_CODE.unsupportedMessage && opening.askedForLimit) {
-      this.#limitUnknownAtMs.set(opening.gateway, this.#relay.nowMs);
+      this.#memory.limitUnknown(opening.gateway, this.#relay.nowMs);
       return this.#tryAgain(slot, opening);
     }
     // One that has no room says nothing of the others.

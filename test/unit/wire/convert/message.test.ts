@@ -165,7 +165,7 @@ describe("wire/convert", () => {
     ["Connect without an address", "01 02 2263 0a 01 01bb", "invalid", ERROR_CODE.malformedMessage],
     ["two Info TLVs", "01 03 2263 01 01 0000 01 01 0000", "invalid", ERROR_CODE.malformedMessage],
     ["an unknown TLV", "01 02 2263 63 01 0000", "invalid", ERROR_CODE.unsupportedMessage],
-    ["an unknown TLV of the private range", "01 02 2263 c1 01 0000", "invalid", ERROR_CODE.unsupportedMessage],
+    ["an unknown TLV of the private range", "01 02 2263 ff 01 0000", "invalid", ERROR_CODE.unsupportedMessage],
     ["a Subflow Limit of 0", "01 02 2263 c0 01 0000", "invalid", ERROR_CODE.malformedMessage],
     ["a Subflow Limit of two words", "01 03 2263 c0 02 0003 00000000", "invalid", ERROR_CODE.malformedMessage],
     [
