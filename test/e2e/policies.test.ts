@@ -201,6 +201,7 @@ describe("subflow policies in the lab", function () {
       await sleep(1000);
     });
     expect(packets).to.equal(0);
+    expect((await trial.connection())?.policy).to.equal("single-path");
     expect(await stream.finish()).to.equal(true);
   });
 

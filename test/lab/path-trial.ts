@@ -91,11 +91,15 @@ export class PathTrial {
     await lab.configureLink("dsl", "backward", works ? DEFAULT_ACCESS.dsl.down : { loss: 1 });
   }
 
-  /** What the kernel has of the only connection. */
-  async subflows(): Promise<readonly SubflowView[]> {
+  /** What the HCPE shows of the only connection. */
+  async connection(): Promise<ConnectionView | undefined> {
     const socket = this.pair.file("hcpe/admin.sock");
     const { connections } = (await askDaemon(socket, "/connections")) as { connections: readonly ConnectionView[] };
-    return connections[0]?.subflows ?? [];
+    return connections[0];
+  }
+
+  async subflows(): Promise<readonly SubflowView[]> {
+    return (await this.connection())?.subflows ?? [];
   }
 
   /** Payload in bits per second that one connection reaches, its slow start left out. */

@@ -101,6 +101,7 @@ export class Hcpe implements Daemon {
       pool: () => this.#pool,
       config: () => this.#config,
       silentFamilies: (uplink) => this.#uplinkHealth.silentFamilies(uplink),
+      policyOf: (token) => this.#paths?.policyOf(token),
       onStanding: () => this.#tellStanding(),
       schedules: () => this.#schedules.status(),
       onRates: (rates) => this.#paths?.learn(rates),

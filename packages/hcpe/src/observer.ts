@@ -37,6 +37,8 @@ export interface ObserverOptions {
   readonly config: () => HcpeConfig;
   /** The families over which an uplink, by its place, passes nothing. */
   readonly silentFamilies: (uplink: number) => readonly string[];
+  /** The name of the policy that a connection is under, by its token. */
+  readonly policyOf: (token: number) => string | undefined;
   /** How uplinks may be used has changed: {@link Observer.standing} says how. */
   readonly onStanding: () => void;
   /** Every schedule, and whether it is in force. */
@@ -175,7 +177,7 @@ export class Observer {
       throw new AccessError("BAD_LIMIT", "peer", `limit must be a whole number from 1 to ${MOST_LISTED}`);
     }
     const pool = this.#options.pool();
-    const { workers, policy } = this.#options.config();
+    const { workers } = this.#options.config();
     const carried = pool === undefined ? [] : await this.#list.ask(pool, workers, limit);
     const { connections, subflows } = this.#monitor.snapshot();
     this.pathControl?.forgetAllBut(new Set(connections.map(({ token }) => token)));
@@ -185,7 +187,7 @@ export class Observer {
         carried: carried.slice(0, limit),
         connections,
         subflows,
-        policy,
+        policyOf: this.#options.policyOf,
         uplinkOf: (subflow) => this.#monitor.uplinkOf(subflow),
         ended: (token) => this.#monitor.ended(token),
         ageSeconds: (token) => this.pathControl?.ageSeconds(token),

@@ -98,6 +98,11 @@ export class PathDriver {
     this.#carryOut(this.#reconciler.limit(local, gateway, subflows, performance.now()));
   }
 
+  /** The name of the policy that a connection is under. */
+  policyOf(token: number): string | undefined {
+    return this.#reconciler.policyOf(token);
+  }
+
   /** Tokens of the connections that are taken to be open. */
   get tokens(): readonly number[] {
     return this.#reconciler.tokens;

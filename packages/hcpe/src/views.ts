@@ -17,7 +17,7 @@ export interface ConnectionSources {
   readonly carried: readonly CarriedConnection[];
   readonly connections: readonly ConnectionDiagnostics[];
   readonly subflows: readonly SubflowDiagnostics[];
-  readonly policy: string;
+  readonly policyOf: (token: number) => string | undefined;
   readonly uplinkOf: (subflow: SubflowDiagnostics) => string | undefined;
   readonly ended: (token: number) => Readonly<EndedSubflows>;
   readonly ageSeconds: (token: number) => number | undefined;
@@ -79,7 +79,7 @@ export function viewConnections(sources: ConnectionSources): ConnectionView[] {
       ...ends,
       way: connection.fallback ? "fallback" : "multipath",
       gateway: formatEndpoint(remote),
-      policy: sources.policy,
+      policy: sources.policyOf(token) ?? null,
       ageSeconds: sources.ageSeconds(token) ?? null,
       bytesUp: bytesAcknowledged,
       bytesDown: bytesReceived,

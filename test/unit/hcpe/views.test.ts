@@ -27,7 +27,7 @@ function view(connections: readonly ConnectionDiagnostics[], outside: typeof OUT
     carried: [{ client: CLIENT, destination: SERVER, outside }],
     connections,
     subflows: [],
-    policy: "aggregate",
+    policyOf: (token) => (token === 0xab ? "aggregate" : undefined),
     uplinkOf: () => undefined,
     ended: () => ({ count: 2, bytesUp: 1, bytesDown: 2 }),
     ageSeconds: () => undefined,

@@ -17,6 +17,7 @@ import type {
   PathEvent,
   PathManager,
   SubflowPath,
+  SubflowPolicy,
   UplinkAddress,
   UplinkSample,
   WantedSubflow,
@@ -89,6 +90,12 @@ export class Reconciler implements PathManager {
   /** Of the connections that are taken to be open. */
   get tokens(): readonly number[] {
     return Array.from(this.#connections.keys());
+  }
+
+  /** The name of the policy that a connection is under; undefined for a token that nobody has. */
+  policyOf(token: number): string | undefined {
+    const connection = this.#connections.get(token);
+    return connection && this.#policyFor(connection)?.name;
   }
 
   get connections(): number {
@@ -278,12 +285,16 @@ export class Reconciler implements PathManager {
   }
 
   #wanted(connection: Connection): WantedSubflow[] {
-    const { policies, choose, limits } = this.#settings;
-    const choice = choose(connection.flow);
-    connection.joinPort = choice.joinPort;
-    const policy = policies.find(({ name }) => name === choice.policy) ?? policies[0];
+    const policy = this.#policyFor(connection);
+    connection.joinPort = this.#settings.choose(connection.flow).joinPort;
     const context = { uplinks: this.#uplinks, isFull: (uplinks: ReadonlySet<string>) => this.#load.isFull(uplinks) };
-    return withinLimits(policy?.wanted(connection, context) ?? [], connection, limits);
+    return withinLimits(policy?.wanted(connection, context) ?? [], connection, this.#settings.limits);
+  }
+
+  #policyFor({ flow }: Connection): SubflowPolicy | undefined {
+    const { policies, choose } = this.#settings;
+    const chosen = choose(flow).policy;
+    return policies.find(({ name }) => name === chosen) ?? policies[0];
   }
 }
 
