@@ -67,6 +67,7 @@ describe("subflow policies in the lab", function () {
   for (const direction of DIRECTIONS) {
     it(`aggregate, ${direction}: a new subflow is backup, and carries nothing before that is taken back`, async () => {
       await trial.usePolicy("aggregate");
+      await trial.untilGood();
       const { pair } = trial;
       await pair.lab.capture("lte", pair.file("join.pcapng"));
       const stream = await trial.stream(direction);

@@ -91,6 +91,17 @@ export class PathTrial {
     await lab.configureLink("dsl", "backward", works ? DEFAULT_ACCESS.dsl.down : { loss: 1 });
   }
 
+  /** Waits until no uplink is degraded any more, as one may be after a line that was full or down: at least 10 s. */
+  async untilGood(): Promise<void> {
+    const socket = this.pair.file("hcpe/admin.sock");
+    const states = async () => {
+      const { uplinks } = (await askDaemon(socket, "/paths")) as { uplinks: readonly { readonly state: string }[] };
+      return uplinks.map(({ state }) => state);
+    };
+    const areGood = async () => (await states()).every((state) => state === "up");
+    await until(areGood, { what: "every uplink is up and good", limitMs: 30_000 });
+  }
+
   /** What the HCPE shows of the only connection. */
   async connection(): Promise<ConnectionView | undefined> {
     const socket = this.pair.file("hcpe/admin.sock");
