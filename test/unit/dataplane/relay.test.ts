@@ -315,6 +315,29 @@ describe("dataplane/relay, timers", () => {
     expect(bench.engine.host(near).end).to.equal("reset");
   });
 
+  it("finds what came without an event, within twice the time that it has been silent", () => {
+    const bench = new Bench();
+    const [near, far] = bench.connect(1000);
+    bench.settle();
+    atMs(bench, 3000);
+    bench.engine.send(far, [1, 2]);
+    bench.engine.deliver(() => {});
+    bench.settle();
+    expect(bench.engine.host(near).received).to.deep.equal([]);
+    atMs(bench, 6000 + TICK_MS);
+    expect(bench.engine.host(near).received).to.deep.equal([1, 2]);
+  });
+
+  it("looks at a silent connection ever less often", () => {
+    const bench = new Bench();
+    bench.connect(1000);
+    bench.settle();
+    const before = bench.engine.reads + bench.engine.peeks;
+    for (let nowMs = 0; nowMs < IDLE_MS; nowMs += TICK_MS) atMs(bench, nowMs);
+    // After 0.5, 1, 2 ... 32 s, at both ends.
+    expect(bench.engine.reads + bench.engine.peeks - before).to.be.within(12, 16);
+  });
+
   it("three hours idle are survived when a byte comes every two", () => {
     const idleMs = 124 * 60_000;
     const bench = new Bench({ idleMs });
