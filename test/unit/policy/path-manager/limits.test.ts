@@ -63,6 +63,16 @@ describe("limits of subflows", () => {
       expect(told.kernel.connections.get(other.token)?.subflows).to.have.length(3);
     });
 
+    it("are remembered of 64 addresses: the one told longest ago is forgotten", () => {
+      const told = home("aggregate");
+      tell(told, told.connect().subflows[0]?.local, 1);
+      const others = Array.from({ length: 64 }, (_, index) => ipAddress(`203.0.113.${index}`));
+      for (const other of others.slice(1)) told.reconciler.limit(GATEWAY, other, 1, told.nowMs);
+      expect(told.connect().subflows).to.have.length(1);
+      told.reconciler.limit(GATEWAY, ipAddress("203.0.113.0"), 1, told.nowMs);
+      expect(told.connect().subflows).to.have.length(3);
+    });
+
     it("are nothing against a smaller one of our own", () => {
       const told = home("aggregate", { perConnection: 2 });
       const connection = told.connect();

@@ -32,6 +32,8 @@ import { transition, withinLimits } from "./transition.ts";
 const EMPTY_LIMIT_MS = 60_000;
 /** Descriptions that came before their connection. */
 const MOST_EARLY_FLOWS = 4096;
+/** Addresses of gateways, whose names may lead to new ones for ever. */
+const MOST_PEER_LIMITS = 64;
 
 export class Reconciler implements PathManager {
   readonly #connections = new Map<number, Connection>();
@@ -80,7 +82,11 @@ export class Reconciler implements PathManager {
 
   /** The peer of the connection with this local end allows it so many subflows, and likely the next ones too. */
   limit(local: Endpoint, peer: IpAddress, subflows: number, nowMs: number): PathCommand[] {
-    this.#peerLimits.set(toHex(peer), subflows);
+    const key = toHex(peer);
+    // The latest comes last, so that it is the one told longest ago that goes.
+    this.#peerLimits.delete(key);
+    this.#peerLimits.set(key, subflows);
+    if (this.#peerLimits.size > MOST_PEER_LIMITS) this.#peerLimits.delete(this.#peerLimits.keys().next().value ?? "");
     const connection = this.#byLocal.get(endpointKey(local));
     if (connection === undefined) return [];
     connection.peerLimit = subflows;
@@ -95,7 +101,7 @@ export class Reconciler implements PathManager {
   /** The name of the policy that a connection is under; undefined for a token that nobody has. */
   policyOf(token: number): string | undefined {
     const connection = this.#connections.get(token);
-    return connection && this.#policyFor(connection)?.name;
+    return connection && this.#policyNamed(this.#settings.choose(connection.flow).policy)?.name;
   }
 
   get connections(): number {
@@ -285,16 +291,16 @@ export class Reconciler implements PathManager {
   }
 
   #wanted(connection: Connection): WantedSubflow[] {
-    const policy = this.#policyFor(connection);
-    connection.joinPort = this.#settings.choose(connection.flow).joinPort;
+    const choice = this.#settings.choose(connection.flow);
+    connection.joinPort = choice.joinPort;
+    const policy = this.#policyNamed(choice.policy);
     const context = { uplinks: this.#uplinks, isFull: (uplinks: ReadonlySet<string>) => this.#load.isFull(uplinks) };
     return withinLimits(policy?.wanted(connection, context) ?? [], connection, this.#settings.limits);
   }
 
-  #policyFor({ flow }: Connection): SubflowPolicy | undefined {
-    const { policies, choose } = this.#settings;
-    const chosen = choose(flow).policy;
-    return policies.find(({ name }) => name === chosen) ?? policies[0];
+  #policyNamed(wanted: string): SubflowPolicy | undefined {
+    const { policies } = this.#settings;
+    return policies.find(({ name }) => name === wanted) ?? policies[0];
   }
 }
 
