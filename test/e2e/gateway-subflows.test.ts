@@ -11,6 +11,9 @@ import { WIDE, WIDE_HAG_CONFIG, WIDE_HCPE_CONFIG, wideTopology } from "../lab/wi
 const PORT = 8080;
 const JOIN_PORT = 7443;
 const NOTICE_MS = 10_000;
+/** Five times of what a shaper lets pass in the time. */
+const SHAPED_BYTES = 3_000_000;
+const SHAPED_MS = 3000;
 /** Nothing is awaited that would come later than a subflow's handshake over a cable and its reset. */
 const QUIET_MS = 500;
 
@@ -122,28 +125,41 @@ describe("subflows between a home with three uplinks and a gateway", function ()
     });
   });
 
-  it("a REMOVE_ADDR that is lost on its way is said again, and the gateway's subflow goes", async () => {
-    const held = async () => {
+  describe("a REMOVE_ADDR that is lost on its way", () => {
+    /** How many subflows from this address the gateway takes to be established. */
+    async function held(address: string): Promise<number> {
       const listing = await pair.lab.run("hag", ["ss", "-tnH", "state", "established", "sport", "= :5124"]);
-      return listing.split("\n").filter((line) => line.includes("10.1.3.2")).length;
-    };
-    const last = (await events()).at(-1)?.sequence ?? 0;
-    const removals = async () =>
-      (await events()).filter(({ sequence, event, done }) => sequence > last && event === "remove" && done);
-    await connect();
-    await expectSubflows(...to(WIDE.gateway).from("dsl", "lte", "sat"));
-    const drop = "table inet lost { chain input { type filter hook prerouting priority -300; tcp dport 5124 drop; }; }";
-    await pair.lab.run("hag", ["nft", "-f", "-"], { input: `${drop}\n` });
-    await pair.lab.run("hcpe", ["ip", "link", "set", "sat", "down"]);
-    await until(async () => (await removals()).length > 0, { what: "the address is removed", limitMs: NOTICE_MS });
-    await pair.lab.run("hag", ["nft", "delete", "table", "inet", "lost"]);
-    expect(await held(), "the gateway knows of nothing").to.equal(1);
-    await until(async () => (await held()) === 0, { what: "the gateway's subflow is gone", limitMs: 3000 });
-    await pair.lab.run("hcpe", ["ip", "link", "set", "sat", "up"]);
-    await expectSubflows(...to(WIDE.gateway).from("dsl", "lte", "sat"));
-    // What is repeated must not take the new one away.
-    await new Promise((resolve) => setTimeout(resolve, 4000));
-    expect(await subflows()).to.have.length(3);
+      return listing.split("\n").filter((line) => line.includes(address)).length;
+    }
+
+    /** Takes an uplink's link away while nothing reaches the gateway. */
+    async function loseRemoval(uplink: string): Promise<void> {
+      const last = (await events()).at(-1)?.sequence ?? 0;
+      const removals = async () =>
+        (await events()).filter(({ sequence, event, done }) => sequence > last && event === "remove" && done);
+      const drop =
+        "table inet lost { chain input { type filter hook prerouting priority -300; tcp dport 5124 drop; }; }";
+      await pair.lab.run("hag", ["nft", "-f", "-"], { input: `${drop}\n` });
+      try {
+        await pair.lab.run("hcpe", ["ip", "link", "set", uplink, "down"]);
+        await until(async () => (await removals()).length > 0, { what: "the address is removed", limitMs: NOTICE_MS });
+      } finally {
+        await pair.lab.run("hag", ["nft", "delete", "table", "inet", "lost"]);
+      }
+    }
+
+    it("is said again, and the gateway's subflow goes", async () => {
+      await connect();
+      await expectSubflows(...to(WIDE.gateway).from("dsl", "lte", "sat"));
+      await loseRemoval("sat");
+      expect(await held("10.1.3.2"), "the gateway knows of nothing").to.equal(1);
+      await until(async () => (await held("10.1.3.2")) === 0, { what: "its subflow is gone", limitMs: 3000 });
+      await pair.lab.run("hcpe", ["ip", "link", "set", "sat", "up"]);
+      await expectSubflows(...to(WIDE.gateway).from("dsl", "lte", "sat"));
+      // What is repeated must not take the new one away.
+      await new Promise((resolve) => setTimeout(resolve, 4000));
+      expect(await subflows()).to.have.length(3);
+    });
   });
 
   describe("announced addresses", () => {
@@ -196,6 +212,35 @@ pairs:
       await reload("hcpe", `${WIDE_HCPE_CONFIG}${JOIN_RULE}`);
       await connect();
       await expectSubflows("dsl>10.9.9.9:5124", `lte>10.9.9.9:${JOIN_PORT}`, `sat>10.9.9.9:${JOIN_PORT}`);
+    });
+
+    it("a join port: what is shaped by port is shaped no more", async () => {
+      /** What arrives of a download in time, while every line polices the port of initial subflows. */
+      const downloaded = async () => {
+        const { near, far } = await connect();
+        const startBytes = near.bytesRead;
+        const startMs = performance.now();
+        far.write(Buffer.alloc(SHAPED_BYTES));
+        const isOver = () => near.bytesRead - startBytes === SHAPED_BYTES || performance.now() - startMs > SHAPED_MS;
+        await until(isOver, { what: "the time is over", limitMs: NOTICE_MS });
+        return near.bytesRead - startBytes;
+      };
+      const shaper = `table inet shaper {
+        chain input {
+          type filter hook input priority 0
+          tcp sport 5124 limit rate over 200 kbytes/second burst 20 kbytes drop
+        }
+      }
+`;
+      await pair.lab.run("hcpe", ["nft", "-f", "-"], { input: shaper });
+      try {
+        await reload("hcpe", `${WIDE_HCPE_CONFIG}policy: aggregate\n`);
+        expect(await downloaded()).to.be.lessThan(SHAPED_BYTES / 2);
+        await reload("hcpe", `${WIDE_HCPE_CONFIG}${JOIN_RULE}`);
+        expect(await downloaded()).to.equal(SHAPED_BYTES);
+      } finally {
+        await pair.lab.run("hcpe", ["nft", "delete", "table", "inet", "shaper"]);
+      }
     });
 
     it("the announced port takes no connections of its own", async () => {

@@ -7,6 +7,7 @@ import { protocolCounter } from "../bench/one-core.ts";
 import { SHARE_GOAL } from "../lab/aggregation.ts";
 import { readPcapng } from "../lab/capture.ts";
 import { ADDRESS } from "../lab/hybrid.ts";
+import type { Lab } from "../lab/lab.ts";
 import { PathTrial, policyConfig, unratedConfig } from "../lab/path-trial.ts";
 import { readSubflowPacket } from "../lab/subflow-packet.ts";
 import { DIRECTIONS } from "../lab/transfer.ts";
@@ -14,10 +15,16 @@ import { until } from "../lab/until.ts";
 import { linkRate } from "../lab/uplinks.ts";
 import { PeerServer, visit } from "../lab/visit.ts";
 
-/** A router that drops what matches. */
-function dropping(...matches: readonly string[]): string {
+/** Runs `work` while a router drops what matches. */
+async function whileDropping(lab: Lab, router: string, matches: readonly string[], work: () => Promise<void>) {
   const rules = matches.map((match) => `    ${match} drop\n`).join("");
-  return `table inet dropping {\n  chain forward {\n    type filter hook forward priority 0\n${rules}  }\n}\n`;
+  const chain = `chain forward {\n    type filter hook forward priority 0\n${rules}  }`;
+  await lab.run(router, ["nft", "-f", "-"], { input: `table inet dropping {\n  ${chain}\n}\n` });
+  try {
+    await work();
+  } finally {
+    await lab.run(router, ["nft", "delete", "table", "inet", "dropping"]);
+  }
 }
 
 describe("subflow policies in the lab", function () {
@@ -136,13 +143,62 @@ describe("subflow policies in the lab", function () {
       const old = await until(lte, { what: "LTE carries it too", limitMs: 5000 });
       await sleep(1000);
       const [, port = ""] = /:(\d+)$/.exec(old) ?? [];
-      await pair.lab.run("rlte", ["nft", "-f", "-"], { input: dropping(`tcp sport ${port}`, `tcp dport ${port}`) });
-      await until(async () => ((await lte()) ?? old) !== old, { what: "a fresh subflow", limitMs: 5000 });
-      const since = (await events()).filter(({ sequence }) => sequence > last);
-      expect(since.filter(({ event }) => event === "uplinkQuality")).to.deep.equal([]);
-      await pair.lab.run("rlte", ["nft", "delete", "table", "inet", "dropping"]);
+      await whileDropping(pair.lab, "rlte", [`tcp sport ${port}`, `tcp dport ${port}`], async () => {
+        await until(async () => ((await lte()) ?? old) !== old, { what: "a fresh subflow", limitMs: 5000 });
+        const since = (await events()).filter(({ sequence }) => sequence > last);
+        expect(since.filter(({ event }) => event === "uplinkQuality")).to.deep.equal([]);
+      });
       expect(await stream.finish()).to.equal(true);
     } finally {
+      stream.abandon();
+    }
+  });
+
+  it("the gateway resets a subflow on which what it sends stands still, and the home opens a fresh one", async () => {
+    await trial.usePolicy("aggregate");
+    const { pair } = trial;
+    const lte = async () =>
+      (await trial.subflows()).find(({ uplink, state }) => uplink === "lte" && state === "ESTABLISHED")?.local;
+    const stream = await trial.stream("download");
+    try {
+      const old = await until(lte, { what: "LTE carries it too", limitMs: 5000 });
+      await sleep(1000);
+      const [, port = ""] = /:(\d+)$/.exec(old) ?? [];
+      // A black hole for full segments, as a tunnel makes one: the path is alive, and its acknowledgements pass.
+      const full = `tcp dport ${port} meta length > 600`;
+      await whileDropping(pair.lab, "rlte", [full], async () => {
+        await until(async () => ((await lte()) ?? old) !== old, { what: "a fresh subflow", limitMs: 10_000 });
+      });
+      expect((await pair.status("hag")).subflowsReset).to.equal(1);
+      expect(await stream.finish()).to.equal(true);
+    } finally {
+      stream.abandon();
+    }
+  });
+
+  it("the gateway resets the initial subflow of a home that has lost it, when it does not hear of that", async () => {
+    await trial.usePolicy("aggregate");
+    const { pair } = trial;
+    const events = async () =>
+      ((await askDaemon(pair.file("hcpe/admin.sock"), "/events")) as { events: LoggedEvent[] }).events;
+    const last = (await events()).at(-1)?.sequence ?? 0;
+    const isRemoved = async () => (await events()).some(({ sequence, event }) => sequence > last && event === "remove");
+    const resets = async () => (await pair.status("hag")).subflowsReset;
+    const before = await resets();
+    const stream = await trial.stream("download");
+    try {
+      await until(async () => (await trial.subflows()).length === 2, { what: "two subflows", limitMs: 5000 });
+      await sleep(1000);
+      // REMOVE_ADDR leaves over what is left.
+      await whileDropping(pair.lab, "rlte", ["ip saddr 10.1.2.2 meta l4proto tcp"], async () => {
+        await trial.setDsl("link down", false);
+        await until(isRemoved, { what: "the address is removed", limitMs: 5000 });
+      });
+      await until(async () => (await resets()) === before + 1, { what: "it is reset", limitMs: 10_000 });
+      await trial.setDsl("link down", true);
+      expect(await stream.finish()).to.equal(true);
+    } finally {
+      await trial.setDsl("link down", true);
       stream.abandon();
     }
   });
@@ -156,14 +212,11 @@ describe("subflow policies in the lab", function () {
       return ["MPCapableFallbackSYNACK", "Blackhole"].map((name) => protocolCounter(counters, "MPTcpExt", name));
     };
     const before = await plain();
-    await lab.run("rdsl", ["nft", "-f", "-"], { input: dropping("tcp option 30 exists") });
-    try {
+    await whileDropping(lab, "rdsl", ["tcp option 30 exists"], async () => {
       for (let count = 0; count < 3; count++) {
         expect((await visit(lab, ADDRESS.server, 7200)).peer).to.equal("10.3.3.1");
       }
-    } finally {
-      await lab.run("rdsl", ["nft", "delete", "table", "inet", "dropping"]);
-    }
+    });
     expect((await visit(lab, ADDRESS.server, 7200)).peer).to.equal("10.3.3.1");
     expect(await plain()).to.deep.equal(before);
     expect((await lab.run("hcpe", ["sysctl", "-n", "net.mptcp.blackhole_timeout"])).trim()).to.equal("0");

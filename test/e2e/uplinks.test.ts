@@ -5,7 +5,7 @@ import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
 import type { QuotaStatus } from "@hybrid-access/hcpe/quota-keeper";
 import type { ConnectionView } from "@hybrid-access/hcpe/views";
 import { expect } from "chai";
-import { ADDRESS, access } from "../lab/hybrid.ts";
+import { ADDRESS, access, hybridTopology } from "../lab/hybrid.ts";
 import { HCPE_CONFIG, Pair } from "../lab/pair.ts";
 import { connectFrom, reset, StreamServer } from "../lab/stream.ts";
 import { until } from "../lab/until.ts";
@@ -13,6 +13,14 @@ import { until } from "../lab/until.ts";
 const PORT = 8080;
 const ROUTE = "route add default via 10.1.1.1 dev dsl metric 10";
 const NOTICE_MS = 10_000;
+
+/** Mbit/s. Half of what other tests use: a busy host must not make a link look bad that the test did not touch. */
+const DSL_RATE = 10;
+const LTE_RATE = 15;
+const TOPOLOGY = hybridTopology({
+  dsl: { down: access(DSL_RATE, 10), up: access(3, 10) },
+  lte: { down: access(LTE_RATE, 25), up: access(5, 25) },
+});
 
 interface UplinkView {
   readonly name: string;
@@ -36,7 +44,7 @@ describe("the HCPE knows its uplinks and connections", function () {
   const open: Download[] = [];
 
   before(async () => {
-    pair = await Pair.up();
+    pair = await Pair.up({ topology: TOPOLOGY });
     server = new StreamServer(pair.lab, "srv", PORT);
   });
   afterEach(async () => {
@@ -199,29 +207,30 @@ describe("the HCPE knows its uplinks and connections", function () {
 
   it("finds an uplink that its provider throttles, uses it only as backup, and tries it again", async () => {
     const download = await startDownload();
-    await until(() => download.received > 8_000_000, { what: "both links are full", limitMs: NOTICE_MS });
-    await pair.lab.configureLink("lte", "backward", access(1, 25));
-    await until(async () => (await uplink("lte")).state === "degraded", {
-      what: "lte is degraded",
-      limitMs: NOTICE_MS,
-    });
-    expect((await uplink("lte")).reason).to.match(/^a round trip takes|^\d+ % of the segments arrive out of order$/);
+    await until(() => download.received > 4_000_000, { what: "both links are full", limitMs: NOTICE_MS });
+    await pair.lab.configureLink("lte", "backward", access(LTE_RATE / 30, 25));
     const lteIsBackup = async () => {
       const [connection] = (await connections()).connections;
       return connection?.subflows.some((subflow) => subflow.uplink === "lte" && subflow.backup);
     };
-    await until(lteIsBackup, { what: "its subflow is backup", limitMs: 5000 });
+    try {
+      await until(async () => (await uplink("lte")).state === "degraded", {
+        what: "lte is degraded",
+        limitMs: NOTICE_MS,
+      });
+      expect((await uplink("lte")).reason).to.match(/^a round trip takes|^\d+ % of the segments arrive out of order$/);
+      await until(lteIsBackup, { what: "its subflow is backup", limitMs: 5000 });
 
-    const startBytes = download.received;
-    const startMs = performance.now();
-    await until(() => performance.now() - startMs > 3000, { what: "3 s pass", limitMs: 4000 });
-    const megabits = ((download.received - startBytes) * 8) / (performance.now() - startMs) / 1000;
-    // DSL carries 20 Mbit/s.
-    expect(megabits).to.be.greaterThan(0.85 * 20);
-
-    await pair.lab.configureLink("lte", "backward", access(30, 25));
+      const startBytes = download.received;
+      const startMs = performance.now();
+      await until(() => performance.now() - startMs > 3000, { what: "3 s pass", limitMs: 4000 });
+      const megabits = ((download.received - startBytes) * 8) / (performance.now() - startMs) / 1000;
+      expect(megabits).to.be.greaterThan(0.85 * DSL_RATE);
+    } finally {
+      await pair.lab.configureLink("lte", "backward", access(LTE_RATE, 25));
+    }
     await until(async () => (await uplink("lte")).state === "up", { what: "lte is good again", limitMs: 20_000 });
-    await until(async () => !(await lteIsBackup()), { what: "its subflow is used again", limitMs: 1000 });
+    await until(async () => !(await lteIsBackup()), { what: "its subflow is used again", limitMs: 5000 });
   });
 
   for (const [family, host, before, after] of [
@@ -245,7 +254,8 @@ describe("the HCPE knows its uplinks and connections", function () {
         { what: "dsl has one subflow, from the new address", limitMs: NOTICE_MS },
       );
       const changes = (await events()).filter(({ sequence, event }) => sequence > last && event === "uplinks");
-      for (const { reactionMs } of changes) expect(reactionMs).to.be.within(0, 99);
+      // By the kernel's word (22 to 28 ms on an idle host), not by a look every half second.
+      for (const { reactionMs } of changes) expect(reactionMs).to.be.within(0, 249);
       const bytes = download.received;
       await until(() => download.received > bytes + 2_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
       const old = (await uplinksOf()).filter(({ local }) => before.startsWith(local.replace(/:\d+$/, "/")));
@@ -354,7 +364,7 @@ stateDirectory: ${pair.file("state")}
     await until(onlyDsl, { what: "only dsl carries it", limitMs: NOTICE_MS });
     const used = (await uplink("lte")).quota ?? expect.fail("lte has no quota");
     expect(used).to.include({ bytes: 4_000_000, used: true, whenUsed: "off" });
-    // It is looked at twice a second: 30 Mbit/s carry 2 MB meanwhile.
+    // It is looked at twice a second: 15 Mbit/s carry 1 MB meanwhile.
     expect(used.usedBytes).to.be.within(4_000_000, 8_000_000);
     expect(daemon.log()).to.match(/"percent":80[\s\S]*"percent":95[\s\S]*quota used up/);
     const bytes = download.received;

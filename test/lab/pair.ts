@@ -32,6 +32,8 @@ export interface Status {
     readonly reason: string | null;
   }[];
   readonly paths: { readonly connections: number; readonly subflows: number };
+  /** Of the HAG: subflows on which what it sent stood still. */
+  readonly subflowsReset: number;
   readonly capabilities: Readonly<Record<string, { readonly available: boolean }>>;
 }
 

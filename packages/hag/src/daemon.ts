@@ -18,6 +18,7 @@ import { ClientTable } from "./client-table.ts";
 import type { HagConfig } from "./config.ts";
 import type { ConverterRules, ConverterSetup } from "./converter.ts";
 import { Farm } from "./farm/farm.ts";
+import { StalledSubflows } from "./stalled-subflows.ts";
 import { SubflowHost } from "./subflow-host.ts";
 
 const NFT_TABLE = "hybrid_access_hag";
@@ -62,6 +63,7 @@ export class Hag implements Daemon {
   #routes: RouteClient | undefined;
   #farm: Farm | undefined;
   #subflows: SubflowHost | undefined;
+  #stalled: StalledSubflows | undefined;
   /** The admin socket is ours, and so is everything on the host that carries this daemon's name. */
   #owner = false;
   #ready = false;
@@ -134,6 +136,7 @@ export class Hag implements Daemon {
     const active = this.#pool?.counters().connectionsActive ?? 0;
     const percent = this.#ready ? Math.min(FULL_PERCENT, Math.round((FULL_PERCENT * active) / most)) : FULL_PERCENT;
     Atomics.store(this.#load, 0, percent);
+    this.#stalled?.watch();
   }
 
   #addFarm(): void {
@@ -159,7 +162,13 @@ export class Hag implements Daemon {
     const { engine, subflows, announce } = this.#config;
     // Only the kernel's own path manager keeps the limit, and announces.
     this.#sysctls.set("net.mptcp.pm_type", () => "0");
-    this.#subflows = new SubflowHost(ENGINES[engine].openAcceptedPaths());
+    const paths = ENGINES[engine].openAcceptedPaths();
+    this.#subflows = new SubflowHost(paths);
+    this.#stalled = new StalledSubflows({
+      paths,
+      connections: () => this.#pool?.counters().connectionsActive ?? 0,
+      log: this.#log,
+    });
     this.#subflows.limit(subflows.perConnection);
     const ofFarm = this.#farm?.announcedAddresses ?? [];
     this.#subflows.announce([...announce, ...ofFarm.map((address) => ({ address, port: 0 }))]);
@@ -234,6 +243,7 @@ export class Hag implements Daemon {
     await this.#pool?.stop();
     await this.#farm?.stop();
     await this.#admin.stop();
+    this.#stalled?.stop();
     this.#subflows?.close();
     if (this.#routes !== undefined) {
       removeTable(NFT_TABLE);
@@ -251,6 +261,7 @@ export class Hag implements Daemon {
       workers: this.#config.workers,
       capabilities: { ...ENGINES[this.#config.engine].probe(), ...this.#host },
       counters: this.#pool?.counters() ?? {},
+      subflowsReset: this.#stalled?.reset ?? 0,
     };
   }
 }

@@ -157,7 +157,7 @@ export class Hcpe implements Daemon {
         control,
         log: this.#log,
         readCounters: () => this.#readUplinkCounters(),
-        readSockets: () => this.#observer.sockets(),
+        readSamples: () => this.#observer.pathSamples(),
       });
       this.#observer.pathControl = control;
       this.#startSweep(control);

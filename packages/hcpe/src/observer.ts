@@ -3,8 +3,10 @@ import { join } from "node:path";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { formatEndpoint } from "@hybrid-access/core/base/ip-address";
 import type { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
+import { pathSamples } from "@hybrid-access/core/engine/kernel/path-samples";
 import type { RouteClient } from "@hybrid-access/core/platform/netlink/route";
 import type { UplinkRate } from "@hybrid-access/core/policy/path-manager/load";
+import type { PathSamples } from "@hybrid-access/core/policy/path-manager/stall";
 import type { QualityVerdict } from "@hybrid-access/core/policy/uplink-quality";
 import type { AdminRoutes, AdminStreams } from "@hybrid-access/core/services/admin";
 import type { Logger } from "@hybrid-access/core/services/log";
@@ -16,7 +18,6 @@ import { EventLog } from "./event-log.ts";
 import type { ObservedPathControl } from "./observed-path-control.ts";
 import { QuotaKeeper } from "./quota-keeper.ts";
 import { RateLearner } from "./rate-learner.ts";
-import type { SocketSnapshot } from "./subflow-sampler.ts";
 import { UplinkMonitor } from "./uplink-monitor.ts";
 import type { Standing } from "./uplink-standing.ts";
 import type { Uplink } from "./uplinks.ts";
@@ -118,9 +119,9 @@ export class Observer {
     }
   }
 
-  /** What the kernel knows now of every connection and subflow. */
-  sockets(): SocketSnapshot {
-    return this.#monitor.snapshot();
+  /** What every connection and subflow has carried by now. */
+  pathSamples(): PathSamples {
+    return pathSamples(this.#monitor.snapshot());
   }
 
   /** How an uplink may be used. */

@@ -9,9 +9,10 @@ import type { PathCommand, UplinkAddress, UplinkSample } from "@hybrid-access/co
 import { Reconciler } from "@hybrid-access/core/policy/path-manager/reconciler";
 import { RemovalRepeats } from "@hybrid-access/core/policy/path-manager/removal-repeats";
 import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
+import type { PathSamples } from "@hybrid-access/core/policy/path-manager/stall";
 import type { Flow } from "@hybrid-access/core/policy/rules";
 import type { Logger } from "@hybrid-access/core/services/log";
-import { type SocketSnapshot, SubflowSampler } from "./subflow-sampler.ts";
+import { SubflowSampler } from "@hybrid-access/core/services/subflow-sampler";
 import { UplinkMeter } from "./uplink-meter.ts";
 
 /** How often uplinks are sampled while a policy decides by load. */
@@ -30,8 +31,8 @@ export interface PathDriverOptions {
   readonly log: Logger;
   /** Reads the counters of all uplinks. */
   readonly readCounters: () => readonly UplinkCounters[];
-  /** Asks the kernel for every connection and subflow. */
-  readonly readSockets: () => SocketSnapshot;
+  /** What every connection and subflow has carried. */
+  readonly readSamples: () => PathSamples;
 }
 
 export class PathDriver {
@@ -57,10 +58,9 @@ export class PathDriver {
     });
     this.#sampleWhere(options.settings);
     this.#sampler = new SubflowSampler({
-      read: options.readSockets,
+      read: options.readSamples,
       need: () => this.#sampleNeed(),
-      onSamples: (subflows, connections) =>
-        this.#carryOut(this.#reconciler.onSubflowSamples(subflows, connections, performance.now())),
+      onSamples: (samples) => this.#carryOut(this.#reconciler.onSubflowSamples(samples, performance.now())),
       log: options.log,
     });
   }

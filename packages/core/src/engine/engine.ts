@@ -8,7 +8,8 @@
  */
 import type { Capability } from "../base/capability.ts";
 import type { Endpoint } from "../base/ip-address.ts";
-import type { PathCommand, PathEvent } from "../policy/path-manager/path-manager.ts";
+import type { PathCommand, PathEvent, SubflowPath } from "../policy/path-manager/path-manager.ts";
+import type { PathSamples } from "../policy/path-manager/stall.ts";
 import type { TcpOption } from "../wire/tcp-options.ts";
 
 export { WOULD_BLOCK } from "../platform/errno.ts";
@@ -154,5 +155,12 @@ export interface AcceptedPaths {
   announce(end: Endpoint): void;
   /** Open connections are told that it is gone. Nothing happens when it is not announced. */
   withdraw(end: Endpoint): void;
+  /** What every connection and subflow of this host has carried. Rejects with a SystemError. */
+  samples(): Promise<PathSamples>;
+  /**
+   * Ends one subflow with a reset; what it has not delivered goes over the others. False when there is no such subflow.
+   * Throws a SystemError where the host cannot do that.
+   */
+  resetSubflow(ends: Pick<SubflowPath, "local" | "remote">): boolean;
   close(): void;
 }

@@ -11,7 +11,7 @@ function held(ms: number, bytes: number) {
   const { token } = connection;
   const carry = (sent: number, received: number) => {
     const sample = { token, sentBytes: sent, acknowledgedBytes: sent, receivedBytes: received };
-    home.run(home.reconciler.onSubflowSamples([], [sample], home.nowMs));
+    home.run(home.reconciler.onSubflowSamples({ subflows: [], connections: [sample] }, home.nowMs));
   };
   return { home, connection, carry };
 }

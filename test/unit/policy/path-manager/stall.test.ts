@@ -25,8 +25,10 @@ function play(steps: number, connection: Play, dsl: Play, lte: Play): number | u
   for (let step = 0; step < steps; step++) {
     const [sentBytes, acknowledgedBytes] = connection(step);
     const stalled = detector.update(
-      [sample(DSL.address, dsl(step)), sample(LTE.address, lte(step))],
-      [{ token: 1, sentBytes, acknowledgedBytes, receivedBytes: 0 }],
+      {
+        subflows: [sample(DSL.address, dsl(step)), sample(LTE.address, lte(step))],
+        connections: [{ token: 1, sentBytes, acknowledgedBytes, receivedBytes: 0 }],
+      },
       step * STEP_MS,
     );
     expect(stalled.every(({ local }) => local.address === LTE.address)).to.equal(true);

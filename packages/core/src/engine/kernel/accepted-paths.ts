@@ -6,8 +6,12 @@
 import { type Endpoint, equalEndpoints, ipAddressFromBytes, isIpv4, networkBytes } from "../../base/ip-address.ts";
 import { GenericFamily } from "../../platform/netlink/generic.ts";
 import { attribute, decodeAttributes, integer, nested, value } from "../../platform/netlink/message.ts";
+import { SocketDiagnosticsClient } from "../../platform/netlink/socket-diagnostics.ts";
 import { AF_INET, AF_INET6 } from "../../platform/socket-address.ts";
+import type { SubflowPath } from "../../policy/path-manager/path-manager.ts";
+import type { PathSamples } from "../../policy/path-manager/stall.ts";
 import type { AcceptedPaths } from "../engine.ts";
+import { pathSamples } from "./path-samples.ts";
 
 const COMMAND = { addAddress: 1, deleteAddress: 2, getAddress: 3, setLimits: 5, getLimits: 6 } as const;
 const ATTRIBUTE = { address: 1, acceptedAddresses: 2, subflows: 3 } as const;
@@ -21,6 +25,9 @@ interface ListedEndpoint extends Endpoint {
 
 export class KernelAcceptedPaths implements AcceptedPaths {
   readonly #family = new GenericFamily("mptcp_pm");
+  readonly #diagnostics = new SocketDiagnosticsClient();
+  /** Apart: commands may come while a snapshot is under way. */
+  readonly #commands = new SocketDiagnosticsClient();
 
   get furtherSubflows(): number {
     const [limits] = this.#family.ask(COMMAND.getLimits, "one", "get subflow limits");
@@ -68,7 +75,17 @@ export class KernelAcceptedPaths implements AcceptedPaths {
     });
   }
 
+  async samples(): Promise<PathSamples> {
+    return pathSamples(await this.#diagnostics.snapshot());
+  }
+
+  resetSubflow(ends: Pick<SubflowPath, "local" | "remote">): boolean {
+    return this.#commands.destroy(ends);
+  }
+
   close(): void {
+    this.#diagnostics.close();
+    this.#commands.close();
     this.#family.close();
   }
 }

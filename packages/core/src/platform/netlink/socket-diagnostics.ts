@@ -3,13 +3,16 @@
  * TCP subflow of one, without touching a socket. Structures are those of linux/inet_diag.h, linux/tcp.h and
  * linux/mptcp.h; kernels differ in length, so that a field the kernel did not write is 0.
  */
+import { setImmediate } from "node:timers/promises";
 import { concatBytes, readUint16 } from "../../base/bytes.ts";
-import { type Endpoint, type IpAddress, ipAddressFromBytes } from "../../base/ip-address.ts";
+import { type Endpoint, type IpAddress, ipAddressFromBytes, isIpv4, networkBytes } from "../../base/ip-address.ts";
+import { ERRNO, SystemError } from "../errno.ts";
 import { AF_INET, AF_INET6 } from "../socket-address.ts";
-import { attribute, type NetlinkMessage, TYPE_MASK, value } from "./message.ts";
+import { attribute, TYPE_MASK, value } from "./message.ts";
 import { FLAG, NETLINK_SOCK_DIAG, NetlinkClient } from "./socket.ts";
 
 const SOCK_DIAG_BY_FAMILY = 20;
+const SOCK_DESTROY = 21;
 const IPPROTO_TCP = 6;
 const IPPROTO_MPTCP = 262;
 const REQUEST_PROTOCOL = 3;
@@ -107,23 +110,58 @@ export interface SubflowDiagnostics extends SocketDiagnostics {
   readonly deliveryBitsPerSecond: number;
 }
 
+/** What the kernel knows of Multipath TCP at one moment. */
+export interface SocketSnapshot {
+  readonly connections: readonly ConnectionDiagnostics[];
+  readonly subflows: readonly SubflowDiagnostics[];
+}
+
 export class SocketDiagnosticsClient {
   readonly #client = new NetlinkClient(NETLINK_SOCK_DIAG);
 
   /** Every Multipath TCP connection. */
   connections(): ConnectionDiagnostics[] {
-    return this.#dump(IPPROTO_MPTCP).flatMap((message) => decodeConnection(message.body) ?? []);
+    return Array.from(this.#dump(IPPROTO_MPTCP, decodeConnection)).flat();
   }
 
   /** Every subflow of a Multipath TCP connection. */
   subflows(): SubflowDiagnostics[] {
-    return this.#dump(IPPROTO_TCP).flatMap((message) => decodeSubflow(message.body) ?? []);
+    return Array.from(this.#dump(IPPROTO_TCP, decodeSubflow)).flat();
   }
 
-  #dump(protocol: number): NetlinkMessage[] {
-    return [AF_INET, AF_INET6].flatMap((family) =>
-      this.#client.request(SOCK_DIAG_BY_FAMILY, FLAG.dump, encodeRequest(family, protocol), "list sockets"),
-    );
+  /**
+   * Both, with a turn of the event loop after every datagram of the kernel's: a gateway has thousands of sockets. Not to be asked for
+   * anything else meanwhile.
+   */
+  async snapshot(): Promise<SocketSnapshot> {
+    return {
+      connections: await withTurns(this.#dump(IPPROTO_MPTCP, decodeConnection)),
+      subflows: await withTurns(this.#dump(IPPROTO_TCP, decodeSubflow)),
+    };
+  }
+
+  *#dump<Found>(protocol: number, decode: (body: Uint8Array) => Found | undefined): Generator<Found[]> {
+    for (const family of [AF_INET, AF_INET6]) {
+      const request = encodeRequest(family, protocol);
+      for (const part of this.#client.requestInParts(SOCK_DIAG_BY_FAMILY, FLAG.dump, request, "list sockets")) {
+        yield part.flatMap(({ body }) => decode(body) ?? []);
+      }
+    }
+  }
+
+  /**
+   * Ends a TCP socket of this host, as `ss -K` does: its peer gets a reset. False when there is none between these ends.
+   * Throws a SystemError, such as EOPNOTSUPP from a kernel without INET_DIAG_DESTROY.
+   */
+  destroy({ local, remote }: Pick<SocketDiagnostics, "local" | "remote">): boolean {
+    const request = encodeRequest(isIpv4(local.address) ? AF_INET : AF_INET6, IPPROTO_TCP, { local, remote });
+    try {
+      this.#client.request(SOCK_DESTROY, 0, request, "end a socket");
+      return true;
+    } catch (error) {
+      if (error instanceof SystemError && error.errno === ERRNO.ENOENT) return false;
+      throw error;
+    }
   }
 
   close(): void {
@@ -131,11 +169,35 @@ export class SocketDiagnosticsClient {
   }
 }
 
-/** struct inet_diag_req_v2: family(1) protocol(1) ext(1) pad(1) states(4) id(48). A protocol over 255 goes beside it. */
-function encodeRequest(family: number, protocol: number): Uint8Array {
+async function withTurns<Found>(parts: Iterable<Found[]>): Promise<Found[]> {
+  const all: Found[] = [];
+  for (const part of parts) {
+    for (const found of part) all.push(found);
+    await setImmediate();
+  }
+  return all;
+}
+
+/**
+ * struct inet_diag_req_v2: family(1) protocol(1) ext(1) pad(1) states(4), then struct inet_diag_sockid: ports(4),
+ * addresses(32), interface(4), cookie(8). A protocol over 255 goes beside it.
+ */
+function encodeRequest(
+  family: number,
+  protocol: number,
+  ends?: { readonly local: Endpoint; readonly remote: Endpoint },
+): Uint8Array {
   const request = new Uint8Array(56);
   request.set([family, protocol & 0xff, INFO_WANTED, 0]);
-  new DataView(request.buffer).setUint32(4, LIVE_MASK, true);
+  const view = new DataView(request.buffer);
+  view.setUint32(4, LIVE_MASK, true);
+  if (ends !== undefined) {
+    view.setUint16(8, ends.local.port);
+    view.setUint16(10, ends.remote.port);
+    request.set(networkBytes(ends.local.address), 12);
+    request.set(networkBytes(ends.remote.address), 28);
+    request.fill(0xff, 48);
+  }
   return concatBytes([request, attribute(REQUEST_PROTOCOL, value.uint32(protocol))]);
 }
 

@@ -53,31 +53,41 @@ export class NetlinkClient {
 
   /** Sends a request and returns what the kernel answered before its acknowledgement. Throws a SystemError. */
   request(type: number, flags: number, body: Uint8Array, action: string): NetlinkMessage[] {
+    return Array.from(this.requestInParts(type, flags, body, action)).flat();
+  }
+
+  /**
+   * The same, a datagram at a time, for long answers: others may have their turn between two parts. No other request may be
+   * made before the last part has come.
+   */
+  *requestInParts(type: number, flags: number, body: Uint8Array, action: string): Generator<NetlinkMessage[], void> {
     const sequence = ++this.#sequence;
     const dump = (flags & FLAG.dump) === FLAG.dump;
     const message = encodeMessage(type, flags | FLAG.request | (dump ? 0 : FLAG.acknowledge), sequence, body);
     check(resultOf(libc.send(this.#fd, message, message.length, 0)), action);
-    const answers: NetlinkMessage[] = [];
-    for (;;) {
+    for (let ended = false; !ended; ) {
       const length = check(resultOf(libc.recv(this.#fd, this.#buffer, this.#buffer.length, 0)), action);
+      const answers: NetlinkMessage[] = [];
       // A copy: the next datagram comes into the same buffer.
       for (const answer of decodeMessages(this.#buffer.slice(0, length))) {
         if (answer.sequence !== sequence) continue;
-        if (answer.type === DONE) return answers;
-        if (answer.type !== ERROR) {
-          answers.push(answer);
-          continue;
-        }
-        const errno = errorNumber(answer.body);
-        if (errno !== 0) throw new SystemError(errno, action);
-        return answers;
+        ended ||= answer.type === DONE || answer.type === ERROR;
+        if (answer.type === ERROR) throwOnError(answer, action);
+        else if (answer.type !== DONE) answers.push(answer);
       }
+      yield answers;
     }
   }
 
   close(): void {
     libc.close(this.#fd);
   }
+}
+
+/** An acknowledgement is an error with the number 0. */
+function throwOnError({ body }: NetlinkMessage, action: string): void {
+  const errno = errorNumber(body);
+  if (errno !== 0) throw new SystemError(errno, action);
 }
 
 /**

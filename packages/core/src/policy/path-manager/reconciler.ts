@@ -24,7 +24,7 @@ import type {
 } from "./path-manager.ts";
 import { hasAddress } from "./selection.ts";
 import type { ReconcilerSettings } from "./settings.ts";
-import { type ConnectionSample, StallDetector, type SubflowSample } from "./stall.ts";
+import { type PathSamples, StallDetector } from "./stall.ts";
 import { SubflowLedger } from "./subflow-ledger.ts";
 import { transition, withinLimits } from "./transition.ts";
 
@@ -211,16 +211,12 @@ export class Reconciler implements PathManager {
   }
 
   /** What every subflow and connection has carried so far: ends holds, and finds subflows that stand still. */
-  onSubflowSamples(
-    subflows: readonly SubflowSample[],
-    connections: readonly ConnectionSample[],
-    nowMs: number,
-  ): PathCommand[] {
-    for (const { token, acknowledgedBytes, receivedBytes } of connections) {
+  onSubflowSamples(samples: PathSamples, nowMs: number): PathCommand[] {
+    for (const { token, acknowledgedBytes, receivedBytes } of samples.connections) {
       const connection = this.#connections.get(token);
       if (connection !== undefined) connection.carriedBytes = acknowledgedBytes + receivedBytes;
     }
-    const stalled = this.#stalls.update(subflows, connections, nowMs);
+    const stalled = this.#stalls.update(samples, nowMs);
     return [
       ...Array.from(this.#waiting).flatMap((connection) => this.#reconcile(connection, nowMs)),
       ...stalled.flatMap((subflow) => this.onStalled(subflow.token, subflow, nowMs)),

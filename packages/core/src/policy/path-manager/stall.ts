@@ -27,6 +27,12 @@ export interface ConnectionSample {
   readonly receivedBytes: number;
 }
 
+/** Everything that was sampled in one look. */
+export interface PathSamples {
+  readonly connections: readonly ConnectionSample[];
+  readonly subflows: readonly SubflowSample[];
+}
+
 /** A subflow stands still after so many retransmission timeouts without an acknowledgement. */
 export const STALL_TIMEOUTS = 4;
 
@@ -43,15 +49,11 @@ export class StallDetector {
   #watched = new Map<string, Watched>();
 
   /** Takes a sample of every subflow; gives those that stand still with nothing that the peer still lacks. */
-  update(
-    samples: readonly SubflowSample[],
-    connections: readonly ConnectionSample[],
-    nowMs: number,
-  ): readonly SubflowSample[] {
+  update({ subflows, connections }: PathSamples, nowMs: number): readonly SubflowSample[] {
     const byToken = new Map(connections.map((connection) => [connection.token, connection]));
     const watched = new Map<string, Watched>();
     const stalled: SubflowSample[] = [];
-    for (const sample of samples) {
+    for (const sample of subflows) {
       const connection = byToken.get(sample.token);
       if (connection === undefined) continue;
       const entry = this.#follow(sample, connection.sentBytes, nowMs);

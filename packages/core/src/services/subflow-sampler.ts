@@ -1,11 +1,7 @@
-/** Reads what every connection and subflow has carried, as often as the path manager needs to know. */
-import { describeError } from "@hybrid-access/core/base/error";
-import type {
-  ConnectionDiagnostics,
-  SubflowDiagnostics,
-} from "@hybrid-access/core/platform/netlink/socket-diagnostics";
-import type { ConnectionSample, SubflowSample } from "@hybrid-access/core/policy/path-manager/stall";
-import type { Logger } from "@hybrid-access/core/services/log";
+/** Reads what every connection and subflow has carried, as often as whoever decides about them needs to know. */
+import { describeError } from "../base/error.ts";
+import type { PathSamples } from "../policy/path-manager/stall.ts";
+import type { Logger } from "./log.ts";
 
 /** While connections have several subflows: one of them may stand still. */
 const LOOK_MS = 500;
@@ -14,16 +10,10 @@ const URGENT_LOOK_MS = 100;
 /** A look is followed by a pause of so many times its own length. */
 const PAUSE_FACTOR = 20;
 
-/** What the kernel knows of Multipath TCP at one moment. */
-export interface SocketSnapshot {
-  readonly connections: readonly ConnectionDiagnostics[];
-  readonly subflows: readonly SubflowDiagnostics[];
-}
-
 export interface SubflowSamplerOptions {
-  readonly read: () => SocketSnapshot;
+  readonly read: () => PathSamples | Promise<PathSamples>;
   readonly need: () => "none" | "some" | "urgent";
-  readonly onSamples: (subflows: readonly SubflowSample[], connections: readonly ConnectionSample[]) => void;
+  readonly onSamples: (samples: PathSamples) => void;
   readonly log: Logger;
 }
 
@@ -33,6 +23,7 @@ export class SubflowSampler {
   #dueMs = Number.POSITIVE_INFINITY;
   /** No look before: the last one took its time. */
   #earliestMs = 0;
+  #looking = false;
   #failed = false;
   #stopped = false;
 
@@ -43,34 +34,34 @@ export class SubflowSampler {
   /** What is needed may have changed. */
   hasChanged(): void {
     const need = this.#options.need();
-    if (need === "none" || this.#stopped) return;
+    if (need === "none" || this.#looking || this.#stopped) return;
     const nowMs = performance.now();
     const dueMs = Math.max(this.#earliestMs, nowMs + (need === "urgent" ? URGENT_LOOK_MS : LOOK_MS));
     if (dueMs >= this.#dueMs) return;
     clearTimeout(this.#timer);
     this.#dueMs = dueMs;
-    this.#timer = setTimeout(() => this.#look(), dueMs - nowMs);
+    this.#timer = setTimeout(() => void this.#look(), dueMs - nowMs);
     this.#timer.unref();
   }
 
-  #look(): void {
+  async #look(): Promise<void> {
     this.#dueMs = Number.POSITIVE_INFINITY;
-    const snapshot = this.#read();
-    if (snapshot !== undefined) {
-      this.#options.onSamples(snapshot.subflows.map(subflowSample), snapshot.connections.map(connectionSample));
-    }
+    this.#looking = true;
+    const samples = await this.#read();
+    this.#looking = false;
+    if (samples !== undefined && !this.#stopped) this.#options.onSamples(samples);
     this.hasChanged();
   }
 
   /** Undefined when the kernel does not answer: the next look asks again. */
-  #read(): SocketSnapshot | undefined {
+  async #read(): Promise<PathSamples | undefined> {
     const startedMs = performance.now();
     try {
-      const snapshot = this.#options.read();
+      const samples = await this.#options.read();
       this.#failed = false;
       const endedMs = performance.now();
       this.#earliestMs = endedMs + PAUSE_FACTOR * (endedMs - startedMs);
-      return snapshot;
+      return samples;
     } catch (error) {
       // One line for a failure that repeats itself.
       if (!this.#failed) this.#options.log.error({ error, detail: describeError(error) }, "subflows could not be read");
@@ -83,14 +74,4 @@ export class SubflowSampler {
     this.#stopped = true;
     clearTimeout(this.#timer);
   }
-}
-
-function subflowSample(subflow: SubflowDiagnostics): SubflowSample {
-  const { token, local, remote, unacknowledged, bytesAcknowledged, rtoMs } = subflow;
-  return { token, local, remote, inFlightSegments: unacknowledged, acknowledgedBytes: bytesAcknowledged, rtoMs };
-}
-
-function connectionSample(connection: ConnectionDiagnostics): ConnectionSample {
-  const { token, bytesSent, bytesAcknowledged, bytesReceived } = connection;
-  return { token, sentBytes: bytesSent, acknowledgedBytes: bytesAcknowledged, receivedBytes: bytesReceived };
 }

@@ -1,0 +1,58 @@
+/**
+ * Resets subflows on which what this gateway sends stands still (RFC 8041 section 2.2, INFOCOM14): only the sender sees
+ * it, only the client opens a subflow afresh (section 3.3).
+ */
+import { describeError } from "@hybrid-access/core/base/error";
+import type { AcceptedPaths } from "@hybrid-access/core/engine/engine";
+import { StallDetector, type SubflowSample } from "@hybrid-access/core/policy/path-manager/stall";
+import type { Logger } from "@hybrid-access/core/services/log";
+import { SubflowSampler } from "@hybrid-access/core/services/subflow-sampler";
+
+export interface StalledSubflowsOptions {
+  readonly paths: Pick<AcceptedPaths, "samples" | "resetSubflow">;
+  /** Open now, of all workers. */
+  readonly connections: () => number;
+  readonly log: Logger;
+}
+
+export class StalledSubflows {
+  readonly #options: StalledSubflowsOptions;
+  readonly #detector = new StallDetector();
+  readonly #sampler: SubflowSampler;
+  #failed = false;
+  /** Reset so far. */
+  reset = 0;
+
+  constructor(options: StalledSubflowsOptions) {
+    this.#options = options;
+    this.#sampler = new SubflowSampler({
+      read: () => options.paths.samples(),
+      need: () => (options.connections() > 0 ? "some" : "none"),
+      onSamples: (samples) => {
+        for (const subflow of this.#detector.update(samples, performance.now())) this.#reset(subflow);
+      },
+      log: options.log,
+    });
+  }
+
+  /** There may be connections now. */
+  watch(): void {
+    this.#sampler.hasChanged();
+  }
+
+  #reset({ token, local, remote }: SubflowSample): void {
+    try {
+      const reset = this.#options.paths.resetSubflow({ local, remote });
+      this.#options.log.debug({ token, local, remote, reset }, "a subflow stands still");
+      if (reset) this.reset += 1;
+    } catch (error) {
+      // One line for what this host cannot do.
+      if (!this.#failed) this.#options.log.warn({ error, detail: describeError(error) }, "a subflow cannot be reset");
+      this.#failed = true;
+    }
+  }
+
+  stop(): void {
+    this.#sampler.stop();
+  }
+}
