@@ -16,7 +16,7 @@ export interface EngineKind {
   create(epoll: Epoll, ledger?: DescriptorLedger): Engine;
   /**
    * Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. With
-   * `restMs`, events that come close together are told together, `restMs` late, or up to eight times as much when
+   * `restMs`, events that come close together are told together, `restMs` late, or up to sixteen times as much when
    * thousands come in a second. Of a connection that has begun and ended meanwhile nothing is told, and of none that its
    * handshake has begun (connectionCreated).
    */

@@ -10,7 +10,8 @@ import { attribute, type NetlinkMessage, TYPE_MASK, value } from "./message.ts";
 import { FLAG, NETLINK_SOCK_DIAG, NetlinkClient } from "./socket.ts";
 
 const SOCK_DIAG_BY_FAMILY = 20;
-const IPPROTO_TCP = 6;
+/** Asks for TCP sockets of both families at once: the kernel walks its table once, which takes milliseconds. */
+const TCPDIAG_GETSOCK = 18;
 const IPPROTO_MPTCP = 262;
 const REQUEST_PROTOCOL = 3;
 const ATTRIBUTE = { info: 2, upperLayerProtocol: 19 } as const;
@@ -112,18 +113,18 @@ export class SocketDiagnosticsClient {
 
   /** Every Multipath TCP connection. */
   connections(): ConnectionDiagnostics[] {
-    return this.#dump(IPPROTO_MPTCP).flatMap((message) => decodeConnection(message.body) ?? []);
+    return [AF_INET, AF_INET6]
+      .flatMap((family) => this.#dump(SOCK_DIAG_BY_FAMILY, encodeRequest(family, IPPROTO_MPTCP)))
+      .flatMap((message) => decodeConnection(message.body) ?? []);
   }
 
   /** Every subflow of a Multipath TCP connection. */
   subflows(): SubflowDiagnostics[] {
-    return this.#dump(IPPROTO_TCP).flatMap((message) => decodeSubflow(message.body) ?? []);
+    return this.#dump(TCPDIAG_GETSOCK, TCP_REQUEST).flatMap((message) => decodeSubflow(message.body) ?? []);
   }
 
-  #dump(protocol: number): NetlinkMessage[] {
-    return [AF_INET, AF_INET6].flatMap((family) =>
-      this.#client.request(SOCK_DIAG_BY_FAMILY, FLAG.dump, encodeRequest(family, protocol), "list sockets"),
-    );
+  #dump(type: number, request: Uint8Array): NetlinkMessage[] {
+    return this.#client.request(type, FLAG.dump, request, "list sockets");
   }
 
   close(): void {
@@ -137,6 +138,16 @@ function encodeRequest(family: number, protocol: number): Uint8Array {
   request.set([family, protocol & 0xff, INFO_WANTED, 0]);
   new DataView(request.buffer).setUint32(4, LIVE_MASK, true);
   return concatBytes([request, attribute(REQUEST_PROTOCOL, value.uint32(protocol))]);
+}
+
+/** struct inet_diag_req: family(1) lengths(2) ext(1) id(48) states(4) marks(4). The family is not looked at. */
+const TCP_REQUEST = encodeTcpRequest();
+
+function encodeTcpRequest(): Uint8Array {
+  const request = new Uint8Array(60);
+  request[3] = INFO_WANTED;
+  new DataView(request.buffer).setUint32(52, LIVE_MASK, true);
+  return request;
 }
 
 /** The connection in the body of a diagnostic message; undefined where the kernel gave no struct mptcp_info. */

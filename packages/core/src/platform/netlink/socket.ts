@@ -95,7 +95,7 @@ export interface WatchOptions {
   readonly ignored?: readonly number[];
 }
 
-const LONGEST_REST = 8;
+const LONGEST_REST = 16;
 /** A rest is to bring so many messages; when it brings more, the next one is longer. */
 const MESSAGES_IN_A_REST = 32;
 
