@@ -88,7 +88,7 @@ export class End {
     this.#bench = bench;
     this.host = host;
     this.leg = leg;
-    const result = host.engine.watch(leg, this.#tag);
+    const result = host.engine.watch(leg, this.#tag, true);
     if (result < 0) throw new Error(`watch: ${errnoName(-result)}`);
   }
 

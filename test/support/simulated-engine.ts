@@ -22,6 +22,8 @@ interface Simulated {
   tag: number | undefined;
   /** Sent by the host, not read yet. */
   incoming: number[];
+  /** Some of what is there was sent urgently: a read may stop anywhere. */
+  urgent: boolean;
   hostEnded: boolean;
   hostReset: boolean;
   /** What the host has received. */
@@ -32,8 +34,9 @@ interface Simulated {
   /** We have ended our stream. */
   shut: boolean;
   state: "open" | "closed" | "reset";
-  /** Readiness that has not been reported. */
+  /** Readiness that has not been reported; that to write only when it is wanted. */
   edges: number;
+  tellsWritable: boolean;
 }
 
 export interface SimulatedEngineOptions {
@@ -70,6 +73,7 @@ export class SimulatedEngine implements Engine {
       leg,
       tag: undefined,
       incoming: [],
+      urgent: false,
       hostEnded: false,
       hostReset: false,
       received: [],
@@ -78,16 +82,18 @@ export class SimulatedEngine implements Engine {
       shut: false,
       state: "open",
       edges: room > 0 ? READY.write : 0,
+      tellsWritable: false,
     });
     return leg;
   }
 
   /** The host sends. */
-  send(leg: Leg, bytes: Iterable<number>): void {
+  send(leg: Leg, bytes: Iterable<number>, urgent = false): void {
     const at = this.#at(leg);
     if (at.hostEnded || at.hostReset) return;
     for (const byte of bytes) at.incoming.push(byte);
-    at.edges |= READY.read;
+    at.urgent ||= urgent;
+    at.edges |= urgent ? READY.read | READY.urgent : READY.read;
   }
 
   /** The host ends its stream. */
@@ -127,18 +133,27 @@ export class SimulatedEngine implements Engine {
   deliver(onReady: (tag: number, bits: number) => void): boolean {
     let any = false;
     for (const at of this.#legs) {
-      if (at.tag === undefined || at.edges === 0 || at.state !== "open") continue;
-      const bits = at.edges;
-      at.edges = 0;
+      const bits = at.tellsWritable ? at.edges : at.edges & ~READY.write;
+      if (at.tag === undefined || bits === 0 || at.state !== "open") continue;
+      at.edges &= ~bits;
       any = true;
       onReady(at.tag, bits);
     }
     return any;
   }
 
-  watch(leg: Leg, tag: number): number {
-    this.#at(leg).tag = tag;
+  watch(leg: Leg, tag: number, writes: boolean): number {
+    const at = this.#at(leg);
+    at.tag = tag;
+    at.tellsWritable = writes;
     return 0;
+  }
+
+  changeWatch(leg: Leg, tag: number, writes: boolean): number {
+    const at = this.#at(leg);
+    if (!at.blocked) at.edges |= READY.write;
+    if (at.incoming.length > 0 || at.hostEnded) at.edges |= READY.read;
+    return this.watch(leg, tag, writes);
   }
 
   read(leg: Leg, into: Uint8Array, length: number): number {
@@ -164,12 +179,13 @@ export class SimulatedEngine implements Engine {
     return length;
   }
 
-  /** How much a read gives. Short only when it empties the socket, as on a socket, or when the end is in sight. */
+  /** How much a read gives. Short only when it empties the socket, as on a socket, or when something is urgent. */
   #readable(leg: Leg, length: number): number {
     const at = this.#at(leg);
     if (at.hostReset) return -ERRNO.ECONNRESET;
     const there = Math.min(length, at.incoming.length);
-    if (there > 0) return at.hostEnded ? this.#cut(there) : there;
+    if (there > 0) return at.urgent ? this.#cut(there) : there;
+    at.urgent = false;
     return at.hostEnded ? 0 : WOULD_BLOCK;
   }
 

@@ -12,6 +12,7 @@ import { FAR, NEAR, type Relay } from "@hybrid-access/core/dataplane/relay";
 import type { WorkerContext, WorkerFront, WorkerSetup } from "@hybrid-access/core/dataplane/worker";
 import { type Engine, isTroubled, READY, WOULD_BLOCK } from "@hybrid-access/core/engine/engine";
 import { ERRNO } from "@hybrid-access/core/platform/errno";
+import { createWorkBuffer } from "@hybrid-access/core/platform/socket";
 import { ERROR_CODE, type ErrorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
 import {
   type ConvertMessage,
@@ -135,7 +136,7 @@ export class Converter implements WorkerFront {
   readonly #openings = new Map<number, Opening>();
   readonly #clientSlots: ClientSlots;
   readonly #clientMemory: SharedArrayBuffer;
-  readonly #scratch = new Uint8Array(MAX_MESSAGE_BYTES);
+  readonly #scratch = createWorkBuffer(MAX_MESSAGE_BYTES);
   readonly #mostStrangers: number;
   readonly #load: Int32Array;
   #strangers = 0;
@@ -300,6 +301,7 @@ export class Converter implements WorkerFront {
     if (this.#isProven(slot)) return this.#relay.setTimer(slot, leftMs);
     this.#relay.dropFar(slot);
     opening.stage = "unproven";
+    this.#relay.tellWritable(slot, NEAR, true);
     this.#relay.setTimer(slot, this.#rules.headerMs);
   }
 
@@ -346,7 +348,8 @@ export class Converter implements WorkerFront {
    */
   #sendAnswer(slot: number, opening: Opening): void {
     const near = this.#relay.leg(slot, NEAR);
-    if (opening.answer === undefined || !this.#engine.isEstablished(near)) return;
+    if (opening.answer === undefined) return;
+    if (!this.#engine.isEstablished(near)) return this.#relay.tellWritable(slot, NEAR, true);
     const written = this.#engine.write(near, opening.answer, opening.answer.length);
     if (written !== opening.answer.length) return this.#relay.abort(slot);
     if (opening.relayAfterwards) return this.#startRelay(slot);

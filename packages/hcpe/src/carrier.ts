@@ -20,6 +20,7 @@ import {
   WOULD_BLOCK,
 } from "@hybrid-access/core/engine/engine";
 import { ERRNO, errnoName } from "@hybrid-access/core/platform/errno";
+import { createWorkBuffer } from "@hybrid-access/core/platform/socket";
 import { ERROR_CODE, errorName, MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
 import { findTlv, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
 import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
@@ -73,7 +74,7 @@ export class Carrier implements WorkerFront {
   readonly #capacity: number;
   readonly #uplinks: UplinkChoice;
   readonly #openings = new Map<number, Opening>();
-  readonly #scratch = new Uint8Array(EARLY_BYTES);
+  readonly #scratch = createWorkBuffer(EARLY_BYTES);
   readonly #cookies = new CookieJar();
   readonly #memory = new GatewayMemory();
   #gatewayMs: number;
@@ -259,6 +260,7 @@ export class Carrier implements WorkerFront {
     if (opening.abandoned) return this.#relay.abort(slot);
     if (opening.stage === "direct") return this.#startDirect(slot, opening);
     opening.stage = "answer";
+    this.#relay.tellWritable(slot, FAR, false);
     opening.replyDeadlineMs = this.#relay.nowMs + this.#replyMs;
     this.#relay.setTimer(slot, Math.min(this.#gatewayMs, this.#replyMs));
     this.#readEarly(slot, opening);
@@ -299,8 +301,7 @@ export class Carrier implements WorkerFront {
 
   #sendOutgoing(slot: number, opening: Opening): void {
     if (opening.outgoing.length === 0) return;
-    const far = this.#relay.leg(slot, FAR);
-    const taken = this.#engine.write(far, opening.outgoing, opening.outgoing.length);
+    const taken = this.#relay.write(slot, FAR, opening.outgoing);
     // A failed write shows as an error when the answer is read.
     if (taken <= 0) return;
     opening.outgoing = opening.outgoing.subarray(taken);

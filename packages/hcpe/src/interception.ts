@@ -49,8 +49,9 @@ export function interceptionRules({ lanInterfaces, uplinkInterfaces, port, bypas
   return chain([
     `iifname != ${set(lanInterfaces.map(quote))} return`,
     "meta l4proto != tcp return",
-    "fib daddr type { local, broadcast, multicast } return",
+    // First, since nearly every packet ends here.
     established(),
+    "fib daddr type { local, broadcast, multicast } return",
     // Between two networks of the home there is nothing to carry.
     `fib daddr oif exists fib daddr oifname != ${set(uplinkInterfaces.map(quote))} return`,
     ...bypassRules(bypass),

@@ -42,7 +42,10 @@ class Forwarder implements WorkerFront {
 
   onReady(slot: number, side: Side, bits: number): void {
     if ((bits & READY.error) !== 0) this.#relay.abort(slot);
-    else if (side === FAR && (bits & READY.write) !== 0) this.#relay.start(slot);
+    else if (side === FAR && (bits & READY.write) !== 0) {
+      this.#relay.tellWritable(slot, FAR, false);
+      this.#relay.start(slot);
+    }
   }
 
   onTimer(slot: number): void {

@@ -4,6 +4,7 @@ import { KernelPathControl, type PathManagerFamily } from "@hybrid-access/core/e
 import { SystemError } from "@hybrid-access/core/platform/errno";
 import type { GenericMessage } from "@hybrid-access/core/platform/netlink/generic";
 import { value } from "@hybrid-access/core/platform/netlink/message";
+import type { WatchOptions } from "@hybrid-access/core/platform/netlink/socket";
 import type { PathCommand, PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { expect } from "chai";
 
@@ -15,11 +16,11 @@ const REMOTE = { address: ipAddress("10.9.9.9"), port: 5124 };
 class FakeFamily implements PathManagerFamily {
   readonly commands: { command: number; attributes: string }[] = [];
   refusal: Error | undefined;
-  say: (message: GenericMessage) => void = () => {};
+  say: (...messages: GenericMessage[]) => void = () => {};
 
-  watch(group: string, onMessage: (message: GenericMessage) => void) {
+  watch(group: string, onMessages: (messages: GenericMessage[]) => void, { ignored = [] }: WatchOptions) {
     expect(group).to.equal("mptcp_pm_events");
-    this.say = onMessage;
+    this.say = (...messages) => onMessages(messages.filter(({ command }) => !ignored.includes(command)));
     return { close: () => {} };
   }
 
@@ -95,6 +96,42 @@ describe("engine/kernel/path-control", () => {
     expect(events).to.deep.equal([]);
     say(3, TOKEN_ATTRIBUTE);
     expect(events).to.have.length(1);
+  });
+
+  describe("that may tell events together", () => {
+    const OTHER: [number, Uint8Array] = [1, value.uint32(TOKEN + 1)];
+
+    beforeEach(() => {
+      control = new KernelPathControl(family, 4);
+      control.onEvent((event) => events.push(event));
+    });
+
+    function message(command: number, ...attributes: [number, Uint8Array][]): GenericMessage {
+      return { command, attributes: new Map(attributes) };
+    }
+
+    it("tells nothing of a connection that has begun and ended meanwhile", () => {
+      family.say(
+        message(1, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES),
+        message(2, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES),
+        message(2, OTHER, ...PATH_ATTRIBUTES),
+        message(10, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES),
+        message(3, TOKEN_ATTRIBUTE),
+      );
+      expect(events.map(({ type, token }) => [type, token])).to.deep.equal([["connectionEstablished", TOKEN + 1]]);
+    });
+
+    it("tells the end of one whose begin it has told, and the begin of its token's next holder", () => {
+      family.say(message(2, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES));
+      family.say(
+        message(3, TOKEN_ATTRIBUTE),
+        message(2, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES),
+        message(3, TOKEN_ATTRIBUTE),
+        message(2, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES),
+      );
+      const [established, closed] = ["connectionEstablished", "connectionClosed"];
+      expect(events.map(({ type }) => type)).to.deep.equal([established, closed, established]);
+    });
   });
 
   const token = "08000400" + "04030201";

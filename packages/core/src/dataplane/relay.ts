@@ -30,12 +30,16 @@ const ENDED = 4;
 const SHUT = 8;
 /** Waits in the run queue. */
 const QUEUED = 16;
-/** Its peer's end, or urgent data, is in sight: a short read does not mean that nothing more comes. */
+/** Urgent data is in sight, or an end that may be an error: a short read does not mean that nothing more comes. */
 const UNSURE = 32;
 /** More comes from it than its receiver takes. */
 const OUTPACING = 64;
 /** Bytes from it are held. */
 const HELD = 128;
+/** It tells when it can be written to. */
+const TELLS_WRITABLE = 256;
+/** All that its peer has sent has arrived, up to the end of its stream: a short read brings the last bytes. */
+const ENDING = 512;
 
 /** What a read tells more about. */
 const READ_TELLS = READY.read | READY.urgent | READY.peerClosed | READY.hangUp | READY.error;
@@ -72,7 +76,7 @@ export class Relay {
   #buffer: Uint8Array;
   readonly #spareBuffers: Uint8Array[] = [];
   readonly #legs: Int32Array;
-  readonly #flags: Uint8Array;
+  readonly #flags: Uint16Array;
   readonly #relaying: Uint8Array;
   readonly #activeAtMs: Float64Array;
   /** By end, when HELD: what was read from it and the other end has not taken yet. */
@@ -93,7 +97,7 @@ export class Relay {
     this.#engines = options.engines;
     this.#buffer = new Uint8Array(options.bufferBytes);
     this.#legs = new Int32Array(2 * capacity).fill(NO_LEG);
-    this.#flags = new Uint8Array(2 * capacity);
+    this.#flags = new Uint16Array(2 * capacity);
     this.#relaying = new Uint8Array(capacity);
     this.#activeAtMs = new Float64Array(capacity);
     this.#timers = new TimerWheel(capacity);
@@ -114,14 +118,15 @@ export class Relay {
     const slot = this.#freeSlots.pop();
     if (slot === undefined) throw new RangeError("the relay has no slot left");
     this.#options.counters.add("connectionsActive");
-    this.#setLeg(2 * slot, near);
+    // Nobody has written to it, so it takes something.
+    this.#setLeg(2 * slot, near, WRITABLE);
     return slot;
   }
 
   /** Gives the slot its far leg, in place of an earlier one, which is reset. */
   setFar(slot: number, far: Leg): void {
     this.dropFar(slot);
-    this.#setLeg(2 * slot + 1, far);
+    this.#setLeg(2 * slot + 1, far, TELLS_WRITABLE);
   }
 
   /** Resets the far leg, if there is one. */
@@ -132,9 +137,26 @@ export class Relay {
     this.#clear(end);
   }
 
-  #setLeg(end: number, leg: Leg): void {
+  #setLeg(end: number, leg: Leg, flags: number): void {
     this.#legs[end] = leg;
-    this.#engineOf(end).watch(leg, end);
+    this.#flags[end] = (this.#flags[end] as number) | flags;
+    this.#engineOf(end).watch(leg, end, (flags & TELLS_WRITABLE) !== 0);
+  }
+
+  /**
+   * Whether this side tells when it can be written to. A far leg does from the start, since that tells that it is
+   * connected, and any leg that did not take all there was. A Multipath TCP socket tells so with nearly every
+   * acknowledgement, so whoever connects does well to end it then.
+   */
+  tellWritable(slot: number, side: Side, tells: boolean): void {
+    this.#tellWritable(2 * slot + side, tells);
+  }
+
+  #tellWritable(end: number, tells: boolean): void {
+    const flags = this.#flags[end] as number;
+    if (tells === ((flags & TELLS_WRITABLE) !== 0)) return;
+    this.#flags[end] = flags ^ TELLS_WRITABLE;
+    this.#engineOf(end).changeWatch(this.#legs[end] as number, end, tells);
   }
 
   /** Forgets a leg. Its place in the run queue stays until its turn, so that it is never there twice. */
@@ -168,8 +190,23 @@ export class Relay {
     const flags = this.#flags[end] as number;
     if (result === WOULD_BLOCK) this.#flags[end] = flags & ~(READABLE | OUTPACING | UNSURE);
     // A short read has emptied the socket; when more comes, an edge says so.
-    else if (result > 0 && result < length && (flags & UNSURE) === 0) this.#flags[end] = flags & ~READABLE;
+    else if (result > 0 && result < length && (flags & UNSURE) === 0) {
+      this.#flags[end] = (flags & ~READABLE) | ((flags & ENDING) !== 0 ? ENDED : 0);
+    }
     return result;
+  }
+
+  /** {@link Engine.write} for whoever opens the slot: the side tells when it takes more. */
+  write(slot: number, side: Side, bytes: Uint8Array): number {
+    const end = 2 * slot + side;
+    const taken = this.#engineOf(end).write(this.#legs[end] as number, bytes, bytes.length);
+    if (taken < bytes.length) this.#notTaken(end);
+    return taken;
+  }
+
+  #notTaken(end: number): void {
+    this.#flags[end] = (this.#flags[end] as number) & ~WRITABLE;
+    this.#tellWritable(end, true);
   }
 
   /** Bytes that came from `side` and go first to the other one: call before {@link start}. The array is kept. */
@@ -237,7 +274,8 @@ export class Relay {
     }
     let flags = this.#flags[end] as number;
     if ((bits & READ_TELLS) !== 0) flags |= READABLE;
-    if ((bits & (READY.urgent | READY.peerClosed | READY.hangUp)) !== 0) flags |= UNSURE;
+    if ((bits & (READY.urgent | READY.hangUp | READY.error)) !== 0) flags |= UNSURE;
+    else if ((bits & READY.peerClosed) !== 0) flags |= ENDING;
     if ((bits & READY.write) !== 0) flags |= WRITABLE;
     // Remembered before the start too: an edge comes only once.
     this.#flags[end] = flags;
@@ -357,7 +395,9 @@ export class Relay {
     const length = this.#read(from, this.#buffer, this.#buffer.length);
     if (length <= 0) return this.#onNothing(from, length);
     this.#countRead(from, length);
-    const taken = this.#write(from ^ 1, this.#buffer, length);
+    const isLast = ((this.#flags[from] as number) & ENDED) !== 0;
+    if (isLast) this.#noteEnd(from);
+    const taken = this.#write(from ^ 1, this.#buffer, length, isLast);
     if (taken === length) return true;
     if (this.#legs[from] === NO_LEG) return false;
     this.#flags[from] = (this.#flags[from] as number) | OUTPACING;
@@ -389,13 +429,17 @@ export class Relay {
   #onNothing(from: number, result: number): boolean {
     if (result === 0) {
       this.#flags[from] = (this.#flags[from] as number) | ENDED;
-      this.#activeAtMs[from >> 1] = this.#nowMs;
-      this.setTimer(from >> 1, Math.min(LOOK_MS, this.#options.halfClosedMs));
+      this.#noteEnd(from);
       return true;
     }
     if (result === WOULD_BLOCK) this.#flags[from] = (this.#flags[from] as number) & ~(READABLE | OUTPACING | UNSURE);
     else this.abort(from >> 1);
     return false;
+  }
+
+  #noteEnd(from: number): void {
+    this.#activeAtMs[from >> 1] = this.#nowMs;
+    this.setTimer(from >> 1, Math.min(LOOK_MS, this.#options.halfClosedMs));
   }
 
   #countRead(from: number, length: number): void {
@@ -404,13 +448,13 @@ export class Relay {
   }
 
   /** Bytes taken; less than `length`, or -1, when the end takes no more for now, or was aborted. */
-  #write(to: number, bytes: Uint8Array, length: number): number {
+  #write(to: number, bytes: Uint8Array, length: number, isLast = false): number {
     if (((this.#flags[to] as number) & WRITABLE) === 0) return -1;
-    const taken = this.#engineOf(to).write(this.#legs[to] as number, bytes, length);
+    const taken = this.#engineOf(to).write(this.#legs[to] as number, bytes, length, isLast);
     if (taken > 0) this.#activeAtMs[to >> 1] = this.#nowMs;
     if (taken === length) return taken;
-    this.#flags[to] = (this.#flags[to] as number) & ~WRITABLE;
     if (taken < 0 && taken !== WOULD_BLOCK) this.abort(to >> 1);
+    else this.#notTaken(to);
     return taken < 0 ? -1 : taken;
   }
 

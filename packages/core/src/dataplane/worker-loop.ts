@@ -90,7 +90,7 @@ export function runWorkerLoop(options: WorkerLoopOptions): void {
   const acceptor = new Acceptor(options);
   epoll.add(wakeDescriptor, EPOLL.in, WAKE_TAG);
   listeners.forEach((listener, index) => {
-    engine.watch(listener, FIRST_LISTENER_TAG - index);
+    engine.watch(listener, FIRST_LISTENER_TAG - index, false);
   });
   relay.advance(performance.now());
   for (let running = true; running; ) {

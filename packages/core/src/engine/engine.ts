@@ -94,16 +94,21 @@ export interface Engine {
   listen(options: ListenOptions): Leg;
   accept(listener: Leg): Leg;
   connect(options: ConnectOptions): ConnectResult;
-  /** From now on the readiness of `leg` is reported with `tag`. 0 or minus errno. */
-  watch(leg: Leg, tag: number): number;
+  /** From now on the readiness of `leg` is reported with `tag`, that to write only if `writes`. 0 or minus errno. */
+  watch(leg: Leg, tag: number, writes: boolean): number;
+  /** Changes what a {@link watch} reports, and reports all that is ready then. 0 or minus errno. */
+  changeWatch(leg: Leg, tag: number, writes: boolean): number;
   /** Bytes read into the start of `into`, 0 at the end of the stream, or minus errno. */
   read(leg: Leg, into: Uint8Array, length: number): number;
   /** As {@link read}, but the bytes stay. */
   peek(leg: Leg, into: Uint8Array, length: number): number;
   /** Takes away the first `length` bytes of what {@link peek} has shown. How many, or minus errno. */
   discard(leg: Leg, length: number): number;
-  /** Bytes taken from the start of `from`, or minus errno. */
-  write(leg: Leg, from: Uint8Array, length: number): number;
+  /**
+   * Bytes taken from the start of `from`, or minus errno. With `more`, the end of the stream or more bytes follow at
+   * once, and may go into the same segment.
+   */
+  write(leg: Leg, from: Uint8Array, length: number, more?: boolean): number;
   shutdownWrite(leg: Leg): number;
   /** Ends the leg so that the peer sees an abort: RST, or MP_FASTCLOSE. */
   reset(leg: Leg): void;

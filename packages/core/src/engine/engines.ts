@@ -15,8 +15,10 @@ export interface EngineKind {
   /** An engine for the calling thread, whose legs' readiness is reported by `epoll`; its descriptors go into `ledger`. */
   create(epoll: Epoll, ledger?: DescriptorLedger): Engine;
   /**
-   * Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. While
-   * many connections come and go, their events may be told together, up to `restMs` late.
+   * Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. With
+   * `restMs`, events that come close together are told together, `restMs` late, or up to sixteen times as much when
+   * thousands come in a second. Of a connection that has begun and ended meanwhile nothing is told, and of none that its
+   * handshake has begun (connectionCreated).
    */
   openPathControl(restMs?: number): PathControl;
   /** Limits and announcements for connections that this host accepts. Throws a SystemError. */

@@ -15,6 +15,7 @@ export const EPOLL = {
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
 
 /** struct epoll_event is packed to 12 bytes on x86-64, and 16 bytes elsewhere: in 32-bit words. */
 const STRIDE_WORDS = process.arch === "x64" || process.arch === "ia32" ? 3 : 4;
@@ -39,9 +40,18 @@ export class Epoll {
 
   /** Watches `fd` for `events` of {@link EPOLL}. Returns 0 or minus errno. */
   add(fd: number, events: number, tag: number): number {
+    return this.#control(EPOLL_CTL_ADD, fd, events, tag);
+  }
+
+  /** Watches a descriptor that was added for other events, or with another tag. Returns 0 or minus errno. */
+  change(fd: number, events: number, tag: number): number {
+    return this.#control(EPOLL_CTL_MOD, fd, events, tag);
+  }
+
+  #control(operation: number, fd: number, events: number, tag: number): number {
     this.#request[0] = events;
     this.#request[DATA_WORD] = tag;
-    return resultOf(libcByAddress.epoll_ctl(this.descriptor, EPOLL_CTL_ADD, fd, this.#requestAddress));
+    return resultOf(libcByAddress.epoll_ctl(this.descriptor, operation, fd, this.#requestAddress));
   }
 
   /** Forgets `fd`. Closing the last descriptor of a socket does the same. */

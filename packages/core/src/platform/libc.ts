@@ -17,14 +17,15 @@ function declare<Signature>(prototype: string): Signature {
 type Bytes = ArrayBufferView | null;
 
 export const libc = {
-  socket: declare<(domain: number, type: number, protocol: number) => number>("int socket(int, int, int)"),
   bind: declare<(fd: number, address: Bytes, length: number) => number>("int bind(int, const void *, uint32_t)"),
+  sendto: declare<
+    (fd: number, from: Bytes, length: number, flags: number, address: Bytes, addressLength: number) => number
+  >("long sendto(int, const void *, size_t, int, const void *, uint32_t)"),
+  socket: declare<(domain: number, type: number, protocol: number) => number>("int socket(int, int, int)"),
   listen: declare<(fd: number, backlog: number) => number>("int listen(int, int)"),
-  connect: declare<(fd: number, address: Bytes, length: number) => number>("int connect(int, const void *, uint32_t)"),
   shutdown: declare<(fd: number, how: number) => number>("int shutdown(int, int)"),
   close: declare<(fd: number) => number>("int close(int)"),
   getsockname: declare<(fd: number, address: Bytes, length: Bytes) => number>("int getsockname(int, void *, void *)"),
-  getpeername: declare<(fd: number, address: Bytes, length: Bytes) => number>("int getpeername(int, void *, void *)"),
   getsockopt: declare<(fd: number, level: number, option: number, value: Bytes, length: Bytes) => number>(
     "int getsockopt(int, int, int, void *, void *)",
   ),
@@ -37,9 +38,6 @@ export const libc = {
   send: declare<(fd: number, from: Bytes, length: number, flags: number) => number>(
     "long send(int, const void *, size_t, int)",
   ),
-  sendto: declare<
-    (fd: number, from: Bytes, length: number, flags: number, address: Bytes, addressLength: number) => number
-  >("long sendto(int, const void *, size_t, int, const void *, uint32_t)"),
   read: declare<(fd: number, into: Bytes, length: number) => number>("long read(int, void *, size_t)"),
   write: declare<(fd: number, from: Bytes, length: number) => number>("long write(int, const void *, size_t)"),
   ioctl: declare<(fd: number, request: number, argument: Bytes) => number>("int ioctl(int, unsigned long, void *)"),
@@ -64,6 +62,14 @@ export type Address = number;
  * takes an array. Whoever passes an address keeps the array referenced, and never transfers it.
  */
 export const libcByAddress = {
+  bind: declare<(fd: number, address: Address, length: number) => number>("int bind(int, uintptr_t, uint32_t)"),
+  connect: declare<(fd: number, address: Address, length: number) => number>("int connect(int, uintptr_t, uint32_t)"),
+  getpeername: declare<(fd: number, address: Address, length: Address) => number>(
+    "int getpeername(int, uintptr_t, uintptr_t)",
+  ),
+  sendto: declare<
+    (fd: number, from: Address, length: number, flags: number, address: Address, addressLength: number) => number
+  >("long sendto(int, uintptr_t, size_t, int, uintptr_t, uint32_t)"),
   getsockname: declare<(fd: number, address: Address, length: Address) => number>(
     "int getsockname(int, uintptr_t, uintptr_t)",
   ),

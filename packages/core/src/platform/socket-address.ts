@@ -1,7 +1,7 @@
 /** struct sockaddr_in and sockaddr_in6 (16 and 28 bytes; family in host order, port and address in network order). */
 
 import { readUint16, writeUint16 } from "../base/bytes.ts";
-import { type Endpoint, type IpAddress, ipAddressFromBytes, isIpv4, networkBytes } from "../base/ip-address.ts";
+import { type Endpoint, type IpAddress, ipAddressFromBytes, isIpv4 } from "../base/ip-address.ts";
 
 export const AF_INET = 2;
 export const AF_INET6 = 10;
@@ -15,13 +15,20 @@ export function addressFamily(address: IpAddress): number {
 }
 
 /** The socket address of `endpoint` in its own family: IPv4 endpoints never become mapped ones. */
-export function encodeSocketAddress({ address, port }: Endpoint): Uint8Array {
+export function encodeSocketAddress(endpoint: Endpoint): Uint8Array {
+  const bytes = new Uint8Array(SOCKADDR_IN6_BYTES);
+  return bytes.subarray(0, writeSocketAddress(endpoint, bytes));
+}
+
+/** The same into a buffer of at least {@link SOCKADDR_IN6_BYTES}; gives the length. */
+export function writeSocketAddress({ address, port }: Endpoint, into: Uint8Array): number {
   const ipv4 = isIpv4(address);
-  const bytes = new Uint8Array(ipv4 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES);
-  bytes[0] = ipv4 ? AF_INET : AF_INET6;
-  writeUint16(bytes, 2, port);
-  bytes.set(networkBytes(address), ipv4 ? 4 : 8);
-  return bytes;
+  const [length, at, from] = ipv4 ? [SOCKADDR_IN_BYTES, 4, 12] : [SOCKADDR_IN6_BYTES, 8, 0];
+  into.fill(0, 0, length);
+  into[0] = ipv4 ? AF_INET : AF_INET6;
+  writeUint16(into, 2, port);
+  for (let index = from; index < address.length; index++) into[at + index - from] = address[index] as number;
+  return length;
 }
 
 /** The endpoint of a socket address of either family; a mapped IPv4 address and a plain one come out the same. */

@@ -4,13 +4,13 @@
  */
 import type { Endpoint, IpAddress } from "../base/ip-address.ts";
 import { check, resultOf } from "./errno.ts";
-import { libc, libcByAddress, numericAddress } from "./libc.ts";
+import { type Address, libc, libcByAddress, numericAddress } from "./libc.ts";
 import {
   AF_INET,
   addressFamily,
   decodeSocketAddress,
-  encodeSocketAddress,
   SOCKADDR_IN6_BYTES,
+  writeSocketAddress,
 } from "./socket-address.ts";
 
 const SOCK_STREAM = 1;
@@ -24,6 +24,7 @@ const MSG_PEEK = 0x2;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
+const MSG_MORE = 0x8000;
 const MSG_FASTOPEN = 0x20000000;
 
 /** setsockopt(2) options as [level, name]; the values are Linux's. */
@@ -102,9 +103,14 @@ export function takeError(fd: number): number {
   return Math.abs(getOption(fd, OPTION.error));
 }
 
+const nameBuffer = new Uint8Array(SOCKADDR_IN6_BYTES);
+const nameLength = new Uint32Array(1);
+const nameBufferAddress = numericAddress(nameBuffer);
+const nameLengthAddress = numericAddress(nameLength);
+
 export function bind(fd: number, endpoint: Endpoint): number {
-  const address = encodeSocketAddress(endpoint);
-  return resultOf(libc.bind(fd, address, address.length));
+  const length = writeSocketAddress(endpoint, nameBuffer);
+  return resultOf(libcByAddress.bind(fd, nameBufferAddress, length));
 }
 
 export function listen(fd: number, backlog: number): number {
@@ -131,8 +137,8 @@ export function accept(fd: number): number {
 
 /** Begins to connect: 0, or minus errno, of which -EINPROGRESS is the ordinary one. */
 export function connect(fd: number, endpoint: Endpoint): number {
-  const address = encodeSocketAddress(endpoint);
-  return resultOf(libc.connect(fd, address, address.length));
+  const length = writeSocketAddress(endpoint, nameBuffer);
+  return resultOf(libcByAddress.connect(fd, nameBufferAddress, length));
 }
 
 /**
@@ -140,27 +146,50 @@ export function connect(fd: number, endpoint: Endpoint): number {
  * that the SYN left without them (no cookie yet), -EOPNOTSUPP that the host does not allow it and no SYN left.
  */
 export function connectWithData(fd: number, endpoint: Endpoint, firstBytes: Uint8Array): number {
-  const address = encodeSocketAddress(endpoint);
-  return resultOf(libc.sendto(fd, firstBytes, firstBytes.length, MSG_FASTOPEN | MSG_NOSIGNAL, address, address.length));
+  const length = writeSocketAddress(endpoint, nameBuffer);
+  const bytes = addressFor(firstBytes) ?? copySmall(firstBytes, firstBytes.length) ?? numericAddress(firstBytes);
+  const flags = MSG_FASTOPEN | MSG_NOSIGNAL;
+  return resultOf(libcByAddress.sendto(fd, bytes, firstBytes.length, flags, nameBufferAddress, length));
 }
 
 /** A buffer of this size or more is one that a thread moves bytes through all its life, or nearly. */
 const WORK_BUFFER_BYTES = 32 * 1024;
-let workBuffer: Uint8Array = new Uint8Array(1);
-let workBufferAddress = numericAddress(workBuffer);
+/** Where buffers begin that are used again and again. */
+const addresses = new WeakMap<Uint8Array, Address>();
+let lastBuffer: Uint8Array = new Uint8Array(1);
+let lastAddress: Address = keepAddress(lastBuffer);
 
-/** Whether `bytes` begins at {@link workBufferAddress}, so that the call can be made by address. */
-function isWorkBuffer(bytes: Uint8Array): boolean {
-  if (bytes === workBuffer) return true;
-  if (bytes.length < WORK_BUFFER_BYTES) return false;
-  workBuffer = bytes;
-  workBufferAddress = numericAddress(bytes);
-  return true;
+/** A buffer to read into again and again: the calls below take it quicker than others. */
+export function createWorkBuffer(bytes: number): Uint8Array {
+  const buffer = new Uint8Array(bytes);
+  keepAddress(buffer);
+  return buffer;
 }
+
+function keepAddress(buffer: Uint8Array): Address {
+  const address = numericAddress(buffer);
+  addresses.set(buffer, address);
+  return address;
+}
+
+/** Where `bytes` begin, if that is known or worth to be. */
+function addressFor(bytes: Uint8Array): Address | undefined {
+  if (bytes === lastBuffer) return lastAddress;
+  const address = addresses.get(bytes) ?? (bytes.length < WORK_BUFFER_BYTES ? undefined : keepAddress(bytes));
+  if (address === undefined) return undefined;
+  lastBuffer = bytes;
+  lastAddress = address;
+  return address;
+}
+
+/** Small messages are sent from here: to find out where an array of a moment begins costs more than to copy it. */
+const smallBuffer = new Uint8Array(4096);
+const smallBufferAddress = numericAddress(smallBuffer);
 
 /** Reads into the start of `into`: the number of bytes, 0 at the end of the stream, or minus errno. */
 export function receive(fd: number, into: Uint8Array, length: number): number {
-  if (isWorkBuffer(into)) return resultOf(libcByAddress.recv(fd, workBufferAddress, length, MSG_DONTWAIT));
+  const address = addressFor(into);
+  if (address !== undefined) return resultOf(libcByAddress.recv(fd, address, length, MSG_DONTWAIT));
   return resultOf(libc.recv(fd, into, length, MSG_DONTWAIT));
 }
 
@@ -174,11 +203,21 @@ export function peek(fd: number, into: Uint8Array, length: number): number {
   return resultOf(libc.recv(fd, into, length, MSG_DONTWAIT | MSG_PEEK));
 }
 
-/** Writes the first `length` bytes of `from`: the number taken, or minus errno. Raises no SIGPIPE. */
-export function send(fd: number, from: Uint8Array, length: number): number {
-  if (isWorkBuffer(from))
-    return resultOf(libcByAddress.send(fd, workBufferAddress, length, MSG_DONTWAIT | MSG_NOSIGNAL));
-  return resultOf(libc.send(fd, from, length, MSG_DONTWAIT | MSG_NOSIGNAL));
+/**
+ * Writes the first `length` bytes of `from`: the number taken, or minus errno. Raises no SIGPIPE. With `more`, the last
+ * segment may wait for what follows (MSG_MORE).
+ */
+export function send(fd: number, from: Uint8Array, length: number, more = false): number {
+  const flags = more ? MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE : MSG_DONTWAIT | MSG_NOSIGNAL;
+  const address = addressFor(from) ?? copySmall(from, length);
+  if (address !== undefined) return resultOf(libcByAddress.send(fd, address, length, flags));
+  return resultOf(libc.send(fd, from, length, flags));
+}
+
+function copySmall(bytes: Uint8Array, length: number): Address | undefined {
+  if (bytes.length > smallBuffer.length || length > bytes.length) return undefined;
+  smallBuffer.set(bytes);
+  return smallBufferAddress;
 }
 
 const SHUT_WR = 1;
@@ -193,11 +232,6 @@ export function closeDescriptor(fd: number): number {
   return resultOf(libc.close(fd));
 }
 
-const nameBuffer = new Uint8Array(SOCKADDR_IN6_BYTES);
-const nameLength = new Uint32Array(1);
-const nameBufferAddress = numericAddress(nameBuffer);
-const nameLengthAddress = numericAddress(nameLength);
-
 /** The socket's own end. For a connection that TPROXY handed over, this is the destination the client wanted. */
 export function localEndpoint(fd: number): Endpoint | undefined {
   nameLength[0] = nameBuffer.length;
@@ -208,7 +242,8 @@ export function localEndpoint(fd: number): Endpoint | undefined {
 export function remoteEndpoint(fd: number): Endpoint | undefined {
   if (fd === lastAccepted) return decodeSocketAddress(peerName);
   nameLength[0] = nameBuffer.length;
-  return libc.getpeername(fd, nameBuffer, nameLength) < 0 ? undefined : decodeSocketAddress(nameBuffer);
+  if (libcByAddress.getpeername(fd, nameBufferAddress, nameLengthAddress) < 0) return undefined;
+  return decodeSocketAddress(nameBuffer);
 }
 
 /** How to set a listening socket up. */

@@ -27,7 +27,7 @@ const LISTEN_BACKLOG = 4096;
  * from the start nothing is dropped. 8 MiB (the kernel doubles it) carry 1 Gbit/s over 60 ms.
  */
 const MULTIPATH_RECEIVE_BYTES = 8 * 1024 * 1024;
-const WATCHED = EPOLL.in | EPOLL.urgent | EPOLL.out | EPOLL.peerClosed | EPOLL.edgeTriggered;
+const WATCHED = EPOLL.in | EPOLL.urgent | EPOLL.peerClosed | EPOLL.edgeTriggered;
 const TCP_SYN_SENT = 2;
 const TCP_SYN_RECV = 3;
 /** Bits of tcpi_options. */
@@ -88,8 +88,12 @@ export class KernelEngine implements Engine {
     return begun(fd, socket.connect(fd, options.peer));
   }
 
-  watch(leg: Leg, tag: number): number {
-    return this.#epoll.add(leg, WATCHED, tag);
+  watch(leg: Leg, tag: number, writes: boolean): number {
+    return this.#epoll.add(leg, writes ? WATCHED | EPOLL.out : WATCHED, tag);
+  }
+
+  changeWatch(leg: Leg, tag: number, writes: boolean): number {
+    return this.#epoll.change(leg, writes ? WATCHED | EPOLL.out : WATCHED, tag);
   }
 
   read(leg: Leg, into: Uint8Array, length: number): number {
@@ -104,8 +108,8 @@ export class KernelEngine implements Engine {
     return socket.discard(leg, length);
   }
 
-  write(leg: Leg, from: Uint8Array, length: number): number {
-    return socket.send(leg, from, length);
+  write(leg: Leg, from: Uint8Array, length: number, more = false): number {
+    return socket.send(leg, from, length, more);
   }
 
   shutdownWrite(leg: Leg): number {

@@ -57,21 +57,23 @@ export class KernelPathControl implements PathControl {
   /** Notifications of a kind this code does not know; they are skipped. */
   unknownEvents = 0;
 
-  /** `family` is "mptcp_pm"; for `restMs` see {@link watchNetlink}. */
+  /** `family` is "mptcp_pm"; for `restMs` see {@link EngineKind.openPathControl}. */
   constructor(family: PathManagerFamily, restMs = 0) {
     this.#family = family;
     this.#restMs = restMs;
   }
 
   onEvent(listener: (event: PathEvent) => void): void {
-    const onMessage = (message: GenericMessage) => {
-      const event = decodeEvent(message);
-      if (event !== undefined) listener(event);
-      else if (message.command !== EVENT.listenerCreated && message.command !== EVENT.listenerClosed) {
-        this.unknownEvents += 1;
+    const rests = this.#restMs > 0;
+    const onMessages = (messages: readonly GenericMessage[]) => {
+      for (const message of rests ? withoutBrief(messages) : messages) {
+        const event = decodeEvent(message);
+        if (event !== undefined) listener(event);
+        else this.unknownEvents += 1;
       }
     };
-    this.#watch = this.#family.watch("mptcp_pm_events", onMessage, this.#restMs);
+    const ignored = [EVENT.listenerCreated, EVENT.listenerClosed, ...(rests ? [EVENT.created] : [])];
+    this.#watch = this.#family.watch("mptcp_pm_events", onMessages, { restMs: this.#restMs, ignored });
   }
 
   execute(command: PathCommand): boolean {
@@ -89,6 +91,26 @@ export class KernelPathControl implements PathControl {
     this.#watch?.close();
     this.#family.close();
   }
+}
+
+/** Without what is about connections that have begun and ended meanwhile. */
+function withoutBrief(messages: readonly GenericMessage[]): readonly GenericMessage[] {
+  if (messages.length < 2) return messages;
+  const begun = new Map<number, GenericMessage[]>();
+  const brief = new Set<GenericMessage>();
+  for (const message of messages) {
+    const token = integer(message.attributes.get(EVENT_ATTRIBUTE.token)) ?? 0;
+    if (message.command === EVENT.established) {
+      begun.set(token, [message]);
+      continue;
+    }
+    const earlier = begun.get(token);
+    earlier?.push(message);
+    if (earlier === undefined || message.command !== EVENT.closed) continue;
+    for (const each of earlier) brief.add(each);
+    begun.delete(token);
+  }
+  return brief.size === 0 ? messages : messages.filter((message) => !brief.has(message));
 }
 
 /** The event in a notification; undefined for kinds that are not about a connection, or not known. */

@@ -11,7 +11,7 @@ import {
   text,
   value,
 } from "./message.ts";
-import { FLAG, NETLINK_GENERIC, NetlinkClient, watchNetlink } from "./socket.ts";
+import { FLAG, NETLINK_GENERIC, NetlinkClient, type WatchOptions, watchNetlink } from "./socket.ts";
 
 const CONTROL_FAMILY = 16;
 const GET_FAMILY = 3;
@@ -62,15 +62,21 @@ export class GenericFamily {
     return this.#client.request(this.#id, flags, Uint8Array.of(command, 1, 0, 0), action).map(decode);
   }
 
-  /** Calls back with the family's notifications to `group`. For `restMs` see {@link watchNetlink}. */
-  watch(group: string, onMessage: (message: GenericMessage) => void, restMs = 0): { close(): void } {
+  /**
+   * Calls back with the family's notifications to `group`, all that have come since the last call. The kernel leaves out
+   * those with a command in `ignored`. For `restMs` see {@link WatchOptions}.
+   */
+  watch(
+    group: string,
+    onMessages: (messages: GenericMessage[]) => void,
+    options: WatchOptions = {},
+  ): { close(): void } {
     const id = this.#groups.get(group);
     if (id === undefined)
       throw new AccessError("NETLINK_GROUP", "system", `netlink ${this.#name} has no group ${group}`);
-    const onMessages = (messages: readonly NetlinkMessage[] = []) => {
-      for (const message of messages) if (message.type === this.#id) onMessage(decode(message));
-    };
-    return watchNetlink(NETLINK_GENERIC, [id], onMessages, restMs);
+    const onAll = (messages: readonly NetlinkMessage[] = []) =>
+      onMessages(messages.filter((message) => message.type === this.#id).map(decode));
+    return watchNetlink(NETLINK_GENERIC, [id], onAll, options);
   }
 
   close(): void {

@@ -10,7 +10,8 @@ const NESTED = 0x8000;
 /** The bits of an attribute's type that are the type; the others say how its value is written. */
 export const TYPE_MASK = 0x3fff;
 
-function aligned(length: number): number {
+/** What a message or an attribute of so many bytes takes up. */
+export function alignedLength(length: number): number {
   return (length + 3) & ~3;
 }
 
@@ -45,14 +46,14 @@ export function decodeMessages(datagram: Uint8Array): NetlinkMessage[] {
       sequence: view.getUint32(offset + 8, true),
       body: datagram.subarray(offset + HEADER_BYTES, offset + length),
     });
-    offset += aligned(length);
+    offset += alignedLength(length);
   }
   return messages;
 }
 
 /** One attribute, padded. */
 export function attribute(type: number, value: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(aligned(ATTRIBUTE_HEADER_BYTES + value.length));
+  const bytes = new Uint8Array(alignedLength(ATTRIBUTE_HEADER_BYTES + value.length));
   const view = new DataView(bytes.buffer);
   view.setUint16(0, ATTRIBUTE_HEADER_BYTES + value.length, true);
   view.setUint16(2, type, true);
@@ -81,7 +82,7 @@ export function decodeAttributes(bytes: Uint8Array): Map<number, Uint8Array> {
     const length = view.getUint16(offset, true);
     if (length < ATTRIBUTE_HEADER_BYTES || offset + length > bytes.length) break;
     attributes.set(view.getUint16(offset + 2, true) & TYPE_MASK, bytes.subarray(offset + 4, offset + length));
-    offset += aligned(length);
+    offset += alignedLength(length);
   }
   return attributes;
 }
@@ -105,7 +106,7 @@ export class AttributeList implements Attributes {
       if (length < ATTRIBUTE_HEADER_BYTES || offset + length > bytes.length) break;
       const type = littleEndian16(bytes, offset + 2) & TYPE_MASK;
       if (type === wanted) found = bytes.subarray(offset + ATTRIBUTE_HEADER_BYTES, offset + length);
-      offset += aligned(length);
+      offset += alignedLength(length);
     }
     return found;
   }

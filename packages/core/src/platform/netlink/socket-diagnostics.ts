@@ -13,6 +13,8 @@ import { FLAG, NETLINK_SOCK_DIAG, NetlinkClient } from "./socket.ts";
 
 const SOCK_DIAG_BY_FAMILY = 20;
 const SOCK_DESTROY = 21;
+/** Asks for TCP sockets of both families at once: the kernel walks its table once, which takes milliseconds. */
+const TCPDIAG_GETSOCK = 18;
 const IPPROTO_TCP = 6;
 const IPPROTO_MPTCP = 262;
 const REQUEST_PROTOCOL = 3;
@@ -121,31 +123,42 @@ export class SocketDiagnosticsClient {
 
   /** Every Multipath TCP connection. */
   connections(): ConnectionDiagnostics[] {
-    return Array.from(this.#dump(IPPROTO_MPTCP, decodeConnection)).flat();
+    return Array.from(this.#connectionParts()).flat();
   }
 
   /** Every subflow of a Multipath TCP connection. */
   subflows(): SubflowDiagnostics[] {
-    return Array.from(this.#dump(IPPROTO_TCP, decodeSubflow)).flat();
+    return Array.from(this.#subflowParts()).flat();
   }
 
   /**
-   * Both, with a turn of the event loop after every datagram of the kernel's: a gateway has thousands of sockets. Not to be asked for
-   * anything else meanwhile.
+   * Both, with a turn of the event loop after every datagram of the kernel's: a gateway has thousands of sockets. Not to
+   * be asked for anything else meanwhile.
    */
   async snapshot(): Promise<SocketSnapshot> {
     return {
-      connections: await withTurns(this.#dump(IPPROTO_MPTCP, decodeConnection)),
-      subflows: await withTurns(this.#dump(IPPROTO_TCP, decodeSubflow)),
+      connections: await withTurns(this.#connectionParts()),
+      subflows: await withTurns(this.#subflowParts()),
     };
   }
 
-  *#dump<Found>(protocol: number, decode: (body: Uint8Array) => Found | undefined): Generator<Found[]> {
+  *#connectionParts(): Generator<ConnectionDiagnostics[]> {
     for (const family of [AF_INET, AF_INET6]) {
-      const request = encodeRequest(family, protocol);
-      for (const part of this.#client.requestInParts(SOCK_DIAG_BY_FAMILY, FLAG.dump, request, "list sockets")) {
-        yield part.flatMap(({ body }) => decode(body) ?? []);
-      }
+      yield* this.#dump(SOCK_DIAG_BY_FAMILY, encodeRequest(family, IPPROTO_MPTCP), decodeConnection);
+    }
+  }
+
+  *#subflowParts(): Generator<SubflowDiagnostics[]> {
+    yield* this.#dump(TCPDIAG_GETSOCK, TCP_REQUEST, decodeSubflow);
+  }
+
+  *#dump<Found>(
+    type: number,
+    request: Uint8Array,
+    decode: (body: Uint8Array) => Found | undefined,
+  ): Generator<Found[]> {
+    for (const part of this.#client.requestInParts(type, FLAG.dump, request, "list sockets")) {
+      yield part.flatMap(({ body }) => decode(body) ?? []);
     }
   }
 
@@ -199,6 +212,16 @@ function encodeRequest(
     request.fill(0xff, 48);
   }
   return concatBytes([request, attribute(REQUEST_PROTOCOL, value.uint32(protocol))]);
+}
+
+/** struct inet_diag_req: family(1) lengths(2) ext(1) id(48) states(4) marks(4). The family is not looked at. */
+const TCP_REQUEST = encodeTcpRequest();
+
+function encodeTcpRequest(): Uint8Array {
+  const request = new Uint8Array(60);
+  request[3] = INFO_WANTED;
+  new DataView(request.buffer).setUint32(52, LIVE_MASK, true);
+  return request;
 }
 
 /** The connection in the body of a diagnostic message; undefined where the kernel gave no struct mptcp_info. */

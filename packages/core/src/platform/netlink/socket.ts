@@ -1,8 +1,9 @@
 /** Netlink sockets: requests that wait for the kernel's answer (microseconds: it answers at once), and notifications. */
 import { check, ERRNO, resultOf, SystemError } from "../errno.ts";
-import { libc, watchReadable } from "../libc.ts";
+import { libc, libcByAddress, numericAddress, watchReadable } from "../libc.ts";
 import { setReceiveBuffer } from "../socket.ts";
-import { decodeMessages, encodeMessage, errorNumber, type NetlinkMessage } from "./message.ts";
+import { ignoreMessages } from "./filter.ts";
+import { alignedLength, decodeMessages, encodeMessage, errorNumber, type NetlinkMessage } from "./message.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
@@ -31,6 +32,8 @@ const DONE = 3;
 const RECEIVE_BYTES = 256 * 1024;
 /** Notifications that wait to be read. */
 const NOTIFICATION_BYTES = 1024 * 1024;
+/** Longer than any single one. */
+const LONGEST_NOTIFICATION_BYTES = 64 * 1024;
 
 /** A bound netlink socket; the caller closes it. Throws a SystemError. */
 export function openNetlink(protocol: number): number {
@@ -90,49 +93,70 @@ function throwOnError({ body }: NetlinkMessage, action: string): void {
   if (errno !== 0) throw new SystemError(errno, action);
 }
 
+/** How a socket hears notifications. */
+export interface WatchOptions {
+  /**
+   * After notifications the next ones are left to wait for so long: to be woken for each of thousands in a second costs
+   * more than to read it. One that comes alone is told at once; the more there are, the longer they wait, up to
+   * {@link LONGEST_REST} times as long.
+   */
+  readonly restMs?: number;
+  /** What the kernel is not even to copy: the value of the byte behind the netlink header. */
+  readonly ignored?: readonly number[];
+}
+
+const LONGEST_REST = 16;
+/** A rest is to bring so many messages; when it brings more, the next one is longer. */
+const MESSAGES_IN_A_REST = 32;
+
 /**
- * Calls `onMessages` from Node's event loop with what the kernel says to these multicast groups. `undefined` means that
- * notifications were lost (ENOBUFS): ask for the whole state again.
+ * Calls `onMessages` from Node's event loop with what the kernel says to these multicast groups: all that has come since
+ * the last call. `undefined` means that notifications were lost (ENOBUFS): ask for the whole state again.
  *
  * The messages lie in a buffer that is used again: what is to be kept of them must be copied.
- *
- * After notifications the next ones are left to wait for `restMs`: to be woken for each of thousands in a second costs
- * more than to read it. One that comes alone is told at once.
  */
 export function watchNetlink(
   protocol: number,
   groups: readonly number[],
   onMessages: (messages: NetlinkMessage[] | undefined) => void,
-  restMs = 0,
+  { restMs = 0, ignored = [] }: WatchOptions = {},
 ): { close(): void } {
   const fd = openNetlink(protocol);
   setReceiveBuffer(fd, NOTIFICATION_BYTES);
+  if (ignored.length > 0) ignoreMessages(fd, ignored);
   for (const group of groups) {
     check(resultOf(libc.setsockopt(fd, SOL_NETLINK, ADD_MEMBERSHIP, Uint32Array.of(group), 4)), "netlink membership");
   }
-  const buffer = new Uint8Array(RECEIVE_BYTES);
-  /** Reads all there is; says whether there was anything. */
-  const drain = (): boolean => {
-    for (let any = false; ; any = true) {
-      const length = resultOf(libc.recv(fd, buffer, buffer.length, MSG_DONTWAIT));
-      if (length > 0) onMessages(decodeMessages(buffer.subarray(0, length)));
-      else if (length === -ERRNO.ENOBUFS) onMessages(undefined);
-      else return any;
+  const notifications = new Notifications(fd);
+  /** Reads all there is; says how many messages that was. */
+  const drain = (): number => {
+    let count = 0;
+    for (;;) {
+      const messages = notifications.read();
+      if (messages?.length === 0) return count;
+      count += messages?.length ?? 1;
+      onMessages(messages);
     }
   };
   let closed = false;
   let resting: NodeJS.Timeout | undefined;
+  let pauseMs = restMs;
+  const rest = () => {
+    resting = setTimeout(afterRest, pauseMs);
+  };
   const afterRest = () => {
-    const any = drain();
+    const count = drain();
     if (closed) return;
-    if (any) resting?.refresh();
+    if (count > MESSAGES_IN_A_REST) pauseMs = Math.min(2 * pauseMs, LONGEST_REST * restMs);
+    else if (count < MESSAGES_IN_A_REST / 4) pauseMs = Math.max(pauseMs / 2, restMs);
+    if (count > 0) rest();
     else watch.resume();
   };
   const watch = watchReadable(fd, () => {
     drain();
     if (restMs === 0 || closed) return;
     watch.pause();
-    resting = setTimeout(afterRest, restMs);
+    rest();
   });
   return {
     close() {
@@ -142,4 +166,33 @@ export function watchNetlink(
       libc.close(fd);
     },
   };
+}
+
+/** Reads datagrams one behind the other into one buffer, so that what came together is told together. */
+class Notifications {
+  readonly #fd: number;
+  readonly #buffer = new Uint8Array(RECEIVE_BYTES);
+  readonly #address = numericAddress(this.#buffer);
+  #lost = false;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** All that waits, as far as the buffer reaches; nothing when nothing does; undefined when something was lost. */
+  read(): NetlinkMessage[] | undefined {
+    let end = 0;
+    while (!this.#lost && RECEIVE_BYTES - end >= LONGEST_NOTIFICATION_BYTES) {
+      const room = RECEIVE_BYTES - end;
+      const length = resultOf(libcByAddress.recv(this.#fd, this.#address + end, room, MSG_DONTWAIT));
+      if (length > 0) end += alignedLength(length);
+      else if (length !== -ERRNO.ENOBUFS) break;
+      else this.#lost = true;
+    }
+    if (end === 0 && this.#lost) {
+      this.#lost = false;
+      return undefined;
+    }
+    return decodeMessages(this.#buffer.subarray(0, end));
+  }
 }
