@@ -8,6 +8,7 @@ import { SHARE_GOAL } from "../lab/aggregation.ts";
 import { readPcapng } from "../lab/capture.ts";
 import { ADDRESS } from "../lab/hybrid.ts";
 import type { Lab } from "../lab/lab.ts";
+import { DSL_MEGABITS, goodput, nameOf, resetLines } from "../lab/path-grid.ts";
 import { PathTrial, policyConfig, unratedConfig } from "../lab/path-trial.ts";
 import { readSubflowPacket } from "../lab/subflow-packet.ts";
 import { DIRECTIONS } from "../lab/transfer.ts";
@@ -68,6 +69,20 @@ describe("subflow policies in the lab", function () {
       expect(share).to.be.at.least(0.9);
       expect(leaveSeconds).to.be.at.most(5);
       expect(whole).to.equal(true);
+    });
+  }
+
+  // Lines whose best alone is known: what fits into the rate. The whole grid: `npm run bench -- paths --only grid`.
+  for (const cell of [
+    { ratio: 1, roundTripMs: 200, loss: 0 },
+    { ratio: 1, roundTripMs: 50, loss: 0.005 },
+  ]) {
+    it(`aggregate, ${nameOf(cell)}: more than either line alone could carry`, async () => {
+      try {
+        expect((await goodput(trial, "both", cell)) / 1e6).to.be.greaterThan(DSL_MEGABITS);
+      } finally {
+        await resetLines(trial);
+      }
     });
   }
 

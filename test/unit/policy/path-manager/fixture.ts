@@ -46,6 +46,8 @@ export class Home {
   outcome = 0;
   /** Leaves attempts unanswered. */
   silent = false;
+  /** Refuses priorities, as Linux does before the last segment of a join's handshake has come. */
+  refusesPriorities = false;
   /** The model ends connections that have had no subflow for nearly a minute, and tells so. */
   endsEmpty = false;
   readonly #emptyMs = new Map<number, number>();
@@ -73,7 +75,10 @@ export class Home {
 
   run(commands: readonly PathCommand[]): void {
     this.commands.push(...commands);
-    for (const event of this.kernel.execute(commands)) this.event(event);
+    const refused = this.refusesPriorities ? commands.filter(({ type }) => type === "setPriority") : [];
+    for (const event of this.kernel.execute(commands.filter((command) => !refused.includes(command))))
+      this.event(event);
+    for (const command of refused) this.reconciler.onRefused(command, this.nowMs);
     if (this.silent) return;
     for (const connection of this.kernel.connections.values()) {
       for (let left = connection.opening.length; left > 0; left--) {

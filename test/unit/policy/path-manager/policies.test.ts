@@ -257,6 +257,41 @@ describe("path managers", () => {
       }
     });
 
+    it("take a little more than a round trip to settle, where that is longer", () => {
+      const home = settling("aggregate");
+      home.silent = true;
+      const connection = home.connect();
+      home.pass(200);
+      for (const event of home.kernel.answer(connection, 0)) home.event(event);
+      home.pass(299);
+      expect(shape(connection)).to.deep.equal(lteBackup);
+      home.pass(1);
+      expect(shape(connection)).to.deep.equal(both);
+    });
+
+    it("are told their priority again where the kernel still waits for the end of their handshake", () => {
+      const home = settling("aggregate");
+      home.refusesPriorities = true;
+      const connection = home.connect();
+      home.pass(5000);
+      expect(shape(connection)).to.deep.equal(lteBackup);
+      expect(home.commands.filter(({ type }) => type === "createSubflow")).to.have.lengthOf(1);
+      home.refusesPriorities = false;
+      home.pass(100);
+      expect(shape(connection)).to.deep.equal(both);
+    });
+
+    it("are given up, and opened again, where the kernel has refused their priority for ten seconds", () => {
+      const home = settling("aggregate");
+      home.refusesPriorities = true;
+      home.connect();
+      const created = () => home.commands.filter(({ type }) => type === "createSubflow").length;
+      home.pass(10_000);
+      expect(created()).to.equal(1);
+      home.pass(1500);
+      expect(created()).to.equal(2);
+    });
+
     it("wait for nothing when one that is not wanted any more would have been said again", () => {
       const home = new Home(settings("ndiffports", { settleMs: SETTLE_MS }));
       const connection = home.connect(DSL.address, { denyJoinInitial: true });

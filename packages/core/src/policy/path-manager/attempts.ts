@@ -11,6 +11,8 @@ export class Attempts {
   /** How many are under way, and with which priority. */
   opening = 0;
   backup = false;
+  /** When the last one was made. */
+  beganMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
   /** No further attempt before. */
   retryMs = 0;
@@ -24,6 +26,7 @@ export class Attempts {
   begin(backup: boolean, nowMs: number): void {
     this.opening += 1;
     this.backup = backup;
+    this.beganMs = nowMs;
     this.expireMs = nowMs + OPENING_LIMIT_MS;
   }
 

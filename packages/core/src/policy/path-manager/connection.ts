@@ -11,6 +11,8 @@ export interface Subflow extends SubflowPath {
   stale: boolean;
   /** From when on it may carry something: until then it is backup. */
   settledMs: number;
+  /** Until then the engine may still wait for the last segment of its handshake. */
+  handshakeMs: number;
   /** When its priority is said again; infinite when it has been. */
   repeatMs: number;
 }
@@ -25,6 +27,7 @@ export function newSubflow({ localId, remoteId, local, remote }: SubflowPath, ba
     backup,
     stale: false,
     settledMs: Number.NEGATIVE_INFINITY,
+    handshakeMs: Number.NEGATIVE_INFINITY,
     repeatMs: Number.POSITIVE_INFINITY,
   };
 }

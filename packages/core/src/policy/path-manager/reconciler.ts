@@ -131,7 +131,7 @@ export class Reconciler implements PathManager {
         this.#forget(connection);
         return [];
       case "subflowEstablished":
-        this.#ledger.noteOpen(connection, event, nowMs + this.#settings.settleMs);
+        this.#ledger.noteOpen(connection, event, this.#settings.settleMs, nowMs);
         break;
       case "subflowClosed":
         this.#ledger.noteClosed(connection, event, nowMs);

@@ -8,6 +8,15 @@ import type { PathCommand, SubflowPath } from "./path-manager.ts";
 
 type Ends = Pick<SubflowPath, "local" | "remote">;
 
+/**
+ * A join is acknowledged by the peer a round trip after this host takes the subflow for open (RFC 8684 section 3.2, the
+ * fourth segment). Linux sends no priority before.
+ */
+const ROUND_TRIPS_TO_SETTLE = 1.5;
+/** Where that acknowledgement is lost, the peer sends its SYN again after 1, 3 and 7 s: the priority is said again. */
+const HANDSHAKE_LIMIT_MS = 10_000;
+const SAY_AGAIN_MS = 100;
+
 export class SubflowLedger {
   readonly #count = new SubflowCount();
   readonly #random: Random;
@@ -45,17 +54,19 @@ export class SubflowLedger {
     attempts.postpone(nowMs, this.#random);
   }
 
-  /** A subflow is open; one that was asked for may carry something from `settledMs` on. */
-  noteOpen(connection: Connection, event: SubflowPath, settledMs: number): void {
+  /** A subflow is open; one that was asked for may carry something after `settleMs`, or a little more than a round trip. */
+  noteOpen(connection: Connection, event: SubflowPath, settleMs: number, nowMs: number): void {
     const { local, remote } = event;
     if (connection.find(local, remote) !== undefined) return;
     const key = pairKey(local.address, remote);
     const attempts = connection.attempts.get(key);
     const asked = attempts !== undefined && attempts.opening > 0;
     const subflow = newSubflow(event, asked && attempts.backup);
-    if (asked) subflow.settledMs = settledMs;
     connection.subflows.push(subflow);
     if (!asked) return this.#count.add(connection.remote.address, 1);
+    if (settleMs > 0)
+      subflow.settledMs = nowMs + Math.max(settleMs, ROUND_TRIPS_TO_SETTLE * (nowMs - attempts.beganMs));
+    subflow.handshakeMs = nowMs + HANDSHAKE_LIMIT_MS;
     attempts.succeed();
     if (attempts.opening === 0) connection.attempts.delete(key);
   }
@@ -74,7 +85,7 @@ export class SubflowLedger {
   /** The engine has refused a command. */
   noteRefused(connection: Connection, command: PathCommand, nowMs: number): void {
     if (command.type === "destroySubflow") connection.ending.delete(endpointKey(command.local));
-    if (command.type === "setPriority") this.#noteMissing(connection, command, nowMs);
+    if (command.type === "setPriority") this.#notePriorityRefused(connection, command, nowMs);
     if (command.type !== "createSubflow") return;
     const attempts = connection.attempts.get(pairKey(command.local, command.remote));
     if (attempts === undefined || attempts.opening === 0) return;
@@ -82,10 +93,18 @@ export class SubflowLedger {
     this.postpone(attempts, nowMs);
   }
 
-  /** The engine knows nothing of this subflow: its end was not told. */
-  #noteMissing(connection: Connection, { local, remote }: Ends, nowMs: number): void {
+  #notePriorityRefused(connection: Connection, { local, remote, backup }: Ends & { backup: boolean }, nowMs: number) {
     const subflow = connection.find(local, remote);
     if (subflow === undefined) return;
+    if (nowMs >= subflow.handshakeMs) return this.#noteMissing(connection, subflow, nowMs);
+    subflow.backup = !backup;
+    subflow.settledMs = nowMs + SAY_AGAIN_MS;
+    subflow.repeatMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** The engine knows nothing of this subflow: its end was not told. */
+  #noteMissing(connection: Connection, subflow: Subflow, nowMs: number): void {
+    const { local, remote } = subflow;
     this.drop(connection, subflow);
     const attempts = attemptsOf(connection, local, remote);
     connection.attempts.set(pairKey(local.address, remote), attempts);
