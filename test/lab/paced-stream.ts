@@ -50,7 +50,7 @@ export class PacedStream {
     demandBitsPerSecond: number,
   ): Promise<PacedStream> {
     const near = connectFrom(pair.lab, "lan", ADDRESS.server, port);
-    const far = await server.accept();
+    const far = await server.acceptFrom(near);
     const [from, to] = direction === "download" ? [far, near] : [near, far];
     return new PacedStream(from, to, demandBitsPerSecond);
   }

@@ -1,5 +1,5 @@
 /** Ends of TCP connections for tests: what to send, what came, how it ended. */
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type Server, Socket } from "node:net";
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
@@ -109,11 +109,31 @@ export function openPlainListener(port: number, protocol: TransportProtocol = IP
   return fd;
 }
 
+const NAME_BYTES = 8;
+
+/** The first bytes of a paused socket, which stays paused; undefined when it ends before them. */
+function firstBytes(socket: Socket, length: number): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
+    const finish = (bytes: Buffer | undefined) => {
+      socket.off("readable", look).off("end", ended).off("close", ended);
+      resolve(bytes);
+    };
+    const ended = () => finish(undefined);
+    const look = () => {
+      const bytes = socket.read(length) as Buffer | null;
+      if (bytes !== null) finish(bytes);
+    };
+    socket.on("readable", look).on("end", ended).on("close", ended);
+  });
+}
+
 /** A server in a node whose connections are handed out one by one. */
 export class StreamServer {
   readonly #server: Server;
   readonly #sockets: Socket[] = [];
   readonly #waiting: ((socket: Socket) => void)[] = [];
+  /** Those who wait for the connection that begins with this name. */
+  readonly #named = new Map<string, (socket: Socket) => void>();
   readonly #open = new Set<Socket>();
   connections = 0;
 
@@ -124,6 +144,7 @@ export class StreamServer {
       this.#open.add(socket);
       socket.once("close", () => this.#open.delete(socket));
       socket.on("error", () => {});
+      if (this.#named.size > 0) return void this.#introduce(socket);
       const waiting = this.#waiting.shift();
       if (waiting === undefined) this.#sockets.push(socket);
       else waiting(socket);
@@ -135,6 +156,27 @@ export class StreamServer {
   accept(): Promise<Socket> {
     const socket = this.#sockets.shift();
     return socket === undefined ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve(socket);
+  }
+
+  /**
+   * The connection that `client` has just opened, paused: it is known by its first bytes. A client's lossy path may bring
+   * others, of attempts that came to nothing; they are ended.
+   */
+  acceptFrom(client: Socket): Promise<Socket> {
+    const name = randomBytes(NAME_BYTES);
+    client.write(name);
+    return new Promise((resolve) => {
+      this.#named.set(name.toString("hex"), resolve);
+      for (const socket of this.#sockets.splice(0)) void this.#introduce(socket);
+    });
+  }
+
+  async #introduce(socket: Socket): Promise<void> {
+    const name = (await firstBytes(socket, NAME_BYTES))?.toString("hex") ?? "";
+    const resolve = this.#named.get(name);
+    this.#named.delete(name);
+    if (resolve === undefined) socket.destroy();
+    else resolve(socket);
   }
 
   async close(): Promise<void> {

@@ -10,9 +10,13 @@ const ENDS = {
   local: { address: ipAddress("10.9.9.9"), port: 5124 },
   remote: { address: ipAddress("10.1.2.2"), port: 40_000 },
 };
-/** All that the subflow has in flight has arrived over another one. */
+const OTHER_ENDS = { ...ENDS, remote: { address: ipAddress("10.1.1.2"), port: 40_000 } };
+/** All that one subflow has in flight has arrived over the other one. */
 const STALLED: PathSamples = {
-  subflows: [{ token: 7, ...ENDS, inFlightSegments: 5, acknowledgedBytes: 1000, rtoMs: 10 }],
+  subflows: [
+    { token: 7, ...ENDS, inFlightSegments: 5, acknowledgedBytes: 1000, rtoMs: 10 },
+    { token: 7, ...OTHER_ENDS, inFlightSegments: 0, acknowledgedBytes: 89_000, rtoMs: 10 },
+  ],
   connections: [{ token: 7, sentBytes: 90_000, acknowledgedBytes: 90_000, receivedBytes: 0 }],
 };
 

@@ -57,6 +57,11 @@ describe("stalled subflows", () => {
     expect(play(100, () => [0, 0], moving, stuck)).to.equal(undefined);
   });
 
+  it("are none where no other one moves", () => {
+    const connection: Play = (step) => [2 * SEGMENT * (step + 5), 2 * SEGMENT * step];
+    expect(play(100, connection, stuck, stuck)).to.equal(undefined);
+  });
+
   it("count from when something was sent, not from when nothing was", () => {
     const connection: Play = (step) => [SEGMENT * step, SEGMENT * step];
     const late: Play = (step) => [9000, step < 50 ? 0 : 1];

@@ -48,7 +48,10 @@ interface Watched {
 export class StallDetector {
   #watched = new Map<string, Watched>();
 
-  /** Takes a sample of every subflow; gives those that stand still with nothing that the peer still lacks. */
+  /**
+   * Takes a sample of every subflow; gives those that stand still with nothing that the peer still lacks, where their
+   * connection has another one.
+   */
   update({ subflows, connections }: PathSamples, nowMs: number): readonly SubflowSample[] {
     const byToken = new Map(connections.map((connection) => [connection.token, connection]));
     const watched = new Map<string, Watched>();
@@ -63,7 +66,8 @@ export class StallDetector {
       if (overtaken && nowMs - entry.progressMs > STALL_TIMEOUTS * sample.rtoMs) stalled.push(sample);
     }
     this.#watched = watched;
-    return stalled;
+    const moving = new Set(subflows.filter((sample) => !stalled.includes(sample)).map(({ token }) => token));
+    return stalled.filter(({ token }) => moving.has(token));
   }
 
   #follow(sample: SubflowSample, sentBytes: number, nowMs: number): Watched {
