@@ -1,11 +1,25 @@
 import { once } from "node:events";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { ipAddress } from "@hybrid-access/core/base/ip-address";
+import { check, resultOf, WOULD_BLOCK } from "@hybrid-access/core/platform/errno";
+import { libc } from "@hybrid-access/core/platform/libc";
+import {
+  closeDescriptor,
+  connect,
+  IPPROTO_TCP,
+  openStreamSocket,
+  shutdownWrite,
+} from "@hybrid-access/core/platform/socket";
+import { AF_INET } from "@hybrid-access/core/platform/socket-address";
 import { expect } from "chai";
 import { ADDRESS, access, hybridTopology } from "../lab/hybrid.ts";
 import { Pair } from "../lab/pair.ts";
-import { connectFrom, receive, StreamServer } from "../lab/stream.ts";
+import { connectFrom, hashOf, pattern, receive, StreamServer } from "../lab/stream.ts";
 import { eventually } from "../support/eventually.ts";
 
 const PORT = 7000;
+const MSG_OOB = 1;
+const MSG_DONTWAIT = 0x40;
 /** By who ends first: ports of one test are not reused in the next. */
 const CHURN_PORTS = { client: 7001, server: 7002 } as const;
 
@@ -74,6 +88,33 @@ describe("the pair at the edges of a connection's life", function () {
     expect(times.filter((time) => time >= 40).length).to.be.lessThan(50);
     near.destroy();
     far.destroy();
+    await idle();
+  });
+
+  it("urgent data: no byte is lost or doubled, in bulk and in small pieces", async () => {
+    for (const pieceBytes of [1, 1000, 100_000]) {
+      const bytes = pattern(2000 * Math.min(pieceBytes, 2000), pieceBytes);
+      const fd = pair.lab.inside("lan", () => check(openStreamSocket(AF_INET, IPPROTO_TCP), "socket"));
+      connect(fd, { address: ipAddress(ADDRESS.server), port: PORT });
+      const far = await server.accept();
+      const outcome = receive(far);
+      far.resume();
+      let urgent = false;
+      for (let sent = 0; sent < bytes.length; ) {
+        const piece = bytes.subarray(sent, sent + (urgent ? 1 : pieceBytes));
+        const taken = resultOf(libc.send(fd, piece, piece.length, (urgent ? MSG_OOB : 0) | MSG_DONTWAIT));
+        if (taken === WOULD_BLOCK) {
+          await nextTurn();
+        } else {
+          sent += check(taken, "send");
+          urgent = !urgent;
+        }
+      }
+      shutdownWrite(fd);
+      expect(await outcome).to.deep.equal({ bytes: bytes.length, hash: hashOf(bytes), end: "end" });
+      far.end();
+      closeDescriptor(fd);
+    }
     await idle();
   });
 

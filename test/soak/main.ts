@@ -4,6 +4,8 @@
  * round. Memory goes up and down with the garbage collector, and up to what buffers the busiest moment needed; it grows
  * when even its least in the last two fifths is above its most in the first two. Prints one line of JSON for each round;
  * the exit code is 1 when something is left.
+ *
+ * `npm run soak -- --connections <n>`: the same for so many short connections, a fifth of them aborted anywhere.
  */
 import { parseArgs } from "node:util";
 import { SeededRandom } from "@hybrid-access/core/base/random";
@@ -11,12 +13,14 @@ import { ADDRESS, cableTopology } from "../lab/hybrid.ts";
 import { type Exchange, Load } from "../lab/load.ts";
 import { type DaemonName, Pair } from "../lab/pair.ts";
 import { descriptorsOf, residentBytesOf } from "../lab/process-figures.ts";
+import { shortConnections } from "../lab/short-connections.ts";
 import { until } from "../lab/until.ts";
 
 const DAEMONS: readonly DaemonName[] = ["hag", "hcpe"];
 const PORT = 7000;
 const AT_ONCE = 64;
 const ROUND_CONNECTIONS = 2000;
+const ROUND_SHORT_CONNECTIONS = 20_000;
 const ROUND_LIMIT_MS = 120_000;
 const IDLE_LIMIT_MS = 10_000;
 /** A relay keeps the buffers that slow receivers have needed at once: each connection may come to need one. */
@@ -29,10 +33,31 @@ interface Figures {
   readonly residentBytes: number;
 }
 
-type Round = { readonly minutes: number } & Readonly<Record<DaemonName, Figures>>;
+/** `progress` is what the soak's end is told in: minutes, or connections. */
+type Round = { readonly progress: number } & Readonly<Record<DaemonName, Figures>>;
+
+/** What is carried, and until when. */
+interface Plan {
+  readonly until: number;
+  readonly exchanges: (random: SeededRandom) => Exchange[];
+  /** How far it is. */
+  readonly progress: (sinceMs: number, ended: number) => number;
+}
+
+const minutesPlan = (minutes: number): Plan => ({
+  until: minutes,
+  exchanges: mixed,
+  progress: (sinceMs) => (performance.now() - sinceMs) / 60_000,
+});
+
+const connectionsPlan = (connections: number): Plan => ({
+  until: connections,
+  exchanges: (random) => shortConnections(random, Math.min(ROUND_SHORT_CONNECTIONS, connections)),
+  progress: (_, ended) => ended,
+});
 
 /** Mostly small, some bulk, a fifth aborted anywhere. */
-function exchanges(random: SeededRandom): Exchange[] {
+function mixed(random: SeededRandom): Exchange[] {
   return Array.from({ length: ROUND_CONNECTIONS }, () => {
     const upBytes = Math.floor(random.next() ** 8 * 5_000_000);
     const downBytes = Math.floor(random.next() ** 8 * 5_000_000);
@@ -56,20 +81,21 @@ async function figures(pair: Pair): Promise<Record<DaemonName, Figures>> {
   return seen as Record<DaemonName, Figures>;
 }
 
-async function soak(minutes: number): Promise<readonly string[]> {
+async function soak({ until: end, exchanges, progress }: Plan): Promise<readonly string[]> {
   const pair = await Pair.up({ topology: cableTopology() });
   const load = new Load(pair.lab, ADDRESS.server, PORT);
   const random = new SeededRandom(1);
   const startMs = performance.now();
-  const minutesGone = () => (performance.now() - startMs) / 60_000;
   const rounds: Round[] = [];
   try {
-    do {
-      const { completed, aborted } = await load.carry(exchanges(random), AT_ONCE, ROUND_LIMIT_MS);
-      const round = { minutes: minutesGone(), ...(await figures(pair)) };
-      rounds.push(round);
-      process.stdout.write(`${JSON.stringify({ completed, aborted, ...round })}\n`);
-    } while (minutesGone() < minutes);
+    for (let gone = 0; gone < end; ) {
+      const { completed, aborted, failures } = await load.carry(exchanges(random), AT_ONCE, ROUND_LIMIT_MS);
+      const seen = await figures(pair);
+      gone = progress(startMs, completed + aborted + failures.length);
+      rounds.push({ progress: gone, ...seen });
+      const minutes = (performance.now() - startMs) / 60_000;
+      process.stdout.write(`${JSON.stringify({ minutes, completed, aborted, ...seen })}\n`);
+    }
     return [...load.result.failures, ...DAEMONS.flatMap((name) => leftovers(name, rounds))];
   } finally {
     load.close();
@@ -78,9 +104,9 @@ async function soak(minutes: number): Promise<readonly string[]> {
 }
 
 function leftovers(name: DaemonName, rounds: readonly Round[]): string[] {
-  const lastMinutes = rounds.at(-1)?.minutes ?? 0;
-  const early = rounds.filter(({ minutes }, index) => index === 0 || minutes <= (2 / 5) * lastMinutes);
-  const late = rounds.filter(({ minutes }) => minutes >= (3 / 5) * lastMinutes);
+  const last = rounds.at(-1)?.progress ?? 0;
+  const early = rounds.filter(({ progress }, index) => index === 0 || progress <= (2 / 5) * last);
+  const late = rounds.filter(({ progress }) => progress >= (3 / 5) * last);
   const resident = (some: readonly Round[]) => some.map((round) => round[name].residentBytes);
   const growthBytes = Math.min(...resident(late)) - Math.max(...resident(early));
   const descriptors = (rounds.at(-1)?.[name].descriptors ?? 0) - (rounds[0]?.[name].descriptors ?? 0);
@@ -90,14 +116,26 @@ function leftovers(name: DaemonName, rounds: readonly Round[]): string[] {
   ];
 }
 
-async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { minutes: { type: "string" }, hours: { type: "string" } } });
+const USAGE = "usage: npm run soak -- [--minutes <n> | --hours <n> | --connections <n>]\n";
+
+function readPlan(): Plan | undefined {
+  const text = { type: "string" } as const;
+  const { values } = parseArgs({ options: { minutes: text, hours: text, connections: text } });
+  if (values.connections !== undefined) {
+    const connections = Number(values.connections);
+    return connections > 0 ? connectionsPlan(connections) : undefined;
+  }
   const minutes = values.hours === undefined ? Number(values.minutes ?? "10") : Number(values.hours) * 60;
-  if (!(minutes > 0)) {
-    process.stderr.write("usage: npm run soak -- [--minutes <n> | --hours <n>]\n");
+  return minutes > 0 ? minutesPlan(minutes) : undefined;
+}
+
+async function main(): Promise<number> {
+  const plan = readPlan();
+  if (plan === undefined) {
+    process.stderr.write(USAGE);
     return USAGE_ERROR;
   }
-  const wrong = await soak(minutes);
+  const wrong = await soak(plan);
   for (const line of wrong) process.stderr.write(`soak: ${line}\n`);
   return wrong.length === 0 ? 0 : 1;
 }
