@@ -4,9 +4,10 @@
  */
 import { describeError } from "@hybrid-access/core/base/error";
 import type { AcceptedPaths } from "@hybrid-access/core/engine/engine";
-import { StallDetector, type SubflowSample } from "@hybrid-access/core/policy/path-manager/stall";
+import type { PathSamples, SubflowSample } from "@hybrid-access/core/policy/path-manager/samples";
+import { StallDetector } from "@hybrid-access/core/policy/path-manager/stall";
 import type { Logger } from "@hybrid-access/core/services/log";
-import { SubflowSampler } from "@hybrid-access/core/services/subflow-sampler";
+import { Sampler } from "@hybrid-access/core/services/sampler";
 
 export interface StalledSubflowsOptions {
   readonly paths: Pick<AcceptedPaths, "samples" | "resetSubflow">;
@@ -18,14 +19,14 @@ export interface StalledSubflowsOptions {
 export class StalledSubflows {
   readonly #options: StalledSubflowsOptions;
   readonly #detector = new StallDetector();
-  readonly #sampler: SubflowSampler;
+  readonly #sampler: Sampler<PathSamples>;
   #failed = false;
   /** Reset so far. */
   reset = 0;
 
   constructor(options: StalledSubflowsOptions) {
     this.#options = options;
-    this.#sampler = new SubflowSampler({
+    this.#sampler = new Sampler({
       read: () => options.paths.samples(),
       need: () => (options.connections() > 0 ? "some" : "none"),
       onSamples: (samples) => {

@@ -8,11 +8,11 @@ import type { UplinkRate } from "@hybrid-access/core/policy/path-manager/load";
 import type { PathCommand, UplinkAddress, UplinkSample } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { Reconciler } from "@hybrid-access/core/policy/path-manager/reconciler";
 import { RemovalRepeats } from "@hybrid-access/core/policy/path-manager/removal-repeats";
+import type { PathSamples } from "@hybrid-access/core/policy/path-manager/samples";
 import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
-import type { PathSamples } from "@hybrid-access/core/policy/path-manager/stall";
 import type { Flow } from "@hybrid-access/core/policy/rules";
 import type { Logger } from "@hybrid-access/core/services/log";
-import { SubflowSampler } from "@hybrid-access/core/services/subflow-sampler";
+import { Sampler } from "@hybrid-access/core/services/sampler";
 import { UplinkMeter } from "./uplink-meter.ts";
 
 /** How often uplinks are sampled while a policy decides by load. */
@@ -40,7 +40,7 @@ export class PathDriver {
   readonly #reconciler: Reconciler;
   readonly #removals = new RemovalRepeats();
   readonly #meter = new UplinkMeter();
-  readonly #sampler: SubflowSampler;
+  readonly #sampler: Sampler<PathSamples>;
   #timer: NodeJS.Timeout | undefined;
   /** What the timer is set for. */
   #timerMs: number | undefined;
@@ -57,7 +57,7 @@ export class PathDriver {
       this.#carryOut(this.#reconciler.onEvent(event, performance.now()));
     });
     this.#sampleWhere(options.settings);
-    this.#sampler = new SubflowSampler({
+    this.#sampler = new Sampler({
       read: options.readSamples,
       need: () => this.#sampleNeed(),
       onSamples: (samples) => this.#carryOut(this.#reconciler.onSubflowSamples(samples, performance.now())),

@@ -1,6 +1,6 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { ERRNO, SystemError } from "@hybrid-access/core/platform/errno";
-import type { PathSamples } from "@hybrid-access/core/policy/path-manager/stall";
+import type { PathSamples } from "@hybrid-access/core/policy/path-manager/samples";
 import { StalledSubflows } from "@hybrid-access/hag/stalled-subflows";
 import { expect } from "chai";
 import { pino } from "pino";

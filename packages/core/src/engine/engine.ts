@@ -9,7 +9,7 @@
 import type { Capability } from "../base/capability.ts";
 import type { Endpoint } from "../base/ip-address.ts";
 import type { PathCommand, PathEvent, SubflowPath } from "../policy/path-manager/path-manager.ts";
-import type { PathSamples } from "../policy/path-manager/stall.ts";
+import type { PathSamples } from "../policy/path-manager/samples.ts";
 import type { TcpOption } from "../wire/tcp-options.ts";
 
 export { WOULD_BLOCK } from "../platform/errno.ts";

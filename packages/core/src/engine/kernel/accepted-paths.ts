@@ -9,9 +9,8 @@ import { attribute, decodeAttributes, integer, nested, value } from "../../platf
 import { SocketDiagnosticsClient } from "../../platform/netlink/socket-diagnostics.ts";
 import { AF_INET, AF_INET6 } from "../../platform/socket-address.ts";
 import type { SubflowPath } from "../../policy/path-manager/path-manager.ts";
-import type { PathSamples } from "../../policy/path-manager/stall.ts";
+import { type PathSamples, pathSamples } from "../../policy/path-manager/samples.ts";
 import type { AcceptedPaths } from "../engine.ts";
-import { pathSamples } from "./path-samples.ts";
 
 const COMMAND = { addAddress: 1, deleteAddress: 2, getAddress: 3, setLimits: 5, getLimits: 6 } as const;
 const ATTRIBUTE = { address: 1, acceptedAddresses: 2, subflows: 3 } as const;

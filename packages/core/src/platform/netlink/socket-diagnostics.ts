@@ -3,7 +3,6 @@
  * TCP subflow of one, without touching a socket. Structures are those of linux/inet_diag.h, linux/tcp.h and
  * linux/mptcp.h; kernels differ in length, so that a field the kernel did not write is 0.
  */
-import { setImmediate } from "node:timers/promises";
 import { concatBytes, readUint16 } from "../../base/bytes.ts";
 import { type Endpoint, type IpAddress, ipAddressFromBytes, isIpv4, networkBytes } from "../../base/ip-address.ts";
 import { ERRNO, SystemError } from "../errno.ts";
@@ -186,7 +185,7 @@ async function withTurns<Found>(parts: Iterable<Found[]>): Promise<Found[]> {
   const all: Found[] = [];
   for (const part of parts) {
     for (const found of part) all.push(found);
-    await setImmediate();
+    await new Promise((resolve) => setImmediate(resolve));
   }
   return all;
 }

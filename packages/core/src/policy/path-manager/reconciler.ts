@@ -22,9 +22,10 @@ import type {
   UplinkSample,
   WantedSubflow,
 } from "./path-manager.ts";
+import type { PathSamples } from "./samples.ts";
 import { hasAddress } from "./selection.ts";
 import type { ReconcilerSettings } from "./settings.ts";
-import { type PathSamples, StallDetector } from "./stall.ts";
+import { StallDetector } from "./stall.ts";
 import { SubflowLedger } from "./subflow-ledger.ts";
 import { transition, withinLimits } from "./transition.ts";
 

@@ -3,35 +3,8 @@
  * acknowledged over another subflow (DATA_ACK), and they retransmit it all the same. Such a subflow is better replaced by
  * a fresh one, which begins with new data. What the peer sends can be judged by the peer alone.
  */
-import { type Endpoint, endpointKey } from "../../base/ip-address.ts";
-
-/** One subflow, as sampled. */
-export interface SubflowSample {
-  readonly token: number;
-  readonly local: Endpoint;
-  readonly remote: Endpoint;
-  /** Sent and not acknowledged by the peer's TCP. */
-  readonly inFlightSegments: number;
-  /** Acknowledged by the peer's TCP since the subflow began. */
-  readonly acknowledgedBytes: number;
-  /** The retransmission timeout (RFC 6298), without its doublings. */
-  readonly rtoMs: number;
-}
-
-/** One connection, as sampled: payload, counted once however often and over which subflow it was sent. */
-export interface ConnectionSample {
-  readonly token: number;
-  readonly sentBytes: number;
-  /** By DATA_ACK (RFC 8684 section 3.3.2). */
-  readonly acknowledgedBytes: number;
-  readonly receivedBytes: number;
-}
-
-/** Everything that was sampled in one look. */
-export interface PathSamples {
-  readonly connections: readonly ConnectionSample[];
-  readonly subflows: readonly SubflowSample[];
-}
+import { endpointKey } from "../../base/ip-address.ts";
+import type { PathSamples, SubflowSample } from "./samples.ts";
 
 /** A subflow stands still after so many retransmission timeouts without an acknowledgement. */
 export const STALL_TIMEOUTS = 4;

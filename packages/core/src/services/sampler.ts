@@ -1,6 +1,5 @@
 /** Reads what every connection and subflow has carried, as often as whoever decides about them needs to know. */
 import { describeError } from "../base/error.ts";
-import type { PathSamples } from "../policy/path-manager/stall.ts";
 import type { Logger } from "./log.ts";
 
 /** While connections have several subflows: one of them may stand still. */
@@ -10,15 +9,15 @@ const URGENT_LOOK_MS = 100;
 /** A look is followed by a pause of so many times its own length. */
 const PAUSE_FACTOR = 20;
 
-export interface SubflowSamplerOptions {
-  readonly read: () => PathSamples | Promise<PathSamples>;
+export interface SamplerOptions<Samples> {
+  readonly read: () => Samples | Promise<Samples>;
   readonly need: () => "none" | "some" | "urgent";
-  readonly onSamples: (samples: PathSamples) => void;
+  readonly onSamples: (samples: Samples) => void;
   readonly log: Logger;
 }
 
-export class SubflowSampler {
-  readonly #options: SubflowSamplerOptions;
+export class Sampler<Samples> {
+  readonly #options: SamplerOptions<Samples>;
   #timer: NodeJS.Timeout | undefined;
   #dueMs = Number.POSITIVE_INFINITY;
   /** No look before: the last one took its time. */
@@ -27,7 +26,7 @@ export class SubflowSampler {
   #failed = false;
   #stopped = false;
 
-  constructor(options: SubflowSamplerOptions) {
+  constructor(options: SamplerOptions<Samples>) {
     this.#options = options;
   }
 
@@ -54,7 +53,7 @@ export class SubflowSampler {
   }
 
   /** Undefined when the kernel does not answer: the next look asks again. */
-  async #read(): Promise<PathSamples | undefined> {
+  async #read(): Promise<Samples | undefined> {
     const startedMs = performance.now();
     try {
       const samples = await this.#options.read();
