@@ -15,6 +15,7 @@ type Ends = Pick<SubflowPath, "local" | "remote">;
 const ROUND_TRIPS_TO_SETTLE = 1.5;
 /** Where that acknowledgement is lost, the peer sends its SYN again after 1, 3 and 7 s: the priority is said again. */
 const HANDSHAKE_LIMIT_MS = 10_000;
+/** The first wait; the next ones double. */
 const SAY_AGAIN_MS = 100;
 
 export class SubflowLedger {
@@ -98,7 +99,9 @@ export class SubflowLedger {
     if (subflow === undefined) return;
     if (nowMs >= subflow.handshakeMs) return this.#noteMissing(connection, subflow, nowMs);
     subflow.backup = !backup;
-    subflow.settledMs = nowMs + SAY_AGAIN_MS;
+    // Each wait is as long as the subflow has been open.
+    const openMs = nowMs - (subflow.handshakeMs - HANDSHAKE_LIMIT_MS);
+    subflow.settledMs = nowMs + Math.max(SAY_AGAIN_MS, openMs);
     subflow.repeatMs = Number.POSITIVE_INFINITY;
   }
 
