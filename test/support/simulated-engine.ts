@@ -26,8 +26,6 @@ interface Simulated {
   urgent: boolean;
   hostEnded: boolean;
   hostReset: boolean;
-  /** The host resets as soon as something was read. */
-  resetsAfterRead: boolean;
   /** What the host has received. */
   readonly received: number[];
   /** Bytes that the leg takes before it says "would block". */
@@ -78,7 +76,6 @@ export class SimulatedEngine implements Engine {
       urgent: false,
       hostEnded: false,
       hostReset: false,
-      resetsAfterRead: false,
       received: [],
       room,
       blocked: room === 0,
@@ -111,13 +108,6 @@ export class SimulatedEngine implements Engine {
     const at = this.#at(leg);
     at.hostReset = true;
     at.edges |= READY.read | READY.error | READY.hangUp;
-  }
-
-  /** The host resets, which is told as an end first: the error comes after the next read. */
-  abortAfterRead(leg: Leg): void {
-    const at = this.#at(leg);
-    at.resetsAfterRead = true;
-    at.edges |= READY.read | READY.peerClosed;
   }
 
   /** The host reads: the leg takes more. */
@@ -169,9 +159,7 @@ export class SimulatedEngine implements Engine {
   read(leg: Leg, into: Uint8Array, length: number): number {
     this.reads += 1;
     const shown = this.#show(leg, into, length);
-    if (shown > 0) this.discard(leg, shown);
-    if (this.#at(leg).resetsAfterRead) this.abort(leg);
-    return shown;
+    return shown > 0 ? this.discard(leg, shown) : shown;
   }
 
   peek(leg: Leg, into: Uint8Array, length: number): number {

@@ -1,7 +1,6 @@
 /** The HAG's control plane: owns the workers and what the daemon adds to the host. */
 import { dirname } from "node:path";
 import type { IpAddress } from "@hybrid-access/core/base/ip-address";
-import { FAR } from "@hybrid-access/core/dataplane/relay";
 import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
@@ -100,7 +99,6 @@ export class Hag implements Daemon {
     const setup: ConverterSetup = {
       engine: this.#config.engine,
       relay: {
-        plainSide: FAR,
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
         pendingLimitBytes: PENDING_LIMIT_BYTES,

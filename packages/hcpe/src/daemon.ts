@@ -2,7 +2,6 @@
 import { dirname } from "node:path";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { type Endpoint, formatIpAddress, type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
-import { NEAR } from "@hybrid-access/core/dataplane/relay";
 import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
@@ -220,7 +219,6 @@ export class Hcpe implements Daemon {
     const setup = (): CarrierSetup => ({
       engine: this.#config.engine,
       relay: {
-        plainSide: NEAR,
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
         pendingLimitBytes: PENDING_LIMIT_BYTES,

@@ -1,6 +1,5 @@
 /** A process around the forwarder's worker: `main.js <own address> <server> <port>...`. */
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
-import { FAR } from "@hybrid-access/core/dataplane/relay";
 import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import type { ForwarderSetup } from "./worker.ts";
@@ -16,7 +15,6 @@ const [ownAddress = "", server = "", ...ports] = process.argv.slice(2);
 const setup: ForwarderSetup = {
   engine: "kernel",
   relay: {
-    plainSide: FAR,
     maxConnections: connectionCapacity(1, MAX_CONNECTIONS).connectionsPerWorker,
     bufferBytes: BUFFER_BYTES,
     pendingLimitBytes: PENDING_LIMIT_BYTES,

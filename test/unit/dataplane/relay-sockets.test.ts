@@ -1,7 +1,7 @@
 /** The relay over the kernel engine, on loopback and in this process: what only real sockets do. */
 import { type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { Counters, createCounterMemory, sumCounters } from "@hybrid-access/core/dataplane/counters";
-import { NEAR, Relay } from "@hybrid-access/core/dataplane/relay";
+import { Relay } from "@hybrid-access/core/dataplane/relay";
 import type { Leg } from "@hybrid-access/core/engine/engine";
 import { KernelEngine } from "@hybrid-access/core/engine/kernel/kernel-engine";
 import { Epoll } from "@hybrid-access/core/platform/epoll";
@@ -27,7 +27,6 @@ class SocketBench {
   constructor() {
     this.relay = new Relay({
       engines: [this.#engine, this.#engine],
-      plainSide: NEAR,
       capacity: 4,
       bufferBytes: 256 * 1024,
       pendingLimitBytes: 1 << 20,

@@ -22,7 +22,6 @@ class Bench {
     this.engine = new SimulatedEngine(engine);
     this.relay = new Relay({
       engines: [this.engine, this.engine],
-      plainSide: NEAR,
       capacity: 4,
       bufferBytes: 64,
       pendingLimitBytes: 1 << 20,
@@ -221,30 +220,6 @@ describe("dataplane/relay", () => {
     bench.round();
     expect(bench.engine.host(otherFar).received).to.deep.equal([1]);
     expect(bench.engine.host(far).received.length).to.be.lessThan(10_000);
-  });
-});
-
-describe("dataplane/relay, ends that are told with the last bytes", () => {
-  it("are ends where they are plain TCP's: nothing more is read", () => {
-    const bench = new Bench();
-    const [near, far] = bench.connect(100);
-    bench.settle();
-    bench.engine.send(near, bytesFrom(0, 10));
-    bench.engine.end(near);
-    const before = bench.engine.reads;
-    bench.settle();
-    expect(bench.engine.reads - before).to.equal(1);
-    expect(bench.engine.host(far)).to.deep.equal({ received: bytesFrom(0, 10), end: "end" });
-  });
-
-  it("may be aborts where they are Multipath TCP's: the next read tells", () => {
-    const bench = new Bench();
-    const [near, far] = bench.connect(100);
-    bench.settle();
-    bench.engine.send(far, bytesFrom(0, 10));
-    bench.engine.abortAfterRead(far);
-    bench.settle();
-    expect(bench.engine.host(near).end).to.equal("reset");
   });
 });
 

@@ -3,7 +3,6 @@ import { readdirSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, Socket } from "node:net";
 import type { AccessError } from "@hybrid-access/core/base/error";
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
-import { NEAR } from "@hybrid-access/core/dataplane/relay";
 import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { type ReservedPort, reservePort } from "@hybrid-access/core/platform/socket";
 import { expect } from "chai";
@@ -62,7 +61,6 @@ describe("dataplane/worker-pool", function () {
         peer: { address: LOOPBACK, port: (echo.address() as AddressInfo).port },
         stillborn,
         relay: {
-          plainSide: NEAR,
           maxConnections: 1000,
           bufferBytes: 65_536,
           pendingLimitBytes: 1 << 20,

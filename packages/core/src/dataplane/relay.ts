@@ -53,11 +53,6 @@ const READS_PER_TURN = 8;
 export interface RelayOptions {
   /** Engines of the near and of the far legs. */
   readonly engines: readonly [Engine, Engine];
-  /**
-   * The side whose legs are plain TCP: there an end that is told without an error is the stream's. Linux tells that a
-   * Multipath TCP connection was aborted (MP_FASTCLOSE) as an end first and as an error a moment later.
-   */
-  readonly plainSide: Side;
   /** Slots. */
   readonly capacity: number;
   readonly bufferBytes: number;
@@ -280,7 +275,7 @@ export class Relay {
     let flags = this.#flags[end] as number;
     if ((bits & READ_TELLS) !== 0) flags |= READABLE;
     if ((bits & (READY.urgent | READY.hangUp | READY.error)) !== 0) flags |= UNSURE;
-    else if ((bits & READY.peerClosed) !== 0) flags |= (end & 1) === this.#options.plainSide ? ENDING : UNSURE;
+    else if ((bits & READY.peerClosed) !== 0) flags |= ENDING;
     if ((bits & READY.write) !== 0) flags |= WRITABLE;
     // Remembered before the start too: an edge comes only once.
     this.#flags[end] = flags;

@@ -5,7 +5,7 @@ import { ENGINES, type EngineName } from "../engine/engines.ts";
 import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import { Epoll } from "../platform/epoll.ts";
 import { Counters } from "./counters.ts";
-import { Relay, type Side } from "./relay.ts";
+import { Relay } from "./relay.ts";
 import { type Front, runWorkerLoop } from "./worker-loop.ts";
 import type { WorkerEnvironment, WorkerReport } from "./worker-pool.ts";
 
@@ -13,7 +13,6 @@ const EVENTS_PER_WAIT = 512;
 
 /** Bounds and timeouts of a worker's relay; part of both daemons' worker setup. */
 export interface RelaySetup {
-  readonly plainSide: Side;
   readonly maxConnections: number;
   readonly bufferBytes: number;
   readonly pendingLimitBytes: number;
