@@ -175,7 +175,6 @@ export class Carrier implements WorkerFront {
     opening.fastOpen = taken > 0;
     // What an earlier attempt has read from the client goes again: the gateway's error said that it was not delivered.
     opening.outgoing = followedBy(message.subarray(taken), opening.early);
-    opening.broken = false;
     opening.answer = NOTHING;
     this.#relay.setFar(slot, leg);
     this.#relay.setTimer(slot, this.#uplinks.attemptMs(familyOf(endpoint.address), this.#gatewayMs));
@@ -301,10 +300,9 @@ export class Carrier implements WorkerFront {
   }
 
   #sendOutgoing(slot: number, opening: Opening): void {
-    if (opening.outgoing.length === 0 || opening.broken) return;
+    if (opening.outgoing.length === 0) return;
     const taken = this.#relay.write(slot, FAR, opening.outgoing);
-    // The error is told once: after this one the stream looks as if it had ended in order.
-    if (taken < 0 && taken !== WOULD_BLOCK) opening.broken = true;
+    // A failed write shows as an error when the answer is read.
     if (taken <= 0) return;
     opening.outgoing = opening.outgoing.subarray(taken);
   }
@@ -325,7 +323,6 @@ export class Carrier implements WorkerFront {
     if (error !== undefined) return this.#onErrorAnswer(slot, opening, error);
     const limit = findTlv(result.message, "subflowLimit");
     if (limit !== undefined) this.#reportLimit(slot, opening.gateway, limit.subflows);
-    if (opening.broken) return this.#relay.abort(slot);
     this.#countProtocol(this.#relay.leg(slot, FAR), opening);
     this.#relay.preload(slot, FAR, answer.slice(result.byteLength));
     this.#relay.preload(slot, NEAR, opening.outgoing);

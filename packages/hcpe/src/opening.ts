@@ -31,8 +31,6 @@ export interface Opening {
   failedUplinks: number[];
   /** Bytes to the gateway that have not been taken yet: the Convert message, then `early`. */
   outgoing: Uint8Array;
-  /** They were refused with an error: the gateway's side has aborted, whatever its stream looks like. */
-  broken: boolean;
   /** The client's first bytes, kept until the answer. */
   early: Uint8Array;
   /** The beginning of the gateway's answer, when it did not come whole. */
@@ -64,7 +62,6 @@ export function newOpening(destination: Endpoint): Opening {
     fastOpen: false,
     failedUplinks: [],
     outgoing: NOTHING,
-    broken: false,
     early: NOTHING,
     answer: NOTHING,
     replyDeadlineMs: 0,
