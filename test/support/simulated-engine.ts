@@ -26,6 +26,8 @@ interface Simulated {
   urgent: boolean;
   hostEnded: boolean;
   hostReset: boolean;
+  /** A read or write has told of the reset: Linux does so once, and then reads the end of the stream. */
+  resetTold: boolean;
   /** What the host has received. */
   readonly received: number[];
   /** Bytes that the leg takes before it says "would block". */
@@ -76,6 +78,7 @@ export class SimulatedEngine implements Engine {
       urgent: false,
       hostEnded: false,
       hostReset: false,
+      resetTold: false,
       received: [],
       room,
       blocked: room === 0,
@@ -182,7 +185,11 @@ export class SimulatedEngine implements Engine {
   /** How much a read gives. Short only when it empties the socket, as on a socket, or when something is urgent. */
   #readable(leg: Leg, length: number): number {
     const at = this.#at(leg);
-    if (at.hostReset) return -ERRNO.ECONNRESET;
+    if (at.hostReset && at.resetTold) return 0;
+    if (at.hostReset) {
+      at.resetTold = true;
+      return -ERRNO.ECONNRESET;
+    }
     const there = Math.min(length, at.incoming.length);
     if (there > 0) return at.urgent ? this.#cut(there) : there;
     at.urgent = false;
@@ -191,6 +198,7 @@ export class SimulatedEngine implements Engine {
 
   write(leg: Leg, from: Uint8Array, length: number): number {
     const at = this.#at(leg);
+    at.resetTold ||= at.hostReset;
     if (at.hostReset || at.shut) return -ERRNO.EPIPE;
     const taken = Math.min(this.#cut(length), at.room);
     // A short write means that the next one would block: room comes with an edge.

@@ -1,5 +1,5 @@
 import { Counters, createCounterMemory, sumCounters } from "@hybrid-access/core/dataplane/counters";
-import { NEAR, Relay, type RelayOptions } from "@hybrid-access/core/dataplane/relay";
+import { FAR, NEAR, Relay, type RelayOptions } from "@hybrid-access/core/dataplane/relay";
 import { expect } from "chai";
 import fc from "fast-check";
 import { SimulatedEngine, type SimulatedEngineOptions } from "../../support/simulated-engine.ts";
@@ -192,6 +192,41 @@ describe("dataplane/relay", () => {
       expect(bench.engine.host(far)).to.deep.equal({ received: bytesFrom(20, left), end: ends ? "end" : "open" });
       expect(bench.engine.reads).to.equal(left > 0 ? 2 : 1);
     }
+  });
+
+  it("takes no reset for an end, though it was told to a front's write and not to a read", () => {
+    const bench = new Bench();
+    const near = bench.engine.create(1000);
+    const far = bench.engine.create(1000);
+    const slot = bench.relay.open(near);
+    bench.relay.setFar(slot, far);
+    bench.settle();
+    bench.engine.abort(far);
+    bench.settle();
+    const bytes = Uint8Array.from(bytesFrom(0, 20));
+    expect(bench.relay.write(slot, FAR, bytes)).to.be.lessThan(0);
+    bench.relay.preload(slot, NEAR, bytes);
+    bench.relay.start(slot);
+    bench.settle();
+    expect(bench.engine.host(near).end).to.equal("reset");
+  });
+
+  it("tells a front's side when it takes more, after a write that was not taken whole", () => {
+    const bench = new Bench();
+    const near = bench.engine.create(10);
+    const far = bench.engine.create(1000);
+    const slot = bench.relay.open(near);
+    bench.relay.setFar(slot, far);
+    bench.settle();
+    const bytes = Uint8Array.from(bytesFrom(0, 20));
+    const taken = bench.relay.write(slot, NEAR, bytes);
+    expect(taken).to.equal(10);
+    bench.relay.preload(slot, FAR, bytes.slice(taken));
+    bench.relay.start(slot);
+    bench.settle();
+    bench.engine.makeRoom(near, 100);
+    bench.settle();
+    expect(bench.engine.host(near).received).to.deep.equal(bytesFrom(0, 20));
   });
 
   it("peeks only while a receiver lags behind", () => {

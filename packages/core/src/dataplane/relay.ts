@@ -196,11 +196,14 @@ export class Relay {
     return result;
   }
 
-  /** {@link Engine.write} for whoever opens the slot: the side tells when it takes more. */
+  /**
+   * {@link Engine.write} for whoever opens the slot: the side tells when it takes more. An error is said once, so after one
+   * the side still counts as writable: what is preloaded for it fails again, before its end could be taken for a good one.
+   */
   write(slot: number, side: Side, bytes: Uint8Array): number {
     const end = 2 * slot + side;
     const taken = this.#engineOf(end).write(this.#legs[end] as number, bytes, bytes.length);
-    if (taken < bytes.length) this.#notTaken(end);
+    if (taken === WOULD_BLOCK || (taken >= 0 && taken < bytes.length)) this.#notTaken(end);
     return taken;
   }
 
