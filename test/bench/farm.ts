@@ -79,13 +79,12 @@ async function inFarm(context: BenchmarkContext, options: FarmOptions, measure: 
 const HCPES = HOMES.map((home) => `hcpe${home}`);
 
 /** Joins that the homes' kernels asked for and got, and that a converter reset as it did not know the token. */
-async function joinCounts(farm: FarmLab, before = { asked: 0, made: 0, resets: 0 }) {
-  const [asked, made, resets] = await Promise.all([
-    sumOf(farm, HCPES, "MPJoinSynTx"),
-    sumOf(farm, HCPES, "MPJoinSynAckRx"),
-    sumOf(farm, CONVERTERS, "MPJoinNoTokenFound"),
-  ]);
-  return { asked: asked - before.asked, made: made - before.made, resets: resets - before.resets };
+function joinCounts(farm: FarmLab, before = { asked: 0, made: 0, resets: 0 }) {
+  return {
+    asked: sumOf(farm, HCPES, "MPJoinSynTx") - before.asked,
+    made: sumOf(farm, HCPES, "MPJoinSynAckRx") - before.made,
+    resets: sumOf(farm, CONVERTERS, "MPJoinNoTokenFound") - before.resets,
+  };
 }
 
 /** The same connections through the directors, and through a router that knows only flows. */
@@ -93,13 +92,13 @@ async function joins({ farm, traffic, context }: Running): Promise<Figure[]> {
   const count = CONNECTIONS * shortened(context);
   context.say(`${count} connections through two directors`);
   for (const home of HOMES) await traffic.connectWithJoins(home, count / HOMES.length);
-  const steered = await joinCounts(farm);
+  const steered = joinCounts(farm);
   await traffic.closeAll();
   context.say(`${count} connections through a plain per-flow balancer`);
   await farm.route(CONVERTERS);
-  const before = await joinCounts(farm);
+  const before = joinCounts(farm);
   for (const home of HOMES) for (let made = 0; made < count / HOMES.length; made++) await traffic.connect(home);
-  const plain = await joinCounts(farm, before);
+  const plain = joinCounts(farm, before);
   await traffic.closeAll();
   await farm.route(DIRECTORS);
   const what = `${count} connections with a second subflow`;
@@ -194,9 +193,9 @@ async function announcing(context: BenchmarkContext): Promise<Figure[]> {
     const farm = await FarmLab.up({ ...LAB, steering }, steering === "steer" ? ["dir1", ...CONVERTERS] : CONVERTERS);
     const traffic = new FarmTraffic(farm);
     try {
-      const before = { joins: await joinCounts(farm), cpuSeconds: directorSeconds(farm, steering) };
+      const before = { joins: joinCounts(farm), cpuSeconds: directorSeconds(farm, steering) };
       await traffic.connectWithJoins(1, count);
-      const { asked, made } = await joinCounts(farm, before.joins);
+      const { asked, made } = joinCounts(farm, before.joins);
       const cpuSeconds = directorSeconds(farm, steering) - before.cpuSeconds;
       const times = joinTimes(farm.daemon("hcpe1").log());
       const what = `joins ${name}`;
@@ -388,7 +387,7 @@ const BETWEEN_MS = 100;
 
 /** Opens connections for a time and gives how many there were, the share that worked, and that of their joins. */
 async function newConnections({ farm, traffic }: Running, seconds: number) {
-  const before = await joinCounts(farm);
+  const before = joinCounts(farm);
   const endMs = performance.now() + 1000 * seconds;
   let asked = 0;
   let made = 0;
@@ -398,7 +397,7 @@ async function newConnections({ farm, traffic }: Running, seconds: number) {
     if ((await Promise.race([traffic.connect(1), limit])) !== undefined) made += 1;
     await sleep(BETWEEN_MS);
   }
-  const counts = await joinCounts(farm, before);
+  const counts = joinCounts(farm, before);
   return { share: made / asked, joins: Math.min(1, counts.made / made) };
 }
 

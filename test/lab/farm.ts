@@ -7,10 +7,11 @@
  *
  * The links are cables without rate or delay: what is tested here is where packets go.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { askDaemon } from "@hybrid-access/core/services/admin";
 import { commandOf, type LabDaemon, startDaemon } from "./daemon.ts";
 import { directorBird, routerBird } from "./farm-bird.ts";
 import { Lab } from "./lab.ts";
@@ -153,6 +154,12 @@ export interface FarmStatus {
   readonly director?: Readonly<Record<string, number>> & { readonly waited: readonly number[] };
 }
 
+/** What `hcpe status --json` says, as far as tests look at it. */
+export interface HomeStatus {
+  readonly gateways: readonly { readonly up: boolean }[];
+  readonly counters: Readonly<Record<string, number>>;
+}
+
 export class FarmLab {
   readonly lab: Lab;
   readonly #options: FarmOptions;
@@ -265,8 +272,12 @@ ${this.#options.settings ?? ""}
 
   #write(name: string, config: string): string {
     const file = join(this.#directory, `${name}.yaml`);
-    writeFileSync(file, `${config}\nadmin: { socket: ${join(this.#directory, name, "admin.sock")} }\n`);
+    writeFileSync(file, `${config}\nadmin: { socket: ${this.#adminSocket(name)} }\n`);
     return file;
+  }
+
+  #adminSocket(name: string): string {
+    return join(this.#directory, name, "admin.sock");
   }
 
   /** Starts a gateway. It gets nothing from the router before {@link route} names it. */
@@ -301,18 +312,38 @@ ${this.#options.settings ?? ""}
     }
   }
 
+  /** What `hag farm status --json` says, asked of the daemon itself: starting the command costs a quarter of a second. */
   async farmStatus(name: string): Promise<FarmStatus> {
-    const config = join(this.#directory, `${name}.yaml`);
-    const command = commandOf("hag", "farm", "status", "--json", "--config", config);
-    return JSON.parse(await this.lab.run(name, command)) as FarmStatus;
+    return (await this.#ask(name, "/farm")) as FarmStatus;
+  }
+
+  async #ask(name: string, question: string): Promise<unknown> {
+    return await askDaemon(this.#adminSocket(name), question);
+  }
+
+  /** What a home's HCPE says of itself. */
+  async homeStatus(home: number): Promise<HomeStatus> {
+    return (await this.#ask(`hcpe${home}`, "/status")) as HomeStatus;
   }
 
   /** Whether a home's HCPE sends new connections through the farm, and not direct. */
   async isUsedBy(home: number): Promise<boolean> {
-    const name = `hcpe${home}`;
-    const command = commandOf("hcpe", "status", "--json", "--config", join(this.#directory, `${name}.yaml`));
-    const { gateways } = JSON.parse(await this.lab.run(name, command)) as { gateways: readonly { up: boolean }[] };
-    return gateways.every(({ up }) => up);
+    return (await this.homeStatus(home)).gateways.every(({ up }) => up);
+  }
+
+  /** What a home's HCPE, its kernel and the directors that answer count of connections and joins, by name. */
+  async steeringCounters(home: number): Promise<Readonly<Record<string, number>>> {
+    const counted: Record<string, unknown>[] = [
+      (await this.homeStatus(home)).counters,
+      prefixed("kernel", this.multipathCounters(`hcpe${home}`)),
+    ];
+    for (const { name } of this.#options.gateways) {
+      if (!this.#daemons.has(name)) continue;
+      const { director } = await this.farmStatus(name).catch((): Partial<FarmStatus> => ({}));
+      counted.push(prefixed(name, director ?? {}));
+    }
+    const all = counted.flatMap((counters) => Object.entries(counters));
+    return Object.fromEntries(all.filter((entry): entry is [string, number] => typeof entry[1] === "number"));
   }
 
   async run(name: string, ...args: string[]): Promise<string> {
@@ -320,8 +351,8 @@ ${this.#options.settings ?? ""}
   }
 
   /** What the kernel of a node counts of Multipath TCP (MPTcpExt of /proc/net/netstat). */
-  async multipathCounters(node: string): Promise<Readonly<Record<string, number>>> {
-    const lines = (await this.lab.run(node, ["cat", "/proc/net/netstat"])).split("\n");
+  multipathCounters(node: string): Readonly<Record<string, number>> {
+    const lines = this.lab.inside(node, () => readFileSync("/proc/self/net/netstat", "utf8")).split("\n");
     const [names = [], values = []] = lines
       .filter((line) => line.startsWith("MPTcpExt:"))
       .map((line) => line.split(" "));
@@ -335,4 +366,8 @@ ${this.#options.settings ?? ""}
     await this.#redis?.close();
     rmSync(this.#directory, { recursive: true, force: true });
   }
+}
+
+function prefixed(place: string, counters: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(counters).map(([name, count]) => [`${place}.${name}`, count]));
 }
