@@ -75,10 +75,12 @@ describe("a farm of two directors and three converters", function () {
       const connections = await traffic.connectWithJoins(1, 12);
       const { MPCapableSYNRX: before } = farm.multipathCounters(name);
       await farm.run(name, "drain");
-      await until(
-        async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === name)?.state === "draining",
-        { what: "the directors know", limitMs: 5000 },
-      );
+      for (const director of DIRECTORS) {
+        await until(
+          async () => (await farm.farmStatus(director)).nodes.find(({ node }) => node === name)?.state === "draining",
+          { what: `${director} knows`, limitMs: 5000 },
+        );
+      }
       await traffic.connectWithJoins(1, 12);
       expect(farm.multipathCounters(name).MPCapableSYNRX).to.equal(before);
       expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);

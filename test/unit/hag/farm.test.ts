@@ -108,6 +108,18 @@ describe("hag/farm/publisher", () => {
     expect(publisher.counters.collisions).to.equal(0);
   });
 
+  it("publishes everything again when the registry has forgotten", async () => {
+    publisher.onEvent(created());
+    await settled();
+    await registry.releaseToken(TOKEN, "a");
+    await registry.releaseFlow(flowId(FIRST, 5124), "a");
+    publisher.publishAgain();
+    await eventually(5000, async () => {
+      expect(await registry.ownerOfToken(TOKEN)).to.equal("a");
+      expect(await registry.ownerOfFlow(flowId(FIRST, 5124))).to.equal("a");
+    });
+  });
+
   it("publishes again what the registry did not take", async () => {
     registry.failing = true;
     publisher.onEvent(created());
@@ -166,18 +178,25 @@ describe("hag/farm/membership", () => {
   let nowMs: number;
   let registry: MemoryRegistry;
   let views: (readonly KnownNode[])[];
+  let forgotten: number;
   let membership: Membership;
 
   beforeEach(() => {
     nowMs = 0;
     registry = new MemoryRegistry(() => nowMs);
     views = [];
+    forgotten = 0;
     const config = load(FARM.replace("node: a", "node: a\n  lease: 200ms"));
     membership = new Membership(
       registry,
       config,
       () => 7,
-      (nodes) => views.push(nodes),
+      {
+        change: (nodes) => views.push(nodes),
+        forgotten() {
+          forgotten += 1;
+        },
+      },
       LOG,
     );
   });
@@ -200,6 +219,21 @@ describe("hag/farm/membership", () => {
     await eventually(2000, () => expect(membership.isAlive("b")).to.equal(false));
     expect(membership.nodes().map(({ member }) => member.name)).to.include("b");
     expect(views.length).to.be.greaterThan(1);
+  });
+
+  it("does not take nodes for lost that a registry has forgotten together with this one, until they had time to return", async () => {
+    const b = other("b", "10.8.0.12");
+    const c = other("c", "10.8.0.13");
+    for (const node of [b, c]) await registry.renew(node, settings, 60_000);
+    await membership.join();
+    const forgottenMs = performance.now();
+    await Promise.all([b, c, other("a", "10.8.0.11")].map((node) => registry.leave(node)));
+    await eventually(2000, async () => expect((await registry.members()).length).to.equal(1));
+    expect(forgotten).to.equal(1);
+    await registry.renew(b, settings, 60_000);
+    await eventually(5000, () => expect(membership.isAlive("c")).to.equal(false));
+    expect(performance.now() - forgottenMs).to.be.greaterThan(1200);
+    expect(views.flat().filter(({ member, alive }) => member.name === "b" && !alive)).to.deep.equal([]);
   });
 
   it("ignores and counts a node outside the farm's network", async () => {

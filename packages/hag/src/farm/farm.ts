@@ -50,6 +50,8 @@ export class Farm {
   #publisher: Publisher | undefined;
   #director: Director | undefined;
   #sharedClients: SharedClients | undefined;
+  /** Ends when the kernel has the last one of the rules that it follows without this process. */
+  #fallback = Promise.resolve();
 
   constructor(options: FarmOptions) {
     const { config, log, load } = options;
@@ -60,7 +62,11 @@ export class Farm {
     this.#converts = config.role !== "director";
     this.#routeHealth = new RouteHealth(this.#routes, config.virtualAddresses);
     this.#registry = openRegistry(config, log);
-    this.#membership = new Membership(this.#registry, config, load, (nodes) => this.#onNodes(nodes), log);
+    const on = {
+      change: (nodes: readonly KnownNode[]) => this.#onNodes(nodes),
+      forgotten: () => this.#publisher?.publishAgain(),
+    };
+    this.#membership = new Membership(this.#registry, config, load, on, log);
   }
 
   /** This node's own addresses, where connections must be told of them for their further subflows. */
@@ -137,6 +143,7 @@ export class Farm {
   /** Joins the farm: from now on connections come. Throws an AccessError when the farm does not want this node. */
   async join(): Promise<void> {
     await this.#membership.join();
+    await this.#fallback;
     if (this.#config.steering === "announce") this.#routeHealth.set(true);
     if (this.#publisher !== undefined) void this.#releaseLeftovers();
     this.#sharedClients?.start();
@@ -167,7 +174,12 @@ export class Farm {
     });
     this.#director.setNodes(marked);
     const marks = marked.filter(({ accepting }) => accepting).map(({ mark }) => mark);
-    setFallback(this.#config.virtualAddresses, marks);
+    const { virtualAddresses } = this.#config;
+    this.#fallback = this.#fallback
+      .then(() => setFallback(virtualAddresses, marks))
+      .catch((error: unknown) =>
+        this.#log.error({ error }, "what the kernel does without the director stays as it was"),
+      );
     this.#routeHealth.set(marks.length > 0 && this.#membership.state === "up");
   }
 
@@ -194,6 +206,7 @@ export class Farm {
     this.#publisher?.close();
     this.#sharedClients?.stop();
     this.#paths?.close();
+    await this.#fallback;
     removeFarmRules();
     this.#routes.removeOwn();
     this.#routes.close();

@@ -72,7 +72,7 @@ export const SCRIPTS = {
     numberOfKeys: 2,
     lua: `
       ${NOW}
-      local others = 0
+      local others, held = 0, false
       local all = redis.call('HGETALL', KEYS[1])
       for i = 1, #all, 2 do
         local expires, identity = string.match(all[i + 1], '^(%d+) (%S+) ')
@@ -82,6 +82,8 @@ export const SCRIPTS = {
           others = others + 1
         elseif expires and identity ~= ARGV[2] then
           return 'nameTaken'
+        elseif expires then
+          held = true
         end
       end
       local settings = redis.call('GET', KEYS[2])
@@ -89,7 +91,7 @@ export const SCRIPTS = {
       if settings ~= ARGV[5] then redis.call('SET', KEYS[2], ARGV[5]) end
       redis.call('HSET', KEYS[1], ARGV[1], string.format('%d %s %s', now + ARGV[4], ARGV[2], ARGV[3]))
       redis.call('PEXPIRE', KEYS[1], ${MEMBERS_LIFE_IN_LEASES} * ARGV[4])
-      return 'renewed'`,
+      return held and 'renewed' or 'joined'`,
   },
   /** KEYS members; ARGV name, identity. */
   farmLeave: {

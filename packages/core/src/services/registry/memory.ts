@@ -38,7 +38,7 @@ export class MemoryRegistry implements Registry {
     if (others && this.#settings !== undefined && this.#settings !== settings) return "otherSettings";
     this.#settings = settings;
     this.#leases.set(member.name, { member, untilMs: this.#nowMs() + leaseMs });
-    return "renewed";
+    return holder === undefined ? "joined" : "renewed";
   }
 
   async leave(member: Member): Promise<void> {

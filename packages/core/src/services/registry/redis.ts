@@ -14,6 +14,7 @@ import {
   identityOf,
   isNodeName,
   type Member,
+  RENEWALS,
   type Registry,
   type RegistryHealth,
   type Renewal,
@@ -86,7 +87,7 @@ export class RedisRegistry implements Registry {
     const { members, settings: settingsKey } = this.#keys;
     const args = [members, settingsKey, member.name, identityOf(member), encodeMember(member), leaseMs, settings];
     const answer = await this.#within(WRITE_MS, () => this.#client.farmRenew(...args));
-    return answer === "nameTaken" || answer === "otherSettings" ? answer : "renewed";
+    return RENEWALS.find((renewal) => renewal === answer) ?? "renewed";
   }
 
   async leave(member: Member): Promise<void> {

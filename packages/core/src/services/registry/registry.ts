@@ -27,8 +27,12 @@ export interface Member {
   readonly load: number;
 }
 
-/** What came of a renewal: a live node of another address has the name, or the farm's nodes are configured differently. */
-export type Renewal = "renewed" | "nameTaken" | "otherSettings";
+/**
+ * What came of a renewal: the lease goes on; it begins, as the registry knew of none; a live node of another address has
+ * the name; the farm's nodes are configured differently.
+ */
+export const RENEWALS = ["renewed", "joined", "nameTaken", "otherSettings"] as const;
+export type Renewal = (typeof RENEWALS)[number];
 
 /** How the store behind the registry is. */
 export interface RegistryHealth {
