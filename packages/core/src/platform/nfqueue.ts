@@ -32,6 +32,8 @@ const COPIED_BYTES = 256;
 const RECEIVE_BYTES = 64 * 1024;
 /** Others get their turn after so many packets. */
 const PACKETS_PER_TURN = 256;
+/** Verdicts sent together: the first of them waits until the last one is decided. */
+const VERDICTS_AT_ONCE = 32;
 
 /** A packet that waits for its verdict. */
 export interface QueuedPacket {
@@ -93,6 +95,7 @@ export class PacketQueue {
       for (const { type, body } of decodeMessages(this.#buffer.slice(0, length))) {
         if (type === ((QUEUE << 8) | MESSAGE.packet)) this.#handOver(body);
       }
+      if (this.#verdicts.length >= VERDICTS_AT_ONCE) this.flush();
     }
     this.flush();
   }

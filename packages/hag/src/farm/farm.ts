@@ -144,9 +144,19 @@ export class Farm {
   async join(): Promise<void> {
     await this.#membership.join();
     await this.#fallback;
+    if (this.#director !== undefined) this.#hurry();
     if (this.#config.steering === "announce") this.#routeHealth.set(true);
     if (this.#publisher !== undefined) void this.#releaseLeftovers();
     this.#sharedClients?.start();
+  }
+
+  /** After the workers have been started, which are not meant. */
+  #hurry(): void {
+    try {
+      Director.hurry();
+    } catch (error) {
+      this.#log.info({ error }, "the director is not preferred to what else this host runs (CAP_SYS_NICE)");
+    }
   }
 
   /** A life of this node that was killed could not take its tokens back. */
