@@ -42,7 +42,7 @@ export function keysOption(gatewayKey: Uint8Array): Uint8Array {
  * IPv4 and TCP headers. The checksum of TCP is zero and so wrong: a raw socket sees the packet, the host's TCP drops it.
  */
 function emit(to: string, port: number, { sourcePort, flags, options, payload }: RawPacket): Uint8Array {
-  const optionBytes = (options?.length ?? 0) + 3 - (((options?.length ?? 0) + 3) % 4);
+  const optionBytes = Math.ceil((options?.length ?? 0) / 4) * 4;
   const headerBytes = IP_BYTES + TCP_BYTES + optionBytes;
   const packet = new Uint8Array(headerBytes + (payload?.length ?? 0));
   packet[0] = 0x45;
@@ -64,6 +64,7 @@ function emit(to: string, port: number, { sourcePort, flags, options, payload }:
 export interface CaughtPacket {
   readonly node: string;
   readonly sourcePort: number;
+  readonly destinationPort: number;
   readonly flags: number;
   readonly payloadBytes: number;
 }
@@ -74,14 +75,16 @@ export class RawPackets {
   readonly #to: string;
   readonly #port: number;
   readonly #address: Uint8Array;
+  readonly #caughtFrom: string;
   readonly #buffer = new Uint8Array(2048);
 
-  /** Sends from node `from` to an address and port, and catches what arrives at the nodes `at`. */
-  constructor(lab: Lab, from: string, at: readonly string[], to: string, port: number) {
+  /** Sends from node `from` to an address and port, and catches what arrives at the nodes `at` from `caughtFrom`. */
+  constructor(lab: Lab, from: string, at: readonly string[], to: string, port: number, caughtFrom = SOURCE) {
     const raw = (protocol: number) => check(resultOf(libc.socket(AF_INET, SOCK_RAW, protocol)), "raw socket");
     this.#sender = lab.inside(from, () => raw(IPPROTO_RAW));
     this.#catchers = at.map((node) => ({ node, fd: lab.inside(node, () => raw(IPPROTO_TCP)) }));
     this.#to = to;
+    this.#caughtFrom = String(networkBytes(ipAddress(caughtFrom)));
     this.#port = port;
     this.#address = encodeSocketAddress({ address: ipAddress(to), port: 0 });
   }
@@ -92,19 +95,19 @@ export class RawPackets {
     check(resultOf(sent), "send a packet");
   }
 
-  /** What has arrived from {@link send} since the last time, at each node in its order. */
+  /** What has arrived since the last time, at each node in its order. */
   caught(): CaughtPacket[] {
     const packets: CaughtPacket[] = [];
-    const source = String(networkBytes(ipAddress(SOURCE)));
     for (const { node, fd } of this.#catchers) {
       for (;;) {
         const length = libc.recv(fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT);
         if (length < IP_BYTES + TCP_BYTES) break;
-        if (String(this.#buffer.subarray(12, 16)) !== source) continue;
+        if (String(this.#buffer.subarray(12, 16)) !== this.#caughtFrom) continue;
         const headerBytes = IP_BYTES + 4 * ((this.#buffer[IP_BYTES + 12] ?? 0) >> 4);
         packets.push({
           node,
           sourcePort: readUint16(this.#buffer, IP_BYTES),
+          destinationPort: readUint16(this.#buffer, IP_BYTES + 2),
           flags: this.#buffer[IP_BYTES + 13] ?? 0,
           payloadBytes: length - headerBytes,
         });
