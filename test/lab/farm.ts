@@ -150,6 +150,7 @@ export interface FarmStatus {
   };
   readonly nodes: readonly { readonly node: string; readonly state: string; readonly load: number }[];
   readonly clientLimits?: { readonly mode: string; readonly clients: number; readonly connections: number };
+  readonly cookieKeys?: { readonly mode: string; readonly keys: number };
   readonly published?: { readonly tokens: number; readonly collisions: number; readonly failed: number };
   readonly director?: Readonly<Record<string, number>> & { readonly waited: readonly number[] };
 }
@@ -319,6 +320,11 @@ ${this.#options.settings ?? ""}
 
   async #ask(name: string, question: string): Promise<unknown> {
     return await askDaemon(this.#adminSocket(name), question);
+  }
+
+  /** The counters of `hag status`. */
+  async gatewayCounters(name: string): Promise<Readonly<Record<string, number>>> {
+    return ((await this.#ask(name, "/status")) as HomeStatus).counters;
   }
 
   /** What a home's HCPE says of itself. */

@@ -18,6 +18,7 @@ import { type KnownNode, Membership } from "./membership.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteHealth } from "./route-health.ts";
 import { SharedClients } from "./shared-clients.ts";
+import { SharedCookieKeys } from "./shared-cookie-keys.ts";
 
 export interface FarmOptions {
   readonly config: FarmConfig;
@@ -28,8 +29,8 @@ export interface FarmOptions {
   /** Connections by client, and how many one may have. */
   readonly clients: ClientTable;
   readonly clientLimit: () => number;
-  /** What {@link Farm.localLimit} gives has changed. */
-  readonly onLimit: () => void;
+  /** What {@link Farm.localLimit} or {@link Farm.cookieKeys} gives has changed. */
+  readonly onRules: () => void;
   readonly openPathControl: () => PathControl;
   readonly sysctls: OwnedSysctls;
   readonly log: Logger;
@@ -50,6 +51,7 @@ export class Farm {
   #publisher: Publisher | undefined;
   #director: Director | undefined;
   #sharedClients: SharedClients | undefined;
+  #sharedCookieKeys: SharedCookieKeys | undefined;
   /** Ends when the kernel has the last one of the rules that it follows without this process. */
   #fallback = Promise.resolve();
 
@@ -64,7 +66,10 @@ export class Farm {
     this.#registry = openRegistry(config, log);
     const on = {
       change: (nodes: readonly KnownNode[]) => this.#onNodes(nodes),
-      forgotten: () => this.#publisher?.publishAgain(),
+      forgotten: () => {
+        this.#publisher?.publishAgain();
+        void this.#sharedCookieKeys?.ask();
+      },
     };
     this.#membership = new Membership(this.#registry, config, load, on, log);
   }
@@ -94,6 +99,14 @@ export class Farm {
     if (this.#config.steering === "announce") this.#denyJoins();
     else if (this.#converts) this.#followConnections();
     if (this.#converts && this.#config.clientLimits === "shared") this.#shareClients();
+    if (this.#converts && this.#config.cookieKeys === "shared") {
+      const { cookieKeyLife: lifeMs } = this.#config;
+      this.#sharedCookieKeys = new SharedCookieKeys({
+        registry: this.#registry,
+        lifeMs,
+        onKeys: this.#options.onRules,
+      });
+    }
   }
 
   /** The C flag (RFC 8684 section 3.1): no further subflows to the farm's address, where they could miss their owner. */
@@ -112,7 +125,7 @@ export class Farm {
   }
 
   #shareClients(): void {
-    const { clients: table, clientLimit: limit, onLimit } = this.#options;
+    const { clients: table, clientLimit: limit, onRules: onLimit } = this.#options;
     const { node, limitsWithoutRedis: withoutRegistry } = this.#config;
     const others = () =>
       this.#membership
@@ -126,6 +139,11 @@ export class Farm {
   /** What this node may allow a client of which the farm allows `limit`. */
   localLimit(limit: number): number {
     return this.#sharedClients?.localLimit(limit) ?? limit;
+  }
+
+  /** What this node makes cookies with (the first one) and accepts, `configured` being its own keys. */
+  cookieKeys(configured: readonly Uint8Array[]): readonly Uint8Array[] {
+    return [...(this.#sharedCookieKeys?.keys ?? []), ...configured];
   }
 
   #createPublisher(): Publisher {
@@ -148,6 +166,7 @@ export class Farm {
     if (this.#config.steering === "announce") this.#routeHealth.set(true);
     if (this.#publisher !== undefined) void this.#releaseLeftovers();
     this.#sharedClients?.start();
+    await this.#sharedCookieKeys?.ask();
   }
 
   /** After the workers have been started, which are not meant. */
@@ -215,6 +234,7 @@ export class Farm {
     this.#director?.close();
     this.#publisher?.close();
     this.#sharedClients?.stop();
+    this.#sharedCookieKeys?.stop();
     this.#paths?.close();
     await this.#fallback;
     removeFarmRules();
@@ -243,6 +263,7 @@ export class Farm {
       })),
       ...(this.#publisher && { published: { tokens: this.#publisher.tokens, ...this.#publisher.counters } }),
       ...(this.#sharedClients && { clientLimits: this.#sharedClients.status() }),
+      ...(this.#sharedCookieKeys && { cookieKeys: this.#sharedCookieKeys.status() }),
       ...(this.#director && { director: { ...this.#director.counters, ...this.#director.steering } }),
     };
   }

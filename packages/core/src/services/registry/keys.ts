@@ -5,6 +5,7 @@
  *   ha:{FARM}:members         hash, node → "EXPIRES IDENTITY MEMBER" (EXPIRES: milliseconds of Redis's own clock)
  *   ha:{FARM}:settings        string, what all nodes of the farm must have configured alike; no expiry
  *   ha:{FARM}:c:NODE          string, how many connections clients have at the node (client-counts.ts)
+ *   ha:{FARM}:cookies         string, the keys of the farm's Convert cookies (cookie-keys.ts)
  *   ha:{FARM:SHARD}:t:TOKEN   string, the node that has the token (8 hexadecimal digits)
  *   ha:{FARM:SHARD}:n:NODE    set of the node's tokens in this shard, as integers
  *   ha:{FARM:SHARD}:f:FLOW    string, the node at which the flow ends
@@ -14,6 +15,8 @@
  * integers), which takes 8 bytes for a token and not 60.
  */
 
+import { COOKIE_KEY_BYTES, MOST_COOKIE_KEYS } from "./cookie-keys.ts";
+
 const SHARDS = 1024;
 const SHARD_SHIFT = 22;
 
@@ -22,12 +25,14 @@ export class Keys {
   readonly #farm: string;
   readonly members: string;
   readonly settings: string;
+  readonly cookies: string;
 
   /** `farm` is a name as isNodeName wants it: it can hold no brace. */
   constructor(farm: string) {
     this.#farm = farm;
     this.members = `ha:{${farm}}:members`;
     this.settings = `ha:{${farm}}:settings`;
+    this.cookies = `ha:{${farm}}:cookies`;
   }
 
   /** What the node says of its clients. */
@@ -59,6 +64,9 @@ export class Keys {
     return `ha:{${this.#farm}:${shard.toString(16)}}`;
   }
 }
+
+/** Cookie keys go when no node has asked for them for so many of their lives. */
+const COOKIES_LIFE_IN_LIVES = 3;
 
 /** The hash of members outlives the leases in it, so that a renewal finds who had the name. */
 const MEMBERS_LIFE_IN_LEASES = 10;
@@ -115,6 +123,33 @@ export const SCRIPTS = {
         end
       end
       return live`,
+  },
+  /**
+   * KEYS cookies; ARGV keys that the node knows, in case Redis has lost them, a fresh key, their life in ms. Gives the time in
+   * ms, the keys, and 1 if what stood there was none. As renewCookieKeys (cookie-keys.ts).
+   */
+  farmCookieKeys: {
+    numberOfKeys: 1,
+    lua: `
+      ${NOW}
+      local function parts(text)
+        local found = {}
+        for created, key in string.gmatch(text, '(%d+) (%x+)') do
+          if #key == ${2 * COOKIE_KEY_BYTES} then found[#found + 1] = created .. ' ' .. key end
+        end
+        return found
+      end
+      local value = redis.pcall('GET', KEYS[1])
+      local keys = type(value) == 'string' and parts(value) or {}
+      local foreign = value and (#keys == 0 or table.concat(keys, ' ') ~= value)
+      if not value or foreign then keys = parts(ARGV[1]) end
+      local newest = keys[1] and tonumber(string.match(keys[1], '^%d+'))
+      if not newest or newest + ARGV[3] <= now then
+        table.insert(keys, 1, string.format('%d %s', now, ARGV[2]))
+      end
+      local text = table.concat(keys, ' ', 1, math.min(#keys, ${MOST_COOKIE_KEYS}))
+      redis.call('SET', KEYS[1], text, 'PX', ${COOKIES_LIFE_IN_LIVES} * ARGV[3])
+      return { now, text, foreign and 1 or 0 }`,
   },
   /** KEYS token, set; ARGV node, life in ms, token as integer, "force" or "". Gives the other owner, if there is one. */
   farmClaimToken: {

@@ -1,5 +1,6 @@
 /** The registry of a gateway that is alone: in the process's own memory, with the semantics of redis.ts. */
 import type { ClientCounts } from "./client-counts.ts";
+import { type CookieKey, type CookieKeys, renewCookieKeys } from "./cookie-keys.ts";
 import { identityOf, type Member, type Registry, type RegistryHealth, type Renewal } from "./registry.ts";
 
 interface Lease {
@@ -23,6 +24,7 @@ export class MemoryRegistry implements Registry {
   readonly #clients = new Map<string, { readonly counts: ClientCounts; readonly untilMs: number }>();
   readonly #flows = new Map<string, Claim>();
   #settings: string | undefined;
+  #cookieKeys: readonly CookieKey[] = [];
   #claims = 0;
 
   /** `nowMs` is a clock that only goes forward. */
@@ -95,6 +97,13 @@ export class MemoryRegistry implements Registry {
   async clientsOf(node: string): Promise<ClientCounts> {
     const said = this.#clients.get(node);
     return said !== undefined && said.untilMs > this.#nowMs() ? said.counts : new Map();
+  }
+
+  async cookieKeys(known: readonly CookieKey[], fresh: Uint8Array, lifeMs: number): Promise<CookieKeys> {
+    const nowMs = this.#nowMs();
+    const keys = this.#cookieKeys.length > 0 ? this.#cookieKeys : known;
+    this.#cookieKeys = renewCookieKeys(keys, fresh, nowMs, lifeMs);
+    return { nowMs, keys: this.#cookieKeys };
   }
 
   #holds(claim: Claim | undefined): string | undefined {

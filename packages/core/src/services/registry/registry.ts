@@ -9,6 +9,7 @@
 import { AccessError } from "../../base/error.ts";
 import { formatIpAddress, type IpAddress, parseIpAddress } from "../../base/ip-address.ts";
 import type { ClientCounts } from "./client-counts.ts";
+import type { CookieKey, CookieKeys } from "./cookie-keys.ts";
 
 /** "up" takes new connections, "draining" keeps those it has, "down" is about to leave. */
 export const NODE_STATES = ["up", "draining", "down"] as const;
@@ -69,6 +70,11 @@ export interface Registry {
   shareClients(node: string, counts: ClientCounts, ttlMs: number): Promise<void>;
   /** What `node` has said; empty when that has expired. */
   clientsOf(node: string): Promise<ClientCounts>;
+  /**
+   * The keys of the farm's cookies. When the newest is `lifeMs` old, or there is none, `fresh` becomes one; when the registry
+   * has lost them, those that the caller has `known` count again.
+   */
+  cookieKeys(known: readonly CookieKey[], fresh: Uint8Array, lifeMs: number): Promise<CookieKeys>;
   close(): void;
 }
 
