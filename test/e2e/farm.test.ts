@@ -40,6 +40,42 @@ describe("a farm of two directors and three converters", function () {
     });
   }
 
+  it("shows its directors the first packets of a flow only: what a transfer carries is the kernel's", async () => {
+    const shown = async () => {
+      const all = await Promise.all(DIRECTORS.map((name) => farm.farmStatus(name)));
+      return all.reduce((sum, { director }) => sum + (director?.packets ?? 0) + (director?.keys ?? 0), 0);
+    };
+    const before = await shown();
+    const connections = await traffic.connectWithJoins(1, 5);
+    expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
+    // Two SYNs and what brings the key, once or twice, of each; a probe of the gateway may come between.
+    expect((await shown()) - before).to.be.within(15, 25);
+  });
+
+  it('tells how it is by "hag farm status", for people and as JSON', async () => {
+    const status = JSON.parse(await farm.run("dir1", "farm", "status", "--json")) as Record<string, unknown>;
+    expect(status).to.include({ apiVersion: 1, name: "farm", node: "dir1", role: "director", state: "up" });
+    expect(status)
+      .to.have.property("nodes")
+      .with.lengthOf(DIRECTORS.length + CONVERTERS.length);
+    expect(status).to.include.keys("registry", "director", "announced", "virtualAddresses");
+    expect(await farm.run("conv1", "farm", "status")).to.match(/node +conv1\n/);
+  });
+
+  it("refuses a node whose name or settings are not the farm's: it ends with code 78 and one clear line", async () => {
+    await farm.daemon("dir2").end("SIGKILL");
+    const start = async (from: string, to: string) =>
+      await farm
+        .start("dir2", (config) => config.replace(from, to))
+        .then(
+          () => "started",
+          ({ message }: Error) => message,
+        );
+    expect(await start("node: dir2", "node: conv1")).to.match(/ended with 78:.*another living node called conv1/s);
+    expect(await start("steering: steer", "steering: announce")).to.match(/ended with 78:.*another steering/s);
+    await farm.start("dir2");
+  });
+
   it("takes back what closed connections owned", async () => {
     await until(async () => !/:[tf]:/.test(await farm.redis.command(0, "--scan")), {
       what: "no token and no flow is left in Redis",
@@ -86,7 +122,14 @@ describe("a farm of two directors and three converters", function () {
       expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
       await traffic.closeAll();
       expect(await farm.daemon(name).end("SIGCONT")).to.equal(0);
-      await farm.start(name);
+      await until(
+        async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === name)?.state === "down",
+        { what: `${name} is down`, limitMs: 5000 },
+      );
+      // It comes back in the middle of others' transfers.
+      const others = await traffic.connectWithJoins(1, 5);
+      expect(await traffic.lostAcross(others, () => farm.start(name))).to.equal(0);
+      await traffic.closeAll();
     }
   });
 
@@ -133,7 +176,14 @@ describe("a farm of two directors and three converters", function () {
     const left = connections.filter(({ client }) => !client.closed);
     expect(left.length).to.equal(connections.length - own);
     expect(await traffic.lostAcross(left, async () => {})).to.equal(0);
+    await until(
+      async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === "conv2")?.state === "lost",
+      { what: "its lease has run out", limitMs: 5000 },
+    );
+    const leftovers = async () => (await farm.redis.command(0, "--scan", "--pattern", "ha:*:n:conv2")) !== "";
+    expect(await leftovers()).to.equal(own > 0);
     await farm.start("conv2");
+    await until(async () => !(await leftovers()), { what: "it has taken back its tokens", limitMs: 5000 });
   });
 
   it("steers joins by the third ACK it saw while Redis is away: all of them through one director", async () => {

@@ -281,9 +281,12 @@ ${this.#options.settings ?? ""}
     return join(this.#directory, name, "admin.sock");
   }
 
-  /** Starts a gateway. It gets nothing from the router before {@link route} names it. */
-  async start(name: string): Promise<LabDaemon> {
-    const daemon = await startDaemon(this.lab, name, "hag", this.#write(name, this.#config(name)));
+  /**
+   * Starts a gateway, with another configuration if `change` makes one. It gets nothing from the router before
+   * {@link route} names it.
+   */
+  async start(name: string, change = (config: string) => config): Promise<LabDaemon> {
+    const daemon = await startDaemon(this.lab, name, "hag", this.#write(name, change(this.#config(name))));
     this.#daemons.set(name, daemon);
     return daemon;
   }

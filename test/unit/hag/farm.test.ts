@@ -156,6 +156,12 @@ describe("hag/farm/config", () => {
 
   for (const [what, from, to, message] of [
     ["a name that could not be a key", "node: a", "node: A/b", /\d+:\d+: farm\.node: expected a name/],
+    [
+      "a farm's name that could not be a key",
+      "node: a",
+      'node: a\n  name: "{farm}"',
+      /\d+:\d+: farm\.name: expected a name/,
+    ],
     ["no virtual address", "[ 10.9.9.9 ]", "[]", /farm\.virtualAddresses: a farm needs/],
     [
       "two virtual addresses of a family",
@@ -234,6 +240,15 @@ describe("hag/farm/membership", () => {
     await eventually(5000, () => expect(membership.isAlive("c")).to.equal(false));
     expect(performance.now() - forgottenMs).to.be.greaterThan(1200);
     expect(views.flat().filter(({ member, alive }) => member.name === "b" && !alive)).to.deep.equal([]);
+  });
+
+  it("sees lost ones too when it was started again so soon that the registry still knew it", async () => {
+    const b = other("b", "10.8.0.12");
+    await registry.renew(b, settings, 60_000);
+    await registry.renew(other("a", "10.8.0.11"), settings, 60_000);
+    await membership.join();
+    await registry.leave(b);
+    await eventually(5000, () => expect(membership.isAlive("b")).to.equal(false));
   });
 
   it("ignores and counts a node outside the farm's network", async () => {

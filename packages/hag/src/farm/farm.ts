@@ -14,7 +14,7 @@ import type { ClientTable } from "../client-table.ts";
 import { type FarmConfig, fileOf } from "./config.ts";
 import { Director, type MarkedNode } from "./director.ts";
 import { addFarmRules, LOCAL_MARK, NodeRoutes, QUEUE, removeFarmRules, setFallback } from "./host-rules.ts";
-import { type KnownNode, Membership } from "./membership.ts";
+import { type KnownNode, Membership, stateOf } from "./membership.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteHealth } from "./route-health.ts";
 import { SharedClients } from "./shared-clients.ts";
@@ -254,12 +254,12 @@ export class Farm {
       announced: this.#routeHealth.announced,
       virtualAddresses: virtualAddresses.map(formatIpAddress),
       registry: { ...this.#registry.health, foreign: this.#membership.foreign },
-      nodes: this.#membership.nodes().map(({ member, alive }) => ({
-        node: member.name,
-        state: alive ? member.state : "lost",
-        weight: member.weight,
-        load: member.load,
-        addresses: member.addresses.map(formatIpAddress),
+      nodes: this.#membership.nodes().map((node) => ({
+        node: node.member.name,
+        state: stateOf(node),
+        weight: node.member.weight,
+        load: node.member.load,
+        addresses: node.member.addresses.map(formatIpAddress),
       })),
       ...(this.#publisher && { published: { tokens: this.#publisher.tokens, ...this.#publisher.counters } }),
       ...(this.#sharedClients && { clientLimits: this.#sharedClients.status() }),

@@ -57,7 +57,7 @@ export class Membership {
   foreign = 0;
   #refused: Refused | undefined;
   /** Since when the registry has answered every look and has known this node. */
-  #believedSinceMs = Number.POSITIVE_INFINITY;
+  #believedSinceMs = performance.now();
   #looking: Promise<void> | undefined;
 
   /** `load` counts open connections. */
@@ -184,8 +184,14 @@ function refusal(renewal: Refused, { name, node }: FarmConfig): AccessError {
       );
 }
 
-function summarize({ member, alive }: KnownNode) {
-  return { node: member.name, state: alive ? member.state : "lost", weight: member.weight };
+function summarize(node: KnownNode) {
+  return { node: node.member.name, state: stateOf(node), weight: node.member.weight };
+}
+
+/** A node without a lease has drained and is "down", or nobody knows what became of it and it is "lost". */
+export function stateOf({ member: { state }, alive }: KnownNode): NodeState | "down" | "lost" {
+  if (alive) return state;
+  return state === "draining" ? "down" : "lost";
 }
 
 /** What others depend on, as one text to compare: the load changes all the time. */

@@ -11,8 +11,8 @@ import { formatIpAddress, type IpAddress, parseIpAddress } from "../../base/ip-a
 import type { ClientCounts } from "./client-counts.ts";
 import type { CookieKey, CookieKeys } from "./cookie-keys.ts";
 
-/** "up" takes new connections, "draining" keeps those it has, "down" is about to leave. */
-export const NODE_STATES = ["up", "draining", "down"] as const;
+/** "up" takes new connections, "draining" keeps those it has and then leaves. */
+export const NODE_STATES = ["up", "draining"] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 
 /** A gateway of the farm, as it describes itself. */
