@@ -151,6 +151,12 @@ for (const { name, start } of STORES) {
       const { keys } = await registry.cookieKeys(known, new Uint8Array(32).fill(9), lifeMs);
       expect(keys).to.deep.equal(known);
       expect((await registry.cookieKeys([], new Uint8Array(32).fill(9), lifeMs)).keys).to.deep.equal(known);
+      // Another node came first that did not know them: both count.
+      const older = [{ createdMs: 500, key: new Uint8Array(32).fill(3) }];
+      const all = (await registry.cookieKeys(older, new Uint8Array(32).fill(9), lifeMs)).keys;
+      expect(all).to.deep.equal([...known, ...older]);
+      const forgotten = [{ createdMs: 400, key: new Uint8Array(32).fill(4) }];
+      expect((await registry.cookieKeys(forgotten, new Uint8Array(32).fill(9), lifeMs)).keys).to.deep.equal(all);
     });
 
     it("takes a token back from its owner only", async () => {

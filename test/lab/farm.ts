@@ -24,6 +24,12 @@ export const FARM_SERVER = { ipv4: "10.3.3.2", ipv6: "fd33::2" } as const;
 export const FARM_PORT = 5124;
 const REDIS = { host: "10.8.0.250", port: 6379 } as const;
 
+/**
+ * What the router hashes: addresses, protocol, ports. Its policy 3 reads them from the packet, as other routers must; with
+ * policy 1 Linux goes by the hash that the sending host's kernel has noted, and a flow moves with each retransmission.
+ */
+const ADDRESSES_AND_PORTS = 0x37;
+
 /** A gateway of the lab's farm. */
 export interface Gateway {
   readonly name: string;
@@ -177,8 +183,10 @@ export class FarmLab {
   static async up(options: FarmOptions, running: readonly string[]): Promise<FarmLab> {
     const farm = new FarmLab(await Lab.up(farmTopology(options)), options);
     try {
-      await farm.lab.run("core", ["sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1"]);
-      await farm.lab.run("core", ["sysctl", "-qw", "net.ipv6.fib_multipath_hash_policy=1"]);
+      for (const family of ["ipv4", "ipv6"]) {
+        const hash = `net.${family}.fib_multipath_hash`;
+        await farm.lab.run("core", ["sysctl", "-qw", `${hash}_fields=${ADDRESSES_AND_PORTS}`, `${hash}_policy=3`]);
+      }
       await farm.startRedis();
       await Promise.all(running.map((name) => farm.start(name)));
       // Without steering the router spreads initial subflows over the converters themselves.
@@ -344,10 +352,11 @@ ${this.#options.settings ?? ""}
   async steeringCounters(home: number): Promise<Readonly<Record<string, number>>> {
     const counted: Record<string, unknown>[] = [
       (await this.homeStatus(home)).counters,
-      prefixed("kernel", this.multipathCounters(`hcpe${home}`)),
+      prefixed("kernel", this.#kernelCounters(`hcpe${home}`, /^MP|FastOpen|Retrans|Timeouts/)),
     ];
     for (const { name } of this.#options.gateways) {
       if (!this.#daemons.has(name)) continue;
+      counted.push(prefixed(`${name}.kernel`, this.#kernelCounters(name, /^MP|FastOpen|Listen/)));
       const { director } = await this.farmStatus(name).catch((): Partial<FarmStatus> => ({}));
       counted.push(prefixed(name, director ?? {}));
     }
@@ -361,11 +370,18 @@ ${this.#options.settings ?? ""}
 
   /** What the kernel of a node counts of Multipath TCP (MPTcpExt of /proc/net/netstat). */
   multipathCounters(node: string): Readonly<Record<string, number>> {
+    return this.#kernelCounters(node, /^MP/);
+  }
+
+  /** Counters of /proc/net/netstat, a line of names before each line of numbers. */
+  #kernelCounters(node: string, wanted: RegExp): Readonly<Record<string, number>> {
     const lines = this.lab.inside(node, () => readFileSync("/proc/self/net/netstat", "utf8")).split("\n");
-    const [names = [], values = []] = lines
-      .filter((line) => line.startsWith("MPTcpExt:"))
-      .map((line) => line.split(" "));
-    return Object.fromEntries(names.slice(1).map((name, index) => [name, Number(values[index + 1])]));
+    const counters: Record<string, number> = {};
+    for (let line = 0; line + 1 < lines.length; line += 2) {
+      const [names = [], values = []] = lines.slice(line, line + 2).map((text) => text.split(" ").slice(1));
+      for (const [index, name] of names.entries()) if (wanted.test(name)) counters[name] = Number(values[index]);
+    }
+    return counters;
   }
 
   async down(): Promise<void> {

@@ -38,14 +38,20 @@ export function decodeCookieKeys(text: unknown): CookieKey[] | undefined {
   return keys;
 }
 
-/** What {@link CookieKeys} become when they are asked for: with `fresh` in front when the newest is `lifeMs` old. */
+/**
+ * What the farm's keys become when a node asks for them that has `known`: all of both, so that none is refused when the
+ * registry had lost them and a node without any came first; and `fresh` when the newest is `lifeMs` old.
+ */
 export function renewCookieKeys(
   keys: readonly CookieKey[],
+  known: readonly CookieKey[],
   fresh: Uint8Array,
   nowMs: number,
   lifeMs: number,
 ): readonly CookieKey[] {
-  const [newest] = keys;
-  if (newest !== undefined && newest.createdMs + lifeMs > nowMs) return keys;
-  return [{ createdMs: nowMs, key: fresh }, ...keys].slice(0, MOST_COOKIE_KEYS);
+  const all = new Map([...keys, ...known].map((one) => [toHex(one.key), one]));
+  const sorted = Array.from(all.values()).sort((left, right) => right.createdMs - left.createdMs);
+  const [newest] = sorted;
+  const due = newest === undefined || newest.createdMs + lifeMs <= nowMs;
+  return [...(due ? [{ createdMs: nowMs, key: fresh }] : []), ...sorted].slice(0, MOST_COOKIE_KEYS);
 }

@@ -125,29 +125,40 @@ export const SCRIPTS = {
       return live`,
   },
   /**
-   * KEYS cookies; ARGV keys that the node knows, in case Redis has lost them, a fresh key, their life in ms. Gives the time in
-   * ms, the keys, and 1 if what stood there was none. As renewCookieKeys (cookie-keys.ts).
+   * KEYS cookies; ARGV keys that the node knows, a fresh key, their life in ms. Gives the time in ms, the keys, and 1 if what
+   * stood there was none. As renewCookieKeys (cookie-keys.ts).
    */
   farmCookieKeys: {
     numberOfKeys: 1,
     lua: `
       ${NOW}
-      local function parts(text)
-        local found = {}
+      local keys = {}
+      local function take(text)
+        local words, found = {}, {}
         for created, key in string.gmatch(text, '(%d+) (%x+)') do
-          if #key == ${2 * COOKIE_KEY_BYTES} then found[#found + 1] = created .. ' ' .. key end
+          if #key == ${2 * COOKIE_KEY_BYTES} then
+            words[#words + 1] = created .. ' ' .. key
+            found[key] = tonumber(created)
+          end
         end
-        return found
+        if #words == 0 or table.concat(words, ' ') ~= text then return false end
+        for key, created in pairs(found) do keys[key] = created end
+        return true
       end
       local value = redis.pcall('GET', KEYS[1])
-      local keys = type(value) == 'string' and parts(value) or {}
-      local foreign = value and (#keys == 0 or table.concat(keys, ' ') ~= value)
-      if not value or foreign then keys = parts(ARGV[1]) end
-      local newest = keys[1] and tonumber(string.match(keys[1], '^%d+'))
-      if not newest or newest + ARGV[3] <= now then
-        table.insert(keys, 1, string.format('%d %s', now, ARGV[2]))
+      local foreign = value and not (type(value) == 'string' and take(value))
+      take(ARGV[1])
+      local sorted = {}
+      for key, created in pairs(keys) do sorted[#sorted + 1] = { created, key } end
+      table.sort(sorted, function(left, right)
+        return left[1] > right[1] or (left[1] == right[1] and left[2] > right[2])
+      end)
+      if not sorted[1] or sorted[1][1] + ARGV[3] <= now then table.insert(sorted, 1, { now, ARGV[2] }) end
+      local words = {}
+      for i = 1, math.min(#sorted, ${MOST_COOKIE_KEYS}) do
+        words[i] = string.format('%d %s', sorted[i][1], sorted[i][2])
       end
-      local text = table.concat(keys, ' ', 1, math.min(#keys, ${MOST_COOKIE_KEYS}))
+      local text = table.concat(words, ' ')
       redis.call('SET', KEYS[1], text, 'PX', ${COOKIES_LIFE_IN_LIVES} * ARGV[3])
       return { now, text, foreign and 1 or 0 }`,
   },

@@ -101,8 +101,7 @@ export class MemoryRegistry implements Registry {
 
   async cookieKeys(known: readonly CookieKey[], fresh: Uint8Array, lifeMs: number): Promise<CookieKeys> {
     const nowMs = this.#nowMs();
-    const keys = this.#cookieKeys.length > 0 ? this.#cookieKeys : known;
-    this.#cookieKeys = renewCookieKeys(keys, fresh, nowMs, lifeMs);
+    this.#cookieKeys = renewCookieKeys(this.#cookieKeys, known, fresh, nowMs, lifeMs);
     return { nowMs, keys: this.#cookieKeys };
   }
 

@@ -71,8 +71,8 @@ export interface Registry {
   /** What `node` has said; empty when that has expired. */
   clientsOf(node: string): Promise<ClientCounts>;
   /**
-   * The keys of the farm's cookies. When the newest is `lifeMs` old, or there is none, `fresh` becomes one; when the registry
-   * has lost them, those that the caller has `known` count again.
+   * The keys of the farm's cookies. When the newest is `lifeMs` old, or there is none, `fresh` becomes one. Those that the
+   * caller has `known` are among them, in case the registry has lost them, unless there are newer ones enough.
    */
   cookieKeys(known: readonly CookieKey[], fresh: Uint8Array, lifeMs: number): Promise<CookieKeys>;
   close(): void;
