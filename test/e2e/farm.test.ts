@@ -106,32 +106,31 @@ describe("a farm of two directors and three converters", function () {
     await traffic.connectWithJoins(1, 10);
   });
 
-  it("is upgraded node by node: a draining converter gets no new connections, keeps its joins, and ends in peace", async () => {
-    for (const name of CONVERTERS) {
+  for (const name of CONVERTERS) {
+    it(`is upgraded node by node: ${name} drains without new connections, keeps its joins, ends in peace and comes back`, async () => {
       const connections = await traffic.connectWithJoins(1, 12);
       const { MPCapableSYNRX: before } = farm.multipathCounters(name);
       await farm.run(name, "drain");
-      for (const director of DIRECTORS) {
-        await until(
-          async () => (await farm.farmStatus(director)).nodes.find(({ node }) => node === name)?.state === "draining",
-          { what: `${director} knows`, limitMs: 5000 },
-        );
-      }
+      for (const director of DIRECTORS) await becomes("draining", name, director);
       await traffic.connectWithJoins(1, 12);
       expect(farm.multipathCounters(name).MPCapableSYNRX).to.equal(before);
       expect(await traffic.lostAcross(connections, async () => {})).to.equal(0);
       await traffic.closeAll();
       expect(await farm.daemon(name).end("SIGCONT")).to.equal(0);
-      await until(
-        async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === name)?.state === "down",
-        { what: `${name} is down`, limitMs: 5000 },
-      );
+      await becomes("down", name, "dir1");
       // It comes back in the middle of others' transfers.
       const others = await traffic.connectWithJoins(1, 5);
       expect(await traffic.lostAcross(others, () => farm.start(name))).to.equal(0);
-      await traffic.closeAll();
-    }
-  });
+    });
+  }
+
+  /** Waits until a director sees a node in this state. */
+  async function becomes(state: string, name: string, director: string): Promise<void> {
+    await until(
+      async () => (await farm.farmStatus(director)).nodes.find(({ node }) => node === name)?.state === state,
+      { what: `${name} is ${state} for ${director}`, limitMs: 5000 },
+    );
+  }
 
   it("counts what others wrote into Redis, and goes by none of it", async () => {
     const member = (address: string) => JSON.stringify({ addresses: [address], state: "up", weight: 1000, load: 0 });
@@ -176,10 +175,7 @@ describe("a farm of two directors and three converters", function () {
     const left = connections.filter(({ client }) => !client.closed);
     expect(left.length).to.equal(connections.length - own);
     expect(await traffic.lostAcross(left, async () => {})).to.equal(0);
-    await until(
-      async () => (await farm.farmStatus("dir1")).nodes.find(({ node }) => node === "conv2")?.state === "lost",
-      { what: "its lease has run out", limitMs: 5000 },
-    );
+    await becomes("lost", "conv2", "dir1");
     const leftovers = async () => (await farm.redis.command(0, "--scan", "--pattern", "ha:*:n:conv2")) !== "";
     expect(await leftovers()).to.equal(own > 0);
     await farm.start("conv2");
