@@ -1,12 +1,14 @@
 /** A farm in the lab: joins that reach their owner, what steering costs, and what happens when parts of it go. */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { writeUint32 } from "@hybrid-access/core/base/bytes";
 import { Keys } from "@hybrid-access/core/services/registry/keys";
 import { FARM_PORT, FarmLab, type FarmOptions, VIRTUAL } from "../lab/farm.ts";
 import { FarmTraffic, sumOf } from "../lab/farm-traffic.ts";
+import { joinOption, keysOption, RawPackets, TCP_FLAG } from "../lab/raw-packets.ts";
 import { until } from "../lab/until.ts";
 import type { Benchmark, BenchmarkContext, Figure, Goal } from "./benchmark.ts";
-import { RawSyns } from "./raw-syn.ts";
+import { PacketClock } from "./packet-clock.ts";
 import { registryFigures } from "./registry.ts";
 
 const DIRECTORS = ["dir1", "dir2"];
@@ -79,13 +81,12 @@ async function inFarm(context: BenchmarkContext, options: FarmOptions, measure: 
 const HCPES = HOMES.map((home) => `hcpe${home}`);
 
 /** Joins that the homes' kernels asked for and got, and that a converter reset as it did not know the token. */
-async function joinCounts(farm: FarmLab, before = { asked: 0, made: 0, resets: 0 }) {
-  const [asked, made, resets] = await Promise.all([
-    sumOf(farm, HCPES, "MPJoinSynTx"),
-    sumOf(farm, HCPES, "MPJoinSynAckRx"),
-    sumOf(farm, CONVERTERS, "MPJoinNoTokenFound"),
-  ]);
-  return { asked: asked - before.asked, made: made - before.made, resets: resets - before.resets };
+function joinCounts(farm: FarmLab, before = { asked: 0, made: 0, resets: 0 }) {
+  return {
+    asked: sumOf(farm, HCPES, "MPJoinSynTx") - before.asked,
+    made: sumOf(farm, HCPES, "MPJoinSynAckRx") - before.made,
+    resets: sumOf(farm, CONVERTERS, "MPJoinNoTokenFound") - before.resets,
+  };
 }
 
 /** The same connections through the directors, and through a router that knows only flows. */
@@ -93,13 +94,13 @@ async function joins({ farm, traffic, context }: Running): Promise<Figure[]> {
   const count = CONNECTIONS * shortened(context);
   context.say(`${count} connections through two directors`);
   for (const home of HOMES) await traffic.connectWithJoins(home, count / HOMES.length);
-  const steered = await joinCounts(farm);
+  const steered = joinCounts(farm);
   await traffic.closeAll();
   context.say(`${count} connections through a plain per-flow balancer`);
   await farm.route(CONVERTERS);
-  const before = await joinCounts(farm);
+  const before = joinCounts(farm);
   for (const home of HOMES) for (let made = 0; made < count / HOMES.length; made++) await traffic.connect(home);
-  const plain = await joinCounts(farm, before);
+  const plain = joinCounts(farm, before);
   await traffic.closeAll();
   await farm.route(DIRECTORS);
   const what = `${count} connections with a second subflow`;
@@ -122,29 +123,29 @@ const TIMED = [
   { name: "owner from Redis", goalMs: 5 },
 ] as const;
 
-/** One way through a director, by SYNs made by hand; the median of the way without one is taken off. */
+/** SYNs made by hand, one after the other: when the director's host got each one, and when it left. */
 async function latency({ farm, context: { say, selection } }: Running): Promise<Figure[]> {
-  const syns = new RawSyns(farm.lab, "core", CONVERTERS, VIRTUAL.ipv4, FARM_PORT);
+  const packets = new RawPackets(farm.lab, "core", [], VIRTUAL.ipv4, FARM_PORT);
+  const clock = new PacketClock(farm.lab, "dir1");
   const times = TIMED.map(() => ({ middle: [] as number[], slowest: [] as number[] }));
   const rounds = selection.quick ? 1 : TIMED_ROUNDS;
   try {
     const tokens = Array.from({ length: rounds * TIMED_SYNS }, (_, index) => 0x4000_0000 + index);
     await ownBy(farm, "conv1", [...tokens, 1]);
+    await farm.route(["dir1"]);
+    await timeJoin(packets, clock, 1, 1);
     for (let round = 0; round < rounds; round++) {
-      say(`${TIMED_SYNS} joins each, straight, cached and from Redis: round ${round + 1} of ${rounds}`);
-      await farm.route(["conv1"]);
-      const straight = quantile(await timeAll(syns, () => 1), 0.5);
-      await farm.route(["dir1"]);
-      syns.time(1, 1, PATIENCE_MS);
-      const cached = await timeAll(syns, () => 1);
-      const looked = await timeAll(syns, (index) => tokens[round * TIMED_SYNS + index] ?? 0);
+      say(`${TIMED_SYNS} joins each, cached and from Redis: round ${round + 1} of ${rounds}`);
+      const cached = await timeAll(packets, clock, () => 1);
+      const looked = await timeAll(packets, clock, (index) => tokens[round * TIMED_SYNS + index] ?? 0);
       [cached, looked].forEach((measured, index) => {
-        times[index]?.middle.push(quantile(measured, 0.5) - straight);
-        times[index]?.slowest.push(quantile(measured, 0.99) - straight);
+        times[index]?.middle.push(quantile(measured, 0.5));
+        times[index]?.slowest.push(quantile(measured, 0.99));
       });
     }
   } finally {
-    syns.close();
+    packets.close();
+    clock.close();
     await farm.route(DIRECTORS);
   }
   return TIMED.flatMap(({ name, goalMs }, index): Figure[] => {
@@ -157,14 +158,27 @@ async function latency({ farm, context: { say, selection } }: Running): Promise<
   });
 }
 
-/** A lost SYN took as long as anybody waited for it. Lets the event loop run between some. */
-async function timeAll(syns: RawSyns, tokenOf: (index: number) => number): Promise<number[]> {
+async function timeAll(packets: RawPackets, clock: PacketClock, tokenOf: (index: number) => number): Promise<number[]> {
   const times: number[] = [];
   for (let index = 0; index < TIMED_SYNS; index++) {
-    times.push(syns.time(1024 + index, tokenOf(index), PATIENCE_MS) ?? PATIENCE_MS);
-    if (index % 50 === 0) await sleep(1);
+    times.push(await timeJoin(packets, clock, 1024 + index, tokenOf(index)));
   }
   return times;
+}
+
+/** Milliseconds that a join took from one end of the director's host to the other; one that is lost, all its time. */
+async function timeJoin(packets: RawPackets, clock: PacketClock, sourcePort: number, token: number): Promise<number> {
+  clock.read(new Map());
+  packets.send({ sourcePort, flags: TCP_FLAG.syn, options: joinOption(token) });
+  const endMs = performance.now() + PATIENCE_MS;
+  const passages: Parameters<PacketClock["read"]>[0] = new Map();
+  while (performance.now() < endMs) {
+    await sleep(1);
+    clock.read(passages);
+    const { inMs, outMs } = passages.get(sourcePort) ?? {};
+    if (inMs !== undefined && outMs !== undefined) return outMs - inMs;
+  }
+  return PATIENCE_MS;
 }
 
 async function ownBy(farm: FarmLab, node: string, tokens: readonly number[]): Promise<void> {
@@ -194,9 +208,9 @@ async function announcing(context: BenchmarkContext): Promise<Figure[]> {
     const farm = await FarmLab.up({ ...LAB, steering }, steering === "steer" ? ["dir1", ...CONVERTERS] : CONVERTERS);
     const traffic = new FarmTraffic(farm);
     try {
-      const before = { joins: await joinCounts(farm), cpuSeconds: directorSeconds(farm, steering) };
+      const before = { joins: joinCounts(farm), cpuSeconds: directorSeconds(farm, steering) };
       await traffic.connectWithJoins(1, count);
-      const { asked, made } = await joinCounts(farm, before.joins);
+      const { asked, made } = joinCounts(farm, before.joins);
       const cpuSeconds = directorSeconds(farm, steering) - before.cpuSeconds;
       const times = joinTimes(farm.daemon("hcpe1").log());
       const what = `joins ${name}`;
@@ -242,56 +256,88 @@ function joinTimes(log: string): number[] {
   return times;
 }
 
-const FLOOD_SECONDS = 4;
+const FLOOD_SECONDS = { full: 4, quick: 1 } as const;
 const FLOOD_RATES = [5000, 20_000, 40_000];
+const KEYS_RATE = 20_000;
 const RATE_GOAL = 5000;
 const TICKS_PER_SECOND = 100;
+const FLOOD_PORTS = 64_000;
 
-/** New connections at several rates through one director, which is one process with one thread that decides. */
-async function synRate({ farm, context: { say } }: Running): Promise<Figure[]> {
-  const syns = new RawSyns(farm.lab, "core", [], VIRTUAL.ipv4, FARM_PORT);
+type Kind = "syn" | "key";
+
+/** What one director, a process with one thread that decides, makes of packets at several rates. */
+async function synRate({ farm, context: { say, selection } }: Running): Promise<Figure[]> {
+  const floodSeconds = FLOOD_SECONDS[selection.quick ? "quick" : "full"];
+  const packets = new RawPackets(farm.lab, "core", [], VIRTUAL.ipv4, FARM_PORT);
   const { pid = 0 } = farm.daemon("dir1").process;
-  const handled: number[] = [];
-  const perCore: number[] = [];
+  const measure = async (rate: number, kinds: readonly Kind[]) => {
+    say(`${rate} times a second through one director: ${kinds.join(", ")}`);
+    const before = { ...(await packetsOf(farm)), cpu: cpuSeconds(pid) };
+    const sent = await flood(packets, rate, kinds, floodSeconds);
+    const after = await packetsOf(farm);
+    const counted = { syns: after.syns - before.syns, keys: after.keys - before.keys };
+    say(`  sent ${sent}, decided ${counted.syns}, looked at ${counted.keys}`);
+    return { ...counted, cpu: cpuSeconds(pid) - before.cpu };
+  };
   try {
     await farm.route(["dir1"]);
-    for (const rate of FLOOD_RATES) {
-      say(`${rate} SYNs a second through one director`);
-      const before = { packets: await packetsOf(farm), cpu: cpuSeconds(pid) };
-      const sent = await flood(syns, rate);
-      const packets = (await packetsOf(farm)) - before.packets;
-      handled.push(packets / FLOOD_SECONDS);
-      perCore.push(packets / (cpuSeconds(pid) - before.cpu));
-      say(`  sent ${sent}, decided ${packets}`);
-    }
+    const floods = [];
+    for (const rate of FLOOD_RATES) floods.push(await measure(rate, ["syn"]));
+    const keys = await measure(KEYS_RATE, ["key"]);
+    const both = await measure(KEYS_RATE, ["syn", "key"]);
+    const most = floods.map(({ syns }) => syns / floodSeconds);
+    const perCore = floods.map(({ syns, cpu }) => syns / cpu);
+    return [
+      {
+        measured: "SYNs one director decides, most in a second",
+        runs: [Math.max(...most)],
+        unit: "1/s",
+        goal: { atLeast: RATE_GOAL },
+      },
+      {
+        measured: "SYNs one director decides, for each second of its CPU time",
+        runs: [Math.max(...perCore)],
+        unit: "1/s",
+      },
+      { measured: "a director's CPU time for a SYN", runs: [1e6 / Math.max(...perCore)], unit: "us" },
+      { measured: "a director's CPU time for a third ACK", runs: [(1e6 * keys.cpu) / keys.keys], unit: "us" },
+      {
+        measured: `SYNs each with its third ACK, ${KEYS_RATE} sent a second: SYNs decided`,
+        runs: [both.syns / floodSeconds],
+        unit: "1/s",
+        goal: { atLeast: RATE_GOAL },
+      },
+      {
+        measured: `SYNs each with its third ACK, ${KEYS_RATE} sent a second: third ACKs looked at`,
+        runs: [both.keys / floodSeconds],
+        unit: "1/s",
+      },
+    ];
   } finally {
-    syns.close();
+    packets.close();
     await farm.route(DIRECTORS);
   }
-  return [
-    {
-      measured: "SYNs one director decides, most in a second",
-      runs: [Math.max(...handled)],
-      unit: "1/s",
-      goal: { atLeast: RATE_GOAL },
-    },
-    {
-      measured: "SYNs one director decides, for each second of its CPU time",
-      runs: [Math.max(...perCore)],
-      unit: "1/s",
-    },
-  ];
 }
 
-async function packetsOf(farm: FarmLab): Promise<number> {
-  return (await farm.farmStatus("dir1")).director?.packets ?? 0;
+async function packetsOf(farm: FarmLab): Promise<{ syns: number; keys: number }> {
+  const { director } = await farm.farmStatus("dir1");
+  return { syns: director?.packets ?? 0, keys: director?.keys ?? 0 };
 }
 
-async function flood(syns: RawSyns, rate: number): Promise<number> {
+/** Sends `kinds` of packets, each `rate` times a second. Third ACKs are those of flows that a flood of SYNs has made. */
+async function flood(packets: RawPackets, rate: number, kinds: readonly Kind[], floodSeconds: number): Promise<number> {
   const startMs = performance.now();
+  const key = new Uint8Array(8);
   let sent = 0;
-  for (let seconds = 0; seconds < FLOOD_SECONDS; seconds = (performance.now() - startMs) / 1000) {
-    for (; sent < seconds * rate; sent++) syns.send(1024 + (sent % 64_000));
+  for (let seconds = 0; seconds < floodSeconds; seconds = (performance.now() - startMs) / 1000) {
+    for (; sent < seconds * rate; sent++) {
+      const sourcePort = 1024 + (sent % FLOOD_PORTS);
+      writeUint32(key, 0, sent);
+      for (const kind of kinds) {
+        if (kind === "syn") packets.send({ sourcePort, flags: TCP_FLAG.syn });
+        else packets.send({ sourcePort, flags: TCP_FLAG.ack, options: keysOption(key) });
+      }
+    }
     await sleep(1);
   }
   return sent;
@@ -388,7 +434,7 @@ const BETWEEN_MS = 100;
 
 /** Opens connections for a time and gives how many there were, the share that worked, and that of their joins. */
 async function newConnections({ farm, traffic }: Running, seconds: number) {
-  const before = await joinCounts(farm);
+  const before = joinCounts(farm);
   const endMs = performance.now() + 1000 * seconds;
   let asked = 0;
   let made = 0;
@@ -398,7 +444,7 @@ async function newConnections({ farm, traffic }: Running, seconds: number) {
     if ((await Promise.race([traffic.connect(1), limit])) !== undefined) made += 1;
     await sleep(BETWEEN_MS);
   }
-  const counts = await joinCounts(farm, before);
+  const counts = joinCounts(farm, before);
   return { share: made / asked, joins: Math.min(1, counts.made / made) };
 }
 

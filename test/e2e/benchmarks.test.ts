@@ -1,4 +1,4 @@
-/** Each benchmark of the data plane in its quickest form, without peers: that it runs, and what it prints. */
+/** Benchmarks in their quickest form, without peers: that they run, and what they print. */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -52,5 +52,25 @@ describe("e2e: benchmarks of the data plane", function () {
     const rows = await bench("memory", "--variant", "relay");
     expectFigures(rows, ["own memory of an idle connection, relay"]);
     expect(rows.find(({ goal }) => goal !== null)).to.deep.include({ goal: "<= 512", unit: "B" });
+  });
+});
+
+describe("e2e: benchmark of a farm", function () {
+  this.timeout(LIMIT_MS);
+
+  it("measures joins through directors and without, what a director adds to them, and how many SYNs it decides", async () => {
+    const rows = await bench("farm", "--only", "steering");
+    expectFigures(rows, [
+      "time a director adds to a join, owner cached, p99",
+      "time a director adds to a join, owner from Redis, p99",
+      "SYNs one director decides, most in a second",
+      "a director's CPU time for a third ACK",
+    ]);
+    const value = (measured: string) => rows.find((row) => row.measured === measured)?.value;
+    expect(value("100 connections with a second subflow: joins that reach their owner")).to.equal(1);
+    expect(value("100 connections with a second subflow: joins reset")).to.equal(0);
+    // The problem that a farm has without directors.
+    expect(value("the same, plain per-flow balancer: joins that reach their owner")).to.be.below(0.8);
+    expect(value("the same, plain per-flow balancer: joins reset")).to.be.greaterThan(10);
   });
 });

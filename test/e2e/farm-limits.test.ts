@@ -80,7 +80,7 @@ for (const withoutRedis of ["own", "divided"] as const) {
       await told(LIMIT);
       await connect(5);
       await openAre((all) => all === LIMIT, `${LIMIT} connections are open`);
-      expect(await sumOf(farm, CONVERTERS, "MPCapableSYNRX")).to.equal(LIMIT + 5);
+      expect(sumOf(farm, CONVERTERS, "MPCapableSYNRX")).to.equal(LIMIT + 5);
     });
 
     it(

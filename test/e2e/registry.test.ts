@@ -1,4 +1,5 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
+import type { CookieKeys } from "@hybrid-access/core/services/registry/cookie-keys";
 import { MemoryRegistry } from "@hybrid-access/core/services/registry/memory";
 import { RedisRegistry, type RedisSettings } from "@hybrid-access/core/services/registry/redis";
 import type { Member, Registry } from "@hybrid-access/core/services/registry/registry";
@@ -67,14 +68,15 @@ for (const { name, start } of STORES) {
     after(() => fleet?.close());
 
     it("lists the nodes whose lease holds, as they described themselves", async () => {
-      expect(await registry.renew(A, "settings", LEASE_MS)).to.equal("renewed");
-      expect(await registry.renew(B, "settings", LEASE_MS)).to.equal("renewed");
+      expect(await registry.renew(A, "settings", LEASE_MS)).to.equal("joined");
+      expect(await registry.renew(B, "settings", LEASE_MS)).to.equal("joined");
       const members = await registry.members();
       expect(members.toSorted((left, right) => left.name.localeCompare(right.name))).to.deep.equal([A, B]);
     });
 
     it("forgets a node whose lease has run out, and one that has left", async () => {
-      await registry.renew(A, "settings", SHORT_MS);
+      await registry.renew(A, "settings", LEASE_MS);
+      expect(await registry.renew(A, "settings", SHORT_MS)).to.equal("renewed");
       await registry.renew(B, "settings", LEASE_MS);
       await until(async () => (await registry.members()).length === 1, { what: "the lease ends", limitMs: 2000 });
       await registry.leave(B);
@@ -94,7 +96,7 @@ for (const { name, start } of STORES) {
       await registry.renew(A, "settings", LEASE_MS);
       expect(await registry.renew(B, "other settings", LEASE_MS)).to.equal("otherSettings");
       await registry.leave(A);
-      expect(await registry.renew(B, "other settings", LEASE_MS)).to.equal("renewed");
+      expect(await registry.renew(B, "other settings", LEASE_MS)).to.equal("joined");
       expect(await registry.renew(A, "settings", LEASE_MS)).to.equal("otherSettings");
     });
 
@@ -120,6 +122,41 @@ for (const { name, start } of STORES) {
       expect(await registry.clientsOf("b")).to.deep.equal(new Map());
       await registry.shareClients("b", counts, SHORT_MS);
       await until(async () => (await registry.clientsOf("b")).size === 0, { what: "it expires", limitMs: 2000 });
+    });
+
+    it("draws a first cookie key, a second one when that is old, and forgets the first one in the end", async () => {
+      const fresh = (number: number) => new Uint8Array(32).fill(number);
+      const numbers = ({ keys }: CookieKeys) => keys.map(({ key: [number] }) => number);
+      expect(numbers(await registry.cookieKeys([], fresh(1), LEASE_MS))).to.deep.equal([1]);
+      const asked = await registry.cookieKeys([], fresh(2), LEASE_MS);
+      expect(numbers(asked)).to.deep.equal([1]);
+      expect(asked.nowMs - (asked.keys[0]?.createdMs ?? 0)).to.be.within(0, 5000);
+      await until(async () => numbers(await registry.cookieKeys([], fresh(3), SHORT_MS))[0] === 3, {
+        what: "there is another key",
+        limitMs: 2000,
+      });
+      expect(numbers(await registry.cookieKeys([], fresh(4), LEASE_MS))).to.deep.equal([3, 1]);
+      for (const number of [5, 6]) {
+        await until(async () => numbers(await registry.cookieKeys([], fresh(number), SHORT_MS))[0] === number, {
+          what: "there is another key",
+          limitMs: 2000,
+        });
+      }
+      expect(numbers(await registry.cookieKeys([], fresh(7), LEASE_MS))).to.deep.equal([6, 5, 3]);
+    });
+
+    it("takes back from a node the cookie keys that it has lost", async () => {
+      const known = [2, 1].map((number) => ({ createdMs: 1000, key: new Uint8Array(32).fill(number) }));
+      const lifeMs = Number.MAX_SAFE_INTEGER / 4;
+      const { keys } = await registry.cookieKeys(known, new Uint8Array(32).fill(9), lifeMs);
+      expect(keys).to.deep.equal(known);
+      expect((await registry.cookieKeys([], new Uint8Array(32).fill(9), lifeMs)).keys).to.deep.equal(known);
+      // Another node came first that did not know them: both count.
+      const older = [{ createdMs: 500, key: new Uint8Array(32).fill(3) }];
+      const all = (await registry.cookieKeys(older, new Uint8Array(32).fill(9), lifeMs)).keys;
+      expect(all).to.deep.equal([...known, ...older]);
+      const forgotten = [{ createdMs: 400, key: new Uint8Array(32).fill(4) }];
+      expect((await registry.cookieKeys(forgotten, new Uint8Array(32).fill(9), lifeMs)).keys).to.deep.equal(all);
     });
 
     it("takes a token back from its owner only", async () => {
@@ -201,6 +238,22 @@ describe("registry: what others wrote into Redis", () => {
     expect(await registry.ownerOfToken(2)).to.equal(undefined);
     expect(await registry.tokensOf("a")).to.deep.equal([3]);
     expect(registry.health.corrupt - before).to.equal(4);
+  });
+
+  it("is counted and replaced when it stands where cookie keys belong", async () => {
+    const known = [{ createdMs: Date.now(), key: new Uint8Array(32).fill(7) }];
+    const strangers = [
+      ["set", "noise"],
+      ["set", `${Date.now()} 00 ${Date.now()} ${"00".repeat(32)}`],
+      ["rpush", "a"],
+    ];
+    for (const [command = "", value = ""] of strangers) {
+      await fleet.command(0, "del", "ha:{farm}:cookies");
+      await fleet.command(0, command, "ha:{farm}:cookies", value);
+      const before = registry.health.corrupt;
+      expect((await registry.cookieKeys(known, new Uint8Array(32), LEASE_MS)).keys).to.deep.equal(known);
+      expect(registry.health.corrupt - before).to.equal(1);
+    }
   });
 
   it("does not keep a node from claiming", async () => {

@@ -38,9 +38,9 @@ export async function startDaemon(lab: Lab, node: string, program: "hcpe" | "hag
     };
     child.stdout?.on("data", onOutput);
     child.stderr?.on("data", onOutput);
-    child.once("exit", () => {
+    child.once("exit", (code) => {
       clearTimeout(timer);
-      fail("ended");
+      fail(`ended with ${code}`);
     });
   });
   return {

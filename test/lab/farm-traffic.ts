@@ -36,8 +36,8 @@ export class FarmTraffic {
   }
 
   /** Joins of a home's connections that their owner has accepted since the lab is up. */
-  async joins(home: number): Promise<number> {
-    return (await this.#farm.multipathCounters(`hcpe${home}`)).MPJoinSynAckRx ?? 0;
+  joins(home: number): number {
+    return this.#farm.multipathCounters(`hcpe${home}`).MPJoinSynAckRx ?? 0;
   }
 
   /** Opens connections through the farm and waits until each has its second subflow. */
@@ -45,13 +45,19 @@ export class FarmTraffic {
     // After a converter was killed, the HCPE goes direct until a probe has found another one.
     const what = `home ${home} uses the farm`;
     await until(() => this.#farm.isUsedBy(home), { what, limitMs: PATIENCE_MS });
-    const before = await this.joins(home);
+    const before = { joins: this.joins(home), said: await this.#farm.steeringCounters(home) };
     const made: FarmConnection[] = [];
     for (let index = 0; index < count; index++) made.push(await this.connect(home));
-    await until(async () => (await this.joins(home)) - before >= count, {
-      what: `${count} joins of home ${home}`,
-      limitMs: PATIENCE_MS,
-    });
+    try {
+      await until(() => this.joins(home) - before.joins >= count, {
+        what: `${count} joins of home ${home}`,
+        limitMs: PATIENCE_MS,
+      });
+    } catch (error) {
+      const joins = this.joins(home) - before.joins;
+      const said = changes(before.said, await this.#farm.steeringCounters(home));
+      throw new Error(`${joins} joins of ${count}; meanwhile ${JSON.stringify(said)}`, { cause: error });
+    }
     return made;
   }
 
@@ -89,7 +95,13 @@ export class FarmTraffic {
 }
 
 /** The sum of a Multipath TCP counter over nodes. */
-export async function sumOf(farm: FarmLab, nodes: readonly string[], counter: string): Promise<number> {
-  const all = await Promise.all(nodes.map((node) => farm.multipathCounters(node)));
-  return all.reduce((total, counters) => total + (counters[counter] ?? 0), 0);
+export function sumOf(farm: FarmLab, nodes: readonly string[], counter: string): number {
+  return nodes.reduce((total, node) => total + (farm.multipathCounters(node)[counter] ?? 0), 0);
+}
+
+type Counts = Readonly<Record<string, number>>;
+
+function changes(before: Counts, after: Counts): Counts {
+  const changed = Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)] as const);
+  return Object.fromEntries(changed.filter(([, count]) => count !== 0));
 }

@@ -7,10 +7,11 @@
  *
  * The links are cables without rate or delay: what is tested here is where packets go.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { askDaemon } from "@hybrid-access/core/services/admin";
 import { commandOf, type LabDaemon, startDaemon } from "./daemon.ts";
 import { directorBird, routerBird } from "./farm-bird.ts";
 import { Lab } from "./lab.ts";
@@ -22,6 +23,12 @@ export const VIRTUAL = { ipv4: "10.9.9.9", ipv6: "fd99::9" } as const;
 export const FARM_SERVER = { ipv4: "10.3.3.2", ipv6: "fd33::2" } as const;
 export const FARM_PORT = 5124;
 const REDIS = { host: "10.8.0.250", port: 6379 } as const;
+
+/**
+ * What the router hashes: addresses, protocol, ports. Its policy 3 reads them from the packet, as other routers must; with
+ * policy 1 Linux goes by the hash that the sending host's kernel has noted, and a flow moves with each retransmission.
+ */
+const ADDRESSES_AND_PORTS = 0x37;
 
 /** A gateway of the lab's farm. */
 export interface Gateway {
@@ -149,8 +156,15 @@ export interface FarmStatus {
   };
   readonly nodes: readonly { readonly node: string; readonly state: string; readonly load: number }[];
   readonly clientLimits?: { readonly mode: string; readonly clients: number; readonly connections: number };
+  readonly cookieKeys?: { readonly mode: string; readonly keys: number };
   readonly published?: { readonly tokens: number; readonly collisions: number; readonly failed: number };
   readonly director?: Readonly<Record<string, number>> & { readonly waited: readonly number[] };
+}
+
+/** What `hcpe status --json` says, as far as tests look at it. */
+export interface HomeStatus {
+  readonly gateways: readonly { readonly up: boolean }[];
+  readonly counters: Readonly<Record<string, number>>;
 }
 
 export class FarmLab {
@@ -169,8 +183,10 @@ export class FarmLab {
   static async up(options: FarmOptions, running: readonly string[]): Promise<FarmLab> {
     const farm = new FarmLab(await Lab.up(farmTopology(options)), options);
     try {
-      await farm.lab.run("core", ["sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1"]);
-      await farm.lab.run("core", ["sysctl", "-qw", "net.ipv6.fib_multipath_hash_policy=1"]);
+      for (const family of ["ipv4", "ipv6"]) {
+        const hash = `net.${family}.fib_multipath_hash`;
+        await farm.lab.run("core", ["sysctl", "-qw", `${hash}_fields=${ADDRESSES_AND_PORTS}`, `${hash}_policy=3`]);
+      }
       await farm.startRedis();
       await Promise.all(running.map((name) => farm.start(name)));
       // Without steering the router spreads initial subflows over the converters themselves.
@@ -265,13 +281,20 @@ ${this.#options.settings ?? ""}
 
   #write(name: string, config: string): string {
     const file = join(this.#directory, `${name}.yaml`);
-    writeFileSync(file, `${config}\nadmin: { socket: ${join(this.#directory, name, "admin.sock")} }\n`);
+    writeFileSync(file, `${config}\nadmin: { socket: ${this.#adminSocket(name)} }\n`);
     return file;
   }
 
-  /** Starts a gateway. It gets nothing from the router before {@link route} names it. */
-  async start(name: string): Promise<LabDaemon> {
-    const daemon = await startDaemon(this.lab, name, "hag", this.#write(name, this.#config(name)));
+  #adminSocket(name: string): string {
+    return join(this.#directory, name, "admin.sock");
+  }
+
+  /**
+   * Starts a gateway, with another configuration if `change` makes one. It gets nothing from the router before
+   * {@link route} names it.
+   */
+  async start(name: string, change = (config: string) => config): Promise<LabDaemon> {
+    const daemon = await startDaemon(this.lab, name, "hag", this.#write(name, change(this.#config(name))));
     this.#daemons.set(name, daemon);
     return daemon;
   }
@@ -301,18 +324,44 @@ ${this.#options.settings ?? ""}
     }
   }
 
+  /** What `hag farm status --json` says, asked of the daemon itself: starting the command costs a quarter of a second. */
   async farmStatus(name: string): Promise<FarmStatus> {
-    const config = join(this.#directory, `${name}.yaml`);
-    const command = commandOf("hag", "farm", "status", "--json", "--config", config);
-    return JSON.parse(await this.lab.run(name, command)) as FarmStatus;
+    return (await this.#ask(name, "/farm")) as FarmStatus;
+  }
+
+  async #ask(name: string, question: string): Promise<unknown> {
+    return await askDaemon(this.#adminSocket(name), question);
+  }
+
+  /** The counters of `hag status`. */
+  async gatewayCounters(name: string): Promise<Readonly<Record<string, number>>> {
+    return ((await this.#ask(name, "/status")) as HomeStatus).counters;
+  }
+
+  /** What a home's HCPE says of itself. */
+  async homeStatus(home: number): Promise<HomeStatus> {
+    return (await this.#ask(`hcpe${home}`, "/status")) as HomeStatus;
   }
 
   /** Whether a home's HCPE sends new connections through the farm, and not direct. */
   async isUsedBy(home: number): Promise<boolean> {
-    const name = `hcpe${home}`;
-    const command = commandOf("hcpe", "status", "--json", "--config", join(this.#directory, `${name}.yaml`));
-    const { gateways } = JSON.parse(await this.lab.run(name, command)) as { gateways: readonly { up: boolean }[] };
-    return gateways.every(({ up }) => up);
+    return (await this.homeStatus(home)).gateways.every(({ up }) => up);
+  }
+
+  /** What a home's HCPE, its kernel and the directors that answer count of connections and joins, by name. */
+  async steeringCounters(home: number): Promise<Readonly<Record<string, number>>> {
+    const counted: Record<string, unknown>[] = [
+      (await this.homeStatus(home)).counters,
+      prefixed("kernel", this.#kernelCounters(`hcpe${home}`, /^MP|FastOpen|Retrans|Timeouts/)),
+    ];
+    for (const { name } of this.#options.gateways) {
+      if (!this.#daemons.has(name)) continue;
+      counted.push(prefixed(`${name}.kernel`, this.#kernelCounters(name, /^MP|FastOpen|Listen/)));
+      const { director } = await this.farmStatus(name).catch((): Partial<FarmStatus> => ({}));
+      counted.push(prefixed(name, director ?? {}));
+    }
+    const all = counted.flatMap((counters) => Object.entries(counters));
+    return Object.fromEntries(all.filter((entry): entry is [string, number] => typeof entry[1] === "number"));
   }
 
   async run(name: string, ...args: string[]): Promise<string> {
@@ -320,12 +369,19 @@ ${this.#options.settings ?? ""}
   }
 
   /** What the kernel of a node counts of Multipath TCP (MPTcpExt of /proc/net/netstat). */
-  async multipathCounters(node: string): Promise<Readonly<Record<string, number>>> {
-    const lines = (await this.lab.run(node, ["cat", "/proc/net/netstat"])).split("\n");
-    const [names = [], values = []] = lines
-      .filter((line) => line.startsWith("MPTcpExt:"))
-      .map((line) => line.split(" "));
-    return Object.fromEntries(names.slice(1).map((name, index) => [name, Number(values[index + 1])]));
+  multipathCounters(node: string): Readonly<Record<string, number>> {
+    return this.#kernelCounters(node, /^MP/);
+  }
+
+  /** Counters of /proc/net/netstat, a line of names before each line of numbers. */
+  #kernelCounters(node: string, wanted: RegExp): Readonly<Record<string, number>> {
+    const lines = this.lab.inside(node, () => readFileSync("/proc/self/net/netstat", "utf8")).split("\n");
+    const counters: Record<string, number> = {};
+    for (let line = 0; line + 1 < lines.length; line += 2) {
+      const [names = [], values = []] = lines.slice(line, line + 2).map((text) => text.split(" ").slice(1));
+      for (const [index, name] of names.entries()) if (wanted.test(name)) counters[name] = Number(values[index]);
+    }
+    return counters;
   }
 
   async down(): Promise<void> {
@@ -335,4 +391,8 @@ ${this.#options.settings ?? ""}
     await this.#redis?.close();
     rmSync(this.#directory, { recursive: true, force: true });
   }
+}
+
+function prefixed(place: string, counters: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(counters).map(([name, count]) => [`${place}.${name}`, count]));
 }

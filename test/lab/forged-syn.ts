@@ -13,7 +13,8 @@ export interface ForgedSyn {
   readonly toPort: number;
   /** Initial sequence number. */
   readonly sequence: number;
-  readonly options: readonly TcpOption[];
+  /** Options, or their bytes, well formed or not, at most 40. */
+  readonly options: readonly TcpOption[] | Uint8Array;
   readonly payload: Uint8Array;
 }
 
@@ -33,7 +34,8 @@ const SYN = 0x02;
 
 /** The packet, both checksums right. */
 export function forgeSyn({ from, fromPort, to, toPort, sequence, options, payload }: ForgedSyn): Uint8Array {
-  const headerBytes = TCP_BYTES + tcpOptionsByteLength(options);
+  const optionBytes = options instanceof Uint8Array ? padded(options.length) : tcpOptionsByteLength(options);
+  const headerBytes = TCP_BYTES + optionBytes;
   const packet = new Uint8Array(IP_BYTES + headerBytes + payload.length);
   packet.set([0x45, 0, packet.length >> 8, packet.length & 0xff, 0, 0, 0, 0, 64, 6]);
   packet.set(networkBytes(ipAddress(from)), 12);
@@ -43,11 +45,17 @@ export function forgeSyn({ from, fromPort, to, toPort, sequence, options, payloa
   writeUint16(tcp, 2, toPort);
   new DataView(tcp.buffer, tcp.byteOffset).setUint32(4, sequence);
   tcp.set([(headerBytes / 4) << 4, SYN, 0xff, 0xff], 12);
-  emitTcpOptions(options, tcp, TCP_BYTES);
+  if (options instanceof Uint8Array) tcp.set(options, TCP_BYTES);
+  else emitTcpOptions(options, tcp, TCP_BYTES);
   tcp.set(payload, headerBytes);
   writeUint16(tcp, 16, checksum(sum(packet.subarray(12, 20)) + 6 + tcp.length + sum(tcp)));
   writeUint16(packet, 10, checksum(sum(packet.subarray(0, IP_BYTES))));
   return packet;
+}
+
+/** To whole words of 32 bits. */
+function padded(bytes: number): number {
+  return Math.ceil(bytes / 4) * 4;
 }
 
 /** Sums 16-bit words (RFC 1071); an odd last byte counts as a high one. */

@@ -108,6 +108,18 @@ describe("hag/farm/publisher", () => {
     expect(publisher.counters.collisions).to.equal(0);
   });
 
+  it("publishes everything again when the registry has forgotten", async () => {
+    publisher.onEvent(created());
+    await settled();
+    await registry.releaseToken(TOKEN, "a");
+    await registry.releaseFlow(flowId(FIRST, 5124), "a");
+    publisher.publishAgain();
+    await eventually(5000, async () => {
+      expect(await registry.ownerOfToken(TOKEN)).to.equal("a");
+      expect(await registry.ownerOfFlow(flowId(FIRST, 5124))).to.equal("a");
+    });
+  });
+
   it("publishes again what the registry did not take", async () => {
     registry.failing = true;
     publisher.onEvent(created());
@@ -144,6 +156,12 @@ describe("hag/farm/config", () => {
 
   for (const [what, from, to, message] of [
     ["a name that could not be a key", "node: a", "node: A/b", /\d+:\d+: farm\.node: expected a name/],
+    [
+      "a farm's name that could not be a key",
+      "node: a",
+      'node: a\n  name: "{farm}"',
+      /\d+:\d+: farm\.name: expected a name/,
+    ],
     ["no virtual address", "[ 10.9.9.9 ]", "[]", /farm\.virtualAddresses: a farm needs/],
     [
       "two virtual addresses of a family",
@@ -166,18 +184,25 @@ describe("hag/farm/membership", () => {
   let nowMs: number;
   let registry: MemoryRegistry;
   let views: (readonly KnownNode[])[];
+  let forgotten: number;
   let membership: Membership;
 
   beforeEach(() => {
     nowMs = 0;
     registry = new MemoryRegistry(() => nowMs);
     views = [];
+    forgotten = 0;
     const config = load(FARM.replace("node: a", "node: a\n  lease: 200ms"));
     membership = new Membership(
       registry,
       config,
       () => 7,
-      (nodes) => views.push(nodes),
+      {
+        change: (nodes) => views.push(nodes),
+        forgotten() {
+          forgotten += 1;
+        },
+      },
       LOG,
     );
   });
@@ -200,6 +225,30 @@ describe("hag/farm/membership", () => {
     await eventually(2000, () => expect(membership.isAlive("b")).to.equal(false));
     expect(membership.nodes().map(({ member }) => member.name)).to.include("b");
     expect(views.length).to.be.greaterThan(1);
+  });
+
+  it("does not take nodes for lost that a registry has forgotten together with this one, until they had time to return", async () => {
+    const b = other("b", "10.8.0.12");
+    const c = other("c", "10.8.0.13");
+    for (const node of [b, c]) await registry.renew(node, settings, 60_000);
+    await membership.join();
+    const forgottenMs = performance.now();
+    await Promise.all([b, c, other("a", "10.8.0.11")].map((node) => registry.leave(node)));
+    await eventually(2000, async () => expect((await registry.members()).length).to.equal(1));
+    expect(forgotten).to.equal(1);
+    await registry.renew(b, settings, 60_000);
+    await eventually(5000, () => expect(membership.isAlive("c")).to.equal(false));
+    expect(performance.now() - forgottenMs).to.be.greaterThan(1200);
+    expect(views.flat().filter(({ member, alive }) => member.name === "b" && !alive)).to.deep.equal([]);
+  });
+
+  it("sees lost ones too when it was started again so soon that the registry still knew it", async () => {
+    const b = other("b", "10.8.0.12");
+    await registry.renew(b, settings, 60_000);
+    await registry.renew(other("a", "10.8.0.11"), settings, 60_000);
+    await membership.join();
+    await registry.leave(b);
+    await eventually(5000, () => expect(membership.isAlive("b")).to.equal(false));
   });
 
   it("ignores and counts a node outside the farm's network", async () => {

@@ -17,7 +17,7 @@ const COPY_PACKET = 2;
 /** When the queue or its socket is full, packets pass; several segments that arrived as one stay one. */
 const FLAG_FAIL_OPEN = 1;
 const FLAG_SEGMENTS = 4;
-const PACKET = { header: 1, mark: 3, payload: 10 } as const;
+const PACKET = { header: 1, payload: 10 } as const;
 const VERDICT = { header: 2, mark: 3 } as const;
 const NF_DROP = 0;
 const NF_ACCEPT = 1;
@@ -32,14 +32,14 @@ const COPIED_BYTES = 256;
 const RECEIVE_BYTES = 64 * 1024;
 /** Others get their turn after so many packets. */
 const PACKETS_PER_TURN = 256;
+/** Verdicts sent together: the first of them waits until the last one is decided. */
+const VERDICTS_AT_ONCE = 32;
 
 /** A packet that waits for its verdict. */
 export interface QueuedPacket {
   readonly id: number;
   /** From the IP header on, at most 256 bytes. */
   readonly bytes: Uint8Array;
-  /** The firewall mark that it has; undefined for none. */
-  readonly mark: number | undefined;
 }
 
 export interface QueueOptions {
@@ -95,6 +95,7 @@ export class PacketQueue {
       for (const { type, body } of decodeMessages(this.#buffer.slice(0, length))) {
         if (type === ((QUEUE << 8) | MESSAGE.packet)) this.#handOver(body);
       }
+      if (this.#verdicts.length >= VERDICTS_AT_ONCE) this.flush();
     }
     this.flush();
   }
@@ -103,15 +104,10 @@ export class PacketQueue {
     const attributes = decodeAttributes(body.subarray(4));
     const header = attributes.get(PACKET.header);
     if (header === undefined) return;
-    const mark = attributes.get(PACKET.mark);
-    this.#onPacket({
-      id: readUint32(header, 0),
-      bytes: attributes.get(PACKET.payload) ?? new Uint8Array(),
-      mark: mark && readUint32(mark, 0),
-    });
+    this.#onPacket({ id: readUint32(header, 0), bytes: attributes.get(PACKET.payload) ?? new Uint8Array() });
   }
 
-  /** Lets a packet go on, with this firewall mark if one is given, else with the one it has. Sent with the next {@link flush}. */
+  /** Lets a packet go on, with this firewall mark if one is given. Sent with the next {@link flush}. */
   accept(id: number, mark?: number): void {
     this.#verdict(id, NF_ACCEPT, mark);
   }

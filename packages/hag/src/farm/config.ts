@@ -89,6 +89,16 @@ export const farmSettings = {
     format: oneOf("own", "divided"),
     default: "own",
   },
+  cookieKeys: {
+    doc: "Which keys cookies have: `own`, this gateway's `cookies.keys`; `shared`, keys that the farm draws and changes by itself, and that all its gateways accept. `cookies.keys` are accepted then too",
+    format: oneOf("own", "shared"),
+    default: "own",
+  },
+  cookieKeyLife: {
+    doc: "With `cookieKeys: shared`: after so long a key makes no cookies any more; after twice as long those it has made are refused",
+    format: durationBetween("1m", "8760h"),
+    default: "24h",
+  },
   redis: {
     mode: { doc: "What `servers` are", format: oneOf("single", "sentinel", "cluster"), default: "single" },
     servers: {

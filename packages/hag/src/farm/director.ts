@@ -1,9 +1,13 @@
 /**
  * The director: decides on what the kernel hands over (SYNs, and the first packet of a flow it does not know), by
- * policy/steering, and gives the packet the mark of a node. All else follows the marks in the kernel.
+ * policy/steering, and gives the packet the mark of a node. All else follows the marks in the kernel. Of packets that
+ * carry a gateway's key it sees copies: if they waited here, the data that follows them would overtake them, and the
+ * gateway would take the connection for plain TCP (RFC 8684 section 3.7).
  */
 import { createHash } from "node:crypto";
+import { setPriority } from "node:os";
 import { readUint32 } from "@hybrid-access/core/base/bytes";
+import { PacketLog } from "@hybrid-access/core/platform/nflog";
 import { PacketQueue } from "@hybrid-access/core/platform/nfqueue";
 import {
   type OwnerKey,
@@ -30,6 +34,9 @@ const CACHED_OWNERS = 65_536;
 /** Tokens seen on the path; about 100 bytes each. */
 const LEARNT_TOKENS = 65_536;
 
+/** Of this thread, on a scale from -20 to 19: a SYN that waits for its verdict is worth more than what else the host does. */
+const NICENESS = -10;
+
 /** Upper edges in milliseconds of the histogram of what joins waited. */
 export const WAIT_BUCKETS_MS = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100] as const;
 
@@ -44,6 +51,8 @@ export interface DirectorCounters {
   packets: number;
   /** Those that are no TCP that can be read; the kernel's own rules decide. */
   unreadable: number;
+  /** Copies of packets with a gateway's key. */
+  keys: number;
   /** Joins and unknown flows that went on, by the time they were held; the last bucket has no upper edge. */
   readonly waited: number[];
 }
@@ -52,17 +61,19 @@ export class Director {
   readonly counters: DirectorCounters = {
     packets: 0,
     unreadable: 0,
+    keys: 0,
     waited: Array.from({ length: WAIT_BUCKETS_MS.length + 1 }, () => 0),
   };
   readonly #registry: Registry;
   readonly #steering: Steering<Held>;
   readonly #queue: PacketQueue;
+  readonly #keys: PacketLog;
   readonly #marks = new Map<string, number>();
   readonly #names = new Map<number, string>();
   #timer: NodeJS.Timeout | undefined;
   #timerMs = Number.POSITIVE_INFINITY;
 
-  /** Takes the queue. Throws a SystemError when another process has it. */
+  /** Takes the queue, and the log group of the same number. Throws a SystemError when another process has them. */
   constructor(
     registry: Registry,
     queue: number,
@@ -81,8 +92,22 @@ export class Director {
     this.#queue = new PacketQueue({
       queue,
       mostPackets: QUEUED_PACKETS,
-      onPacket: ({ id, bytes, mark }) => this.#onPacket(id, bytes, mark),
+      onPacket: ({ id, bytes }) => this.#onPacket(id, bytes),
     });
+    try {
+      this.#keys = new PacketLog({ group: queue, onPacket: ({ bytes, mark }) => this.#onKey(bytes, mark) });
+    } catch (error) {
+      this.#queue.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Has the kernel run the calling thread, and those it starts from now on, before others. Throws a SystemError without
+   * CAP_SYS_NICE; the director works then too, and a busy host keeps SYNs waiting.
+   */
+  static hurry(): void {
+    setPriority(NICENESS);
   }
 
   get steering(): Readonly<Steering<Held>["counters"]> & { readonly held: number } {
@@ -99,7 +124,7 @@ export class Director {
     this.#steering.setNodes(nodes);
   }
 
-  #onPacket(id: number, bytes: Uint8Array, mark: number | undefined): void {
+  #onPacket(id: number, bytes: Uint8Array): void {
     this.counters.packets += 1;
     const packet = parseSteeredPacket(bytes);
     if (packet === undefined) {
@@ -107,18 +132,19 @@ export class Director {
       this.#queue.accept(id);
       return;
     }
-    const { kind } = packet;
-    const node = mark === undefined ? undefined : this.#names.get(mark);
-    if (node !== undefined && kind.type === "data") {
-      // Its flow is known: it was handed over for its key only.
-      this.#queue.accept(id);
-      if (kind.gatewayKey !== undefined) this.#release(this.#steering.learnOnPath(tokenOf(kind.gatewayKey), node));
-      return;
-    }
     const nowMs = performance.now();
     const verdict = this.#steering.decide(packet, { id, sinceMs: nowMs }, nowMs);
     if (verdict !== undefined) this.#carryOut(id, verdict);
     else this.#lookUp();
+  }
+
+  /** The packet has gone on already; its flow has a mark. */
+  #onKey(bytes: Uint8Array, mark: number | undefined): void {
+    this.counters.keys += 1;
+    const node = mark === undefined ? undefined : this.#names.get(mark);
+    const kind = parseSteeredPacket(bytes)?.kind;
+    if (node === undefined || kind?.type !== "data" || kind.gatewayKey === undefined) return;
+    this.#release(this.#steering.learnOnPath(tokenOf(kind.gatewayKey), node));
   }
 
   /** A mark that is gone meanwhile leaves the packet to the kernel. */
@@ -179,6 +205,7 @@ export class Director {
   close(): void {
     clearTimeout(this.#timer);
     this.#queue.close();
+    this.#keys.close();
   }
 }
 

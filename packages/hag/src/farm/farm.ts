@@ -14,10 +14,11 @@ import type { ClientTable } from "../client-table.ts";
 import { type FarmConfig, fileOf } from "./config.ts";
 import { Director, type MarkedNode } from "./director.ts";
 import { addFarmRules, LOCAL_MARK, NodeRoutes, QUEUE, removeFarmRules, setFallback } from "./host-rules.ts";
-import { type KnownNode, Membership } from "./membership.ts";
+import { type KnownNode, Membership, stateOf } from "./membership.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteHealth } from "./route-health.ts";
 import { SharedClients } from "./shared-clients.ts";
+import { SharedCookieKeys } from "./shared-cookie-keys.ts";
 
 export interface FarmOptions {
   readonly config: FarmConfig;
@@ -28,8 +29,8 @@ export interface FarmOptions {
   /** Connections by client, and how many one may have. */
   readonly clients: ClientTable;
   readonly clientLimit: () => number;
-  /** What {@link Farm.localLimit} gives has changed. */
-  readonly onLimit: () => void;
+  /** What {@link Farm.localLimit} or {@link Farm.cookieKeys} gives has changed. */
+  readonly onRules: () => void;
   readonly openPathControl: () => PathControl;
   readonly sysctls: OwnedSysctls;
   readonly log: Logger;
@@ -50,6 +51,9 @@ export class Farm {
   #publisher: Publisher | undefined;
   #director: Director | undefined;
   #sharedClients: SharedClients | undefined;
+  #sharedCookieKeys: SharedCookieKeys | undefined;
+  /** Ends when the kernel has the last one of the rules that it follows without this process. */
+  #fallback = Promise.resolve();
 
   constructor(options: FarmOptions) {
     const { config, log, load } = options;
@@ -60,7 +64,14 @@ export class Farm {
     this.#converts = config.role !== "director";
     this.#routeHealth = new RouteHealth(this.#routes, config.virtualAddresses);
     this.#registry = openRegistry(config, log);
-    this.#membership = new Membership(this.#registry, config, load, (nodes) => this.#onNodes(nodes), log);
+    const on = {
+      change: (nodes: readonly KnownNode[]) => this.#onNodes(nodes),
+      forgotten: () => {
+        this.#publisher?.publishAgain();
+        void this.#sharedCookieKeys?.ask();
+      },
+    };
+    this.#membership = new Membership(this.#registry, config, load, on, log);
   }
 
   /** This node's own addresses, where connections must be told of them for their further subflows. */
@@ -88,6 +99,14 @@ export class Farm {
     if (this.#config.steering === "announce") this.#denyJoins();
     else if (this.#converts) this.#followConnections();
     if (this.#converts && this.#config.clientLimits === "shared") this.#shareClients();
+    if (this.#converts && this.#config.cookieKeys === "shared") {
+      const { cookieKeyLife: lifeMs } = this.#config;
+      this.#sharedCookieKeys = new SharedCookieKeys({
+        registry: this.#registry,
+        lifeMs,
+        onKeys: this.#options.onRules,
+      });
+    }
   }
 
   /** The C flag (RFC 8684 section 3.1): no further subflows to the farm's address, where they could miss their owner. */
@@ -106,7 +125,7 @@ export class Farm {
   }
 
   #shareClients(): void {
-    const { clients: table, clientLimit: limit, onLimit } = this.#options;
+    const { clients: table, clientLimit: limit, onRules: onLimit } = this.#options;
     const { node, limitsWithoutRedis: withoutRegistry } = this.#config;
     const others = () =>
       this.#membership
@@ -120,6 +139,11 @@ export class Farm {
   /** What this node may allow a client of which the farm allows `limit`. */
   localLimit(limit: number): number {
     return this.#sharedClients?.localLimit(limit) ?? limit;
+  }
+
+  /** What this node makes cookies with (the first one) and accepts, `configured` being its own keys. */
+  cookieKeys(configured: readonly Uint8Array[]): readonly Uint8Array[] {
+    return [...(this.#sharedCookieKeys?.keys ?? []), ...configured];
   }
 
   #createPublisher(): Publisher {
@@ -137,9 +161,21 @@ export class Farm {
   /** Joins the farm: from now on connections come. Throws an AccessError when the farm does not want this node. */
   async join(): Promise<void> {
     await this.#membership.join();
+    await this.#fallback;
+    if (this.#director !== undefined) this.#hurry();
     if (this.#config.steering === "announce") this.#routeHealth.set(true);
     if (this.#publisher !== undefined) void this.#releaseLeftovers();
     this.#sharedClients?.start();
+    await this.#sharedCookieKeys?.ask();
+  }
+
+  /** After the workers have been started, which are not meant. */
+  #hurry(): void {
+    try {
+      Director.hurry();
+    } catch (error) {
+      this.#log.info({ error }, "the director is not preferred to what else this host runs (CAP_SYS_NICE)");
+    }
   }
 
   /** A life of this node that was killed could not take its tokens back. */
@@ -167,7 +203,12 @@ export class Farm {
     });
     this.#director.setNodes(marked);
     const marks = marked.filter(({ accepting }) => accepting).map(({ mark }) => mark);
-    setFallback(this.#config.virtualAddresses, marks);
+    const { virtualAddresses } = this.#config;
+    this.#fallback = this.#fallback
+      .then(() => setFallback(virtualAddresses, marks))
+      .catch((error: unknown) =>
+        this.#log.error({ error }, "what the kernel does without the director stays as it was"),
+      );
     this.#routeHealth.set(marks.length > 0 && this.#membership.state === "up");
   }
 
@@ -193,7 +234,9 @@ export class Farm {
     this.#director?.close();
     this.#publisher?.close();
     this.#sharedClients?.stop();
+    this.#sharedCookieKeys?.stop();
     this.#paths?.close();
+    await this.#fallback;
     removeFarmRules();
     this.#routes.removeOwn();
     this.#routes.close();
@@ -211,15 +254,16 @@ export class Farm {
       announced: this.#routeHealth.announced,
       virtualAddresses: virtualAddresses.map(formatIpAddress),
       registry: { ...this.#registry.health, foreign: this.#membership.foreign },
-      nodes: this.#membership.nodes().map(({ member, alive }) => ({
-        node: member.name,
-        state: alive ? member.state : "lost",
-        weight: member.weight,
-        load: member.load,
-        addresses: member.addresses.map(formatIpAddress),
+      nodes: this.#membership.nodes().map((node) => ({
+        node: node.member.name,
+        state: stateOf(node),
+        weight: node.member.weight,
+        load: node.member.load,
+        addresses: node.member.addresses.map(formatIpAddress),
       })),
       ...(this.#publisher && { published: { tokens: this.#publisher.tokens, ...this.#publisher.counters } }),
       ...(this.#sharedClients && { clientLimits: this.#sharedClients.status() }),
+      ...(this.#sharedCookieKeys && { cookieKeys: this.#sharedCookieKeys.status() }),
       ...(this.#director && { director: { ...this.#director.counters, ...this.#director.steering } }),
     };
   }

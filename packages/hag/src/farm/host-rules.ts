@@ -13,11 +13,11 @@ import { type Family, familyOf, formatIpAddress, type IpAddress } from "@hybrid-
 import { contains, makePrefix } from "@hybrid-access/core/base/prefix";
 import { appendFlowRule, appendQueueRule } from "@hybrid-access/core/platform/netlink/nftables-rule";
 import type { AddressState, OwnRoute, RouteClient, Rule } from "@hybrid-access/core/platform/netlink/route";
-import { applyRules, removeTable, replaceTable } from "@hybrid-access/core/services/host/nftables";
+import { applyRulesMeanwhile, removeTable, replaceTable } from "@hybrid-access/core/services/host/nftables";
 import { addTransparentRouting, TRANSPARENT_MARK } from "@hybrid-access/core/services/host/transparent-routing";
 
 const TABLE = "hybrid_access_farm";
-/** The queue's number, and the first of the marks, tables and priorities of other nodes. */
+/** The number of the queue and of the log group, and the first of the marks, tables and priorities of other nodes. */
 export const QUEUE = 5124;
 const FIRST_MARK = 0x5200;
 const FIRST_TABLE = 5200;
@@ -42,8 +42,8 @@ const WORDS = { ipv4: { ip: "ip", suffix: "4" }, ipv6: { ip: "ip6", suffix: "6" 
 
 const NEW_SYN = "tcp flags & (fin|syn|rst|ack) == syn";
 const SUBTYPE_JOIN = 1;
-/** The third ACK of a handshake, without data: it has the gateway's key (RFC 8684 section 3.1). */
-const HAS_KEY = "tcp option mptcp subtype 0 tcp option mptcp length 20";
+/** The third ACK of a handshake, and the first data: both have the gateway's key (RFC 8684 section 3.1). */
+const HAS_KEY = "tcp option mptcp subtype 0 tcp option mptcp length { 20, 22, 24 }";
 
 /** Creates the table. Throws an AccessError or SystemError when the kernel lacks something. */
 export function addFarmRules(rules: FarmRules): void {
@@ -78,10 +78,10 @@ function converterRules(rules: FarmRules): string {
 }
 
 /**
- * classify: what another director has steered is for this node; a SYN is asked about, a known flow has its mark (its
- * third ACK is shown to the director with it), an unknown one is asked about. deliver: what has no mark (nobody listens on the queue) goes to a node by hash, but no
- * subflow does: a wrong node would reset it, whereas its client repeats what is dropped. At its end the flow's mark is
- * remembered (addFarmRules).
+ * classify: what another director has steered is for this node; a SYN is asked about, a known flow has its mark (the
+ * director gets a copy of what has the gateway's key), an unknown one is asked about. deliver: what has no mark (nobody
+ * listens on the queue) goes to a node by hash, but no subflow does: a wrong node would reset it, whereas its client
+ * repeats what is dropped. At its end the flow's mark is remembered (addFarmRules).
  */
 function directorRules(rules: FarmRules, address: IpAddress): string[] {
   const { ip, suffix } = WORDS[familyOf(address)];
@@ -100,7 +100,7 @@ function directorRules(rules: FarmRules, address: IpAddress): string[] {
     `chain fallback${suffix} {\n}`,
     `chain steer${suffix} {
       ${steered}${NEW_SYN} goto ask${suffix}
-      ${HAS_KEY} meta mark set ${flow} map @flows${suffix} goto ask${suffix}
+      ${HAS_KEY} meta mark set ${flow} map @flows${suffix} log group ${QUEUE}
       meta mark set ${flow} map @flows${suffix} return
       goto ask${suffix}
     }`,
@@ -125,7 +125,7 @@ function directorRules(rules: FarmRules, address: IpAddress): string[] {
 }
 
 /** What the kernel does by itself while the director is away: new connections to these marks in turn, by hash. */
-export function setFallback(virtualAddresses: readonly IpAddress[], marks: readonly number[]): void {
+export async function setFallback(virtualAddresses: readonly IpAddress[], marks: readonly number[]): Promise<void> {
   const lines = virtualAddresses.flatMap((address) => {
     const { ip, suffix } = WORDS[familyOf(address)];
     const chain = `inet ${TABLE} fallback${suffix}`;
@@ -138,7 +138,7 @@ export function setFallback(virtualAddresses: readonly IpAddress[], marks: reado
       ...(marks.length === 0 ? [] : [`add rule ${chain} meta mark set ${hash} map { ${targets} }`]),
     ];
   });
-  applyRules(`${lines.join("\n")}\n`);
+  await applyRulesMeanwhile(`${lines.join("\n")}\n`);
 }
 
 export function removeFarmRules(): void {

@@ -2,7 +2,8 @@
  * The nodes of the farm, as this one sees them: its own lease, kept alive, and the others', looked at often.
  *
  * A lease that has run out keeps a node from new connections, no more: it may live and only Redis be slow, and what it
- * owns still goes there. While Redis is away, the last view stays.
+ * owns still goes there. While Redis is away, the last view stays; and for a time after it, as it may have lost
+ * everything and the others need a moment to come back to it.
  */
 import { AccessError } from "@hybrid-access/core/base/error";
 import { formatIpAddress } from "@hybrid-access/core/base/ip-address";
@@ -18,14 +19,25 @@ export interface KnownNode {
   readonly alive: boolean;
 }
 
+export interface MembershipEvents {
+  /** Who is there, or in what state, has changed. */
+  change(nodes: readonly KnownNode[]): void;
+  /** The registry does not know this node any more: neither, perhaps, what else it was told. */
+  forgotten(): void;
+}
+
 /** How often a lease is renewed, and how often the others' are looked at, within its time. */
 const RENEWALS = 3;
 const LOOKS = 4;
 /** A node without a lease is forgotten after so long: its connections are over or it will say so itself. */
 const FORGET_MS = 600_000;
 const MOST_NODES = 250;
+/** A registry that was away or has forgotten is not believed that a node is gone, for a lease and so much longer. */
+const RETURN_MS = 1000;
 const FIRST_RENEWAL_MS = 3000;
 const FIRST_RENEWAL_PAUSE_MS = 50;
+
+type Refused = Exclude<Renewal, "renewed" | "joined">;
 
 interface Seen extends KnownNode {
   readonly seenMs: number;
@@ -35,7 +47,7 @@ export class Membership {
   readonly #registry: Registry;
   readonly #config: FarmConfig;
   readonly #load: () => number;
-  readonly #onChange: (nodes: readonly KnownNode[]) => void;
+  readonly #on: MembershipEvents;
   readonly #log: Logger;
   readonly #settings: string;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -43,21 +55,17 @@ export class Membership {
   #state: NodeState = "up";
   /** Members that cannot be of this farm, seen in the last look. */
   foreign = 0;
-  #reported: Renewal = "renewed";
+  #refused: Refused | undefined;
+  /** Since when the registry has answered every look and has known this node. */
+  #believedSinceMs = performance.now();
   #looking: Promise<void> | undefined;
 
-  /** `load` counts open connections; `onChange` hears of every change in who is there. */
-  constructor(
-    registry: Registry,
-    config: FarmConfig,
-    load: () => number,
-    onChange: (nodes: readonly KnownNode[]) => void,
-    log: Logger,
-  ) {
+  /** `load` counts open connections. */
+  constructor(registry: Registry, config: FarmConfig, load: () => number, on: MembershipEvents, log: Logger) {
     this.#registry = registry;
     this.#config = config;
     this.#load = load;
-    this.#onChange = onChange;
+    this.#on = on;
     this.#log = log;
     const { steering, virtualAddresses } = config;
     this.#settings = JSON.stringify({ steering, virtualAddresses: virtualAddresses.map(formatIpAddress) });
@@ -81,7 +89,7 @@ export class Membership {
     for (;;) {
       const renewal = await this.#tryRenew();
       if (renewal === "nameTaken" || renewal === "otherSettings") throw refusal(renewal, this.#config);
-      if (renewal === "renewed") break;
+      if (renewal !== undefined) break;
       if (performance.now() > endMs) {
         this.#log.warn({ farm: this.#config.name }, "the registry does not answer; the farm is joined when it does");
         break;
@@ -101,14 +109,22 @@ export class Membership {
   }
 
   async #tryRenew(): Promise<Renewal | undefined> {
-    return await this.#registry.renew(this.#describe(), this.#settings, this.#config.lease).catch(() => undefined);
+    const renewal = await this.#registry
+      .renew(this.#describe(), this.#settings, this.#config.lease)
+      .catch(() => undefined);
+    if (renewal === "joined") this.#believedSinceMs = performance.now();
+    return renewal;
   }
 
   async #renew(): Promise<void> {
     const renewal = await this.#tryRenew();
-    if (renewal === undefined || renewal === this.#reported) return;
-    this.#reported = renewal;
-    if (renewal !== "renewed") this.#log.error({ renewal }, refusal(renewal, this.#config).message);
+    if (renewal === undefined) return;
+    if (renewal === "joined") this.#on.forgotten();
+    const refused = renewal === "renewed" || renewal === "joined" ? undefined : renewal;
+    if (refused !== undefined && refused !== this.#refused) {
+      this.#log.error({ renewal }, refusal(refused, this.#config).message);
+    }
+    this.#refused = refused;
   }
 
   /** One look at a time: an answer that comes late must not undo a later one. */
@@ -121,6 +137,7 @@ export class Membership {
 
   async #lookOnce(): Promise<void> {
     const members = await this.#registry.members().catch(() => undefined);
+    if (members?.some(({ name }) => name === this.#config.node) !== true) this.#believedSinceMs = performance.now();
     if (members === undefined) return;
     const { network } = this.#config;
     const own = members.filter(({ addresses }) => addresses.every((one) => findPrefix(network, one) !== undefined));
@@ -129,15 +146,16 @@ export class Membership {
     const before = describe(this.#nodes);
     const seen = new Map<string, Seen>();
     for (const member of own.slice(0, MOST_NODES)) seen.set(member.name, { member, alive: true, seenMs: nowMs });
+    const believed = nowMs - this.#believedSinceMs >= this.#config.lease + RETURN_MS;
     for (const [name, node] of this.#nodes) {
       const remembered = !seen.has(name) && seen.size < MOST_NODES && nowMs - node.seenMs < FORGET_MS;
-      if (remembered) seen.set(name, { ...node, alive: false });
+      if (remembered) seen.set(name, believed ? { ...node, alive: false } : node);
     }
     this.#nodes = seen;
     if (describe(seen) === before) return;
     this.#log.info({ nodes: Array.from(seen.values(), summarize) }, "farm");
     try {
-      this.#onChange(this.nodes());
+      this.#on.change(this.nodes());
     } catch (error) {
       this.#log.error({ error }, "the farm's change could not be followed; the next one is tried");
     }
@@ -156,7 +174,7 @@ export class Membership {
   }
 }
 
-function refusal(renewal: Renewal, { name, node }: FarmConfig): AccessError {
+function refusal(renewal: Refused, { name, node }: FarmConfig): AccessError {
   return renewal === "nameTaken"
     ? new AccessError("FARM_NAME_TAKEN", "configuration", `farm ${name} has another living node called ${node}`)
     : new AccessError(
@@ -166,8 +184,14 @@ function refusal(renewal: Renewal, { name, node }: FarmConfig): AccessError {
       );
 }
 
-function summarize({ member, alive }: KnownNode) {
-  return { node: member.name, state: alive ? member.state : "lost", weight: member.weight };
+function summarize(node: KnownNode) {
+  return { node: node.member.name, state: stateOf(node), weight: node.member.weight };
+}
+
+/** A node without a lease has drained and is "down", or nobody knows what became of it and it is "lost". */
+export function stateOf({ member: { state }, alive }: KnownNode): NodeState | "down" | "lost" {
+  if (alive) return state;
+  return state === "draining" ? "down" : "lost";
 }
 
 /** What others depend on, as one text to compare: the load changes all the time. */

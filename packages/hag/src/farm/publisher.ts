@@ -128,6 +128,11 @@ export class Publisher {
     for (const flow of owned.flows) this.#call(undefined, registry.releaseFlow(flow, node));
   }
 
+  /** The registry may have lost everything: what is owned is claimed again, at a bounded rate. */
+  publishAgain(): void {
+    for (const owned of this.#owned.values()) owned.dueMs = Number.NEGATIVE_INFINITY;
+  }
+
   /** A claim that failed is made again at the next tick; what was not released expires. */
   #call(token: number | undefined, call: Promise<unknown>): void {
     call.catch(() => {
@@ -141,7 +146,7 @@ export class Publisher {
     const { registry, node, tokenLifeMs } = this.#options;
     const { connected } = registry.health;
     // A registry that was away may have lost everything.
-    if (connected && !this.#connected) for (const owned of this.#owned.values()) owned.dueMs = -Infinity;
+    if (connected && !this.#connected) this.publishAgain();
     this.#connected = connected;
     if (!connected) return;
     const nowMs = performance.now();

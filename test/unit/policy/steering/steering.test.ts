@@ -151,11 +151,24 @@ describe("policy/steering/steering", () => {
     expect(subject.decide(JOIN, 2, 21)).to.equal(undefined);
   });
 
-  it("drops at once when the registry does not answer", () => {
+  it("waits for a third ACK as long as it may when the registry does not answer, and then drops", () => {
     const subject = steering();
     subject.decide(JOIN, 1, 0);
-    expect(subject.onAnswer(KEY, "unanswered", 5)).to.deep.equal([{ handle: 1, verdict: { type: "drop" } }]);
+    expect(subject.onAnswer(KEY, "unanswered", 5)).to.deep.equal([]);
+    expect(subject.nextTimerMs).to.equal(20);
+    expect(subject.onTimer(20)).to.deep.equal([{ handle: 1, verdict: { type: "drop" } }]);
     expect(subject.counters.unanswered).to.equal(1);
+    subject.decide(JOIN, 2, 1000);
+    expect(subject.onAnswer(KEY, "unanswered", 1001)).to.deep.equal([]);
+    expect(subject.learnOnPath(TOKEN, "c")).to.deep.equal([{ handle: 2, verdict: { type: "forward", node: "c" } }]);
+  });
+
+  it("drops a packet of an unknown flow at once when the registry does not answer: nothing else tells of it", () => {
+    const subject = steering();
+    const data = packet({ type: "data", multipath: true });
+    subject.decide(data, 1, 0);
+    const [key = KEY] = subject.takeLookups();
+    expect(subject.onAnswer(key, "unanswered", 5)).to.deep.equal([{ handle: 1, verdict: { type: "drop" } }]);
   });
 
   it("goes by what it saw on the path when the registry names nobody, or does not answer, and not before", () => {
@@ -212,11 +225,12 @@ describe("policy/steering/steering", () => {
   it("sends a join to some node, if told so, when the registry does not answer and nothing is known", () => {
     const subject = steering({ joinsWithoutRegistry: "hash" });
     subject.decide(JOIN, 1, 0);
-    expect(subject.onAnswer(KEY, "unanswered", 1)[0]?.verdict.type).to.equal("forward");
+    subject.onAnswer(KEY, "unanswered", 1);
+    expect(subject.onTimer(20)[0]?.verdict.type).to.equal("forward");
     expect(subject.counters.byChance).to.equal(1);
-    subject.decide(packet({ type: "join", token: 7 }), 2, 2);
-    subject.onAnswer({ type: "token", token: 7 }, { owner: undefined }, 3);
-    expect(subject.onTimer(22)[0]?.verdict.type).to.equal("drop");
+    subject.decide(packet({ type: "join", token: 7 }), 2, 22);
+    subject.onAnswer({ type: "token", token: 7 }, { owner: undefined }, 23);
+    expect(subject.onTimer(42)[0]?.verdict.type).to.equal("drop");
   });
 
   it("releases what waits when a node says itself that it owns the token", () => {

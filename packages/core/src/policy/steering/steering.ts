@@ -74,9 +74,11 @@ interface Waiting<Handle> {
   readonly key: OwnerKey;
   readonly packets: { readonly handle: Handle; readonly flow: string }[];
   readonly deadlineMs: number;
-  /** When to ask again; infinite while an answer is awaited. */
+  /** When to ask again; infinite while an answer is awaited, and when there was none. */
   askMs: number;
   pauseMs: number;
+  /** The registry does not answer: only a third ACK can help now. */
+  unanswered: boolean;
 }
 
 const FIRST_PAUSE_MS = 1;
@@ -159,7 +161,8 @@ export class Steering<Handle> {
     else {
       if (!this.#takeBudget(nowMs)) return this.#drop("overLimit");
       const deadlineMs = nowMs + this.#limits.holdMs;
-      this.#waiting.set(id, { key, packets: [packet], deadlineMs, askMs: Infinity, pauseMs: FIRST_PAUSE_MS });
+      const question = { askMs: Infinity, pauseMs: FIRST_PAUSE_MS, unanswered: false };
+      this.#waiting.set(id, { key, packets: [packet], deadlineMs, ...question });
       this.#lookups.push(key);
     }
     this.#held += 1;
@@ -211,12 +214,19 @@ export class Steering<Handle> {
     return lookups;
   }
 
-  /** The registry's answer. An unknown owner is asked for again until the hold time is over. */
+  /**
+   * The registry's answer. An unknown owner is asked for again until the hold time is over; so long a third ACK that is on
+   * its way is waited for too, whether the registry answers or not.
+   */
   onAnswer(key: OwnerKey, answer: Answer, nowMs: number): Release<Handle>[] {
     const id = idOf(key);
     const waiting = this.#waiting.get(id);
     if (answer === "unanswered") {
-      return waiting === undefined ? [] : this.#release(id, waiting, (flow) => this.#withoutRegistry(key, flow));
+      if (waiting === undefined) return [];
+      if (key.type === "flow" || this.#isRemembered(key))
+        return this.#release(id, waiting, (flow) => this.#withoutRegistry(key, flow));
+      waiting.unanswered = true;
+      return [];
     }
     const { owner } = answer;
     if (owner !== undefined) return this.learn(key, owner, nowMs);
@@ -241,7 +251,13 @@ export class Steering<Handle> {
     this.counters.learnt += 1;
     const id = idOf({ type: "token", token });
     const waiting = this.#waiting.get(id);
-    return waiting === undefined || waiting.askMs === Infinity ? [] : this.#releaseLearnt(id, waiting);
+    const asked = waiting !== undefined && waiting.askMs === Infinity && !waiting.unanswered;
+    return waiting === undefined || asked ? [] : this.#releaseLearnt(id, waiting);
+  }
+
+  /** Whether there is something to go by without the registry. */
+  #isRemembered(key: OwnerKey): boolean {
+    return this.#cache.lastOwner(idOf(key)) !== undefined || this.#isLearnt(key);
   }
 
   #isLearnt(key: OwnerKey): boolean {

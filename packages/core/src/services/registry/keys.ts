@@ -5,6 +5,7 @@
  *   ha:{FARM}:members         hash, node → "EXPIRES IDENTITY MEMBER" (EXPIRES: milliseconds of Redis's own clock)
  *   ha:{FARM}:settings        string, what all nodes of the farm must have configured alike; no expiry
  *   ha:{FARM}:c:NODE          string, how many connections clients have at the node (client-counts.ts)
+ *   ha:{FARM}:cookies         string, the keys of the farm's Convert cookies (cookie-keys.ts)
  *   ha:{FARM:SHARD}:t:TOKEN   string, the node that has the token (8 hexadecimal digits)
  *   ha:{FARM:SHARD}:n:NODE    set of the node's tokens in this shard, as integers
  *   ha:{FARM:SHARD}:f:FLOW    string, the node at which the flow ends
@@ -14,6 +15,8 @@
  * integers), which takes 8 bytes for a token and not 60.
  */
 
+import { COOKIE_KEY_BYTES, MOST_COOKIE_KEYS } from "./cookie-keys.ts";
+
 const SHARDS = 1024;
 const SHARD_SHIFT = 22;
 
@@ -22,12 +25,14 @@ export class Keys {
   readonly #farm: string;
   readonly members: string;
   readonly settings: string;
+  readonly cookies: string;
 
   /** `farm` is a name as isNodeName wants it: it can hold no brace. */
   constructor(farm: string) {
     this.#farm = farm;
     this.members = `ha:{${farm}}:members`;
     this.settings = `ha:{${farm}}:settings`;
+    this.cookies = `ha:{${farm}}:cookies`;
   }
 
   /** What the node says of its clients. */
@@ -60,6 +65,9 @@ export class Keys {
   }
 }
 
+/** Cookie keys go when no node has asked for them for so many of their lives. */
+const COOKIES_LIFE_IN_LIVES = 3;
+
 /** The hash of members outlives the leases in it, so that a renewal finds who had the name. */
 const MEMBERS_LIFE_IN_LEASES = 10;
 
@@ -72,7 +80,7 @@ export const SCRIPTS = {
     numberOfKeys: 2,
     lua: `
       ${NOW}
-      local others = 0
+      local others, held = 0, false
       local all = redis.call('HGETALL', KEYS[1])
       for i = 1, #all, 2 do
         local expires, identity = string.match(all[i + 1], '^(%d+) (%S+) ')
@@ -82,6 +90,8 @@ export const SCRIPTS = {
           others = others + 1
         elseif expires and identity ~= ARGV[2] then
           return 'nameTaken'
+        elseif expires then
+          held = true
         end
       end
       local settings = redis.call('GET', KEYS[2])
@@ -89,7 +99,7 @@ export const SCRIPTS = {
       if settings ~= ARGV[5] then redis.call('SET', KEYS[2], ARGV[5]) end
       redis.call('HSET', KEYS[1], ARGV[1], string.format('%d %s %s', now + ARGV[4], ARGV[2], ARGV[3]))
       redis.call('PEXPIRE', KEYS[1], ${MEMBERS_LIFE_IN_LEASES} * ARGV[4])
-      return 'renewed'`,
+      return held and 'renewed' or 'joined'`,
   },
   /** KEYS members; ARGV name, identity. */
   farmLeave: {
@@ -113,6 +123,44 @@ export const SCRIPTS = {
         end
       end
       return live`,
+  },
+  /**
+   * KEYS cookies; ARGV keys that the node knows, a fresh key, their life in ms. Gives the time in ms, the keys, and 1 if what
+   * stood there was none. As renewCookieKeys (cookie-keys.ts).
+   */
+  farmCookieKeys: {
+    numberOfKeys: 1,
+    lua: `
+      ${NOW}
+      local keys = {}
+      local function take(text)
+        local words, found = {}, {}
+        for created, key in string.gmatch(text, '(%d+) (%x+)') do
+          if #key == ${2 * COOKIE_KEY_BYTES} then
+            words[#words + 1] = created .. ' ' .. key
+            found[key] = tonumber(created)
+          end
+        end
+        if #words == 0 or table.concat(words, ' ') ~= text then return false end
+        for key, created in pairs(found) do keys[key] = created end
+        return true
+      end
+      local value = redis.pcall('GET', KEYS[1])
+      local foreign = value and not (type(value) == 'string' and take(value))
+      take(ARGV[1])
+      local sorted = {}
+      for key, created in pairs(keys) do sorted[#sorted + 1] = { created, key } end
+      table.sort(sorted, function(left, right)
+        return left[1] > right[1] or (left[1] == right[1] and left[2] > right[2])
+      end)
+      if not sorted[1] or sorted[1][1] + ARGV[3] <= now then table.insert(sorted, 1, { now, ARGV[2] }) end
+      local words = {}
+      for i = 1, math.min(#sorted, ${MOST_COOKIE_KEYS}) do
+        words[i] = string.format('%d %s', sorted[i][1], sorted[i][2])
+      end
+      local text = table.concat(words, ' ')
+      redis.call('SET', KEYS[1], text, 'PX', ${COOKIES_LIFE_IN_LIVES} * ARGV[3])
+      return { now, text, foreign and 1 or 0 }`,
   },
   /** KEYS token, set; ARGV node, life in ms, token as integer, "force" or "". Gives the other owner, if there is one. */
   farmClaimToken: {

@@ -1,5 +1,6 @@
 /** The registry of a gateway that is alone: in the process's own memory, with the semantics of redis.ts. */
 import type { ClientCounts } from "./client-counts.ts";
+import { type CookieKey, type CookieKeys, renewCookieKeys } from "./cookie-keys.ts";
 import { identityOf, type Member, type Registry, type RegistryHealth, type Renewal } from "./registry.ts";
 
 interface Lease {
@@ -23,6 +24,7 @@ export class MemoryRegistry implements Registry {
   readonly #clients = new Map<string, { readonly counts: ClientCounts; readonly untilMs: number }>();
   readonly #flows = new Map<string, Claim>();
   #settings: string | undefined;
+  #cookieKeys: readonly CookieKey[] = [];
   #claims = 0;
 
   /** `nowMs` is a clock that only goes forward. */
@@ -38,7 +40,7 @@ export class MemoryRegistry implements Registry {
     if (others && this.#settings !== undefined && this.#settings !== settings) return "otherSettings";
     this.#settings = settings;
     this.#leases.set(member.name, { member, untilMs: this.#nowMs() + leaseMs });
-    return "renewed";
+    return holder === undefined ? "joined" : "renewed";
   }
 
   async leave(member: Member): Promise<void> {
@@ -95,6 +97,12 @@ export class MemoryRegistry implements Registry {
   async clientsOf(node: string): Promise<ClientCounts> {
     const said = this.#clients.get(node);
     return said !== undefined && said.untilMs > this.#nowMs() ? said.counts : new Map();
+  }
+
+  async cookieKeys(known: readonly CookieKey[], fresh: Uint8Array, lifeMs: number): Promise<CookieKeys> {
+    const nowMs = this.#nowMs();
+    this.#cookieKeys = renewCookieKeys(this.#cookieKeys, known, fresh, nowMs, lifeMs);
+    return { nowMs, keys: this.#cookieKeys };
   }
 
   #holds(claim: Claim | undefined): string | undefined {

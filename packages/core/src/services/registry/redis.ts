@@ -6,7 +6,9 @@
  * longer than its deadline fails then, and a connection that says nothing is given up and made anew.
  */
 import { Cluster, Redis } from "ioredis";
+import { toHex } from "../../base/bytes.ts";
 import { type ClientCounts, decodeClientCounts, encodeClientCounts } from "./client-counts.ts";
+import { type CookieKey, type CookieKeys, decodeCookieKeys, encodeCookieKeys } from "./cookie-keys.ts";
 import { Keys, SCRIPTS, type ScriptName } from "./keys.ts";
 import {
   decodeMember,
@@ -14,6 +16,7 @@ import {
   identityOf,
   isNodeName,
   type Member,
+  RENEWALS,
   type Registry,
   type RegistryHealth,
   type Renewal,
@@ -86,7 +89,7 @@ export class RedisRegistry implements Registry {
     const { members, settings: settingsKey } = this.#keys;
     const args = [members, settingsKey, member.name, identityOf(member), encodeMember(member), leaseMs, settings];
     const answer = await this.#within(WRITE_MS, () => this.#client.farmRenew(...args));
-    return answer === "nameTaken" || answer === "otherSettings" ? answer : "renewed";
+    return RENEWALS.find((renewal) => renewal === answer) ?? "renewed";
   }
 
   async leave(member: Member): Promise<void> {
@@ -153,6 +156,16 @@ export class RedisRegistry implements Registry {
     const counts = typeof value === "string" ? decodeClientCounts(value) : undefined;
     if (counts === undefined) this.#corrupt += 1;
     return counts ?? new Map();
+  }
+
+  async cookieKeys(known: readonly CookieKey[], fresh: Uint8Array, lifeMs: number): Promise<CookieKeys> {
+    const args = [this.#keys.cookies, encodeCookieKeys(known), toHex(fresh), lifeMs];
+    const answer = await this.#within(WRITE_MS, () => this.#client.farmCookieKeys(...args));
+    const [nowMs, text, foreign]: readonly unknown[] = Array.isArray(answer) ? answer : [];
+    if (foreign === 1) this.#corrupt += 1;
+    const keys = decodeCookieKeys(text);
+    if (keys === undefined) throw this.#fail("no cookie keys");
+    return { nowMs: Number(nowMs), keys };
   }
 
   #nodeIn(value: unknown): string | undefined {

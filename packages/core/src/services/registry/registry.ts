@@ -9,9 +9,10 @@
 import { AccessError } from "../../base/error.ts";
 import { formatIpAddress, type IpAddress, parseIpAddress } from "../../base/ip-address.ts";
 import type { ClientCounts } from "./client-counts.ts";
+import type { CookieKey, CookieKeys } from "./cookie-keys.ts";
 
-/** "up" takes new connections, "draining" keeps those it has, "down" is about to leave. */
-export const NODE_STATES = ["up", "draining", "down"] as const;
+/** "up" takes new connections, "draining" keeps those it has and then leaves. */
+export const NODE_STATES = ["up", "draining"] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 
 /** A gateway of the farm, as it describes itself. */
@@ -27,8 +28,12 @@ export interface Member {
   readonly load: number;
 }
 
-/** What came of a renewal: a live node of another address has the name, or the farm's nodes are configured differently. */
-export type Renewal = "renewed" | "nameTaken" | "otherSettings";
+/**
+ * What came of a renewal: the lease goes on; it begins, as the registry knew of none; a live node of another address has
+ * the name; the farm's nodes are configured differently.
+ */
+export const RENEWALS = ["renewed", "joined", "nameTaken", "otherSettings"] as const;
+export type Renewal = (typeof RENEWALS)[number];
 
 /** How the store behind the registry is. */
 export interface RegistryHealth {
@@ -65,6 +70,11 @@ export interface Registry {
   shareClients(node: string, counts: ClientCounts, ttlMs: number): Promise<void>;
   /** What `node` has said; empty when that has expired. */
   clientsOf(node: string): Promise<ClientCounts>;
+  /**
+   * The keys of the farm's cookies. When the newest is `lifeMs` old, or there is none, `fresh` becomes one. Those that the
+   * caller has `known` are among them, in case the registry has lost them, unless there are newer ones enough.
+   */
+  cookieKeys(known: readonly CookieKey[], fresh: Uint8Array, lifeMs: number): Promise<CookieKeys>;
   close(): void;
 }
 
