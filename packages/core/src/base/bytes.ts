@@ -22,6 +22,17 @@ export function writeUint32(bytes: Uint8Array, offset: number, value: number): v
   writeUint16(bytes, offset + 2, value & 0xffff);
 }
 
+/** Reads the unsigned 64-bit integer at `offset`. The caller has checked the bounds. */
+export function readUint64(bytes: Uint8Array, offset: number): bigint {
+  return (BigInt(readUint32(bytes, offset)) << 32n) | BigInt(readUint32(bytes, offset + 4));
+}
+
+/** Writes the low 64 bits of `value` at `offset`. */
+export function writeUint64(bytes: Uint8Array, offset: number, value: bigint): void {
+  writeUint32(bytes, offset, Number(BigInt.asUintN(32, value >> 32n)));
+  writeUint32(bytes, offset + 4, Number(BigInt.asUintN(32, value)));
+}
+
 /** The concatenation of `parts` in a new array. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
