@@ -83,7 +83,10 @@ class Cubic implements CongestionControl {
     this.#priorWindow = window;
     // Section 4.7, fast convergence: who has lost earlier than the last time leaves room for others.
     this.#windowBeforeLoss = window < this.#windowBeforeLoss ? (window * (1 + BETA)) / 2 : window;
-    this.slowStartThresholdBytes = Math.max(window * BETA * this.#segmentBytes, leastThresholdBytes(this.#segmentBytes));
+    this.slowStartThresholdBytes = Math.max(
+      window * BETA * this.#segmentBytes,
+      leastThresholdBytes(this.#segmentBytes),
+    );
     this.#epoch = undefined;
   }
 

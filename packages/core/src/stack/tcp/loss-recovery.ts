@@ -29,10 +29,14 @@ export interface AcknowledgementReceived {
   readonly echoedMs: number | undefined;
 }
 
-export interface LossRecoveryOptions {
+/** What the handshake has brought. */
+export interface AgreedTransport {
   readonly congestion: CongestionControl;
   readonly selective: boolean;
   readonly segmentBytes: number;
+}
+
+export interface LossRecoveryOptions extends AgreedTransport {
   readonly roundTrip: RoundTrip;
   readonly timers: Timers;
   /** For how long something may be unacknowledged (RFC 9293 section 3.8.3, R2). */
@@ -47,11 +51,11 @@ interface Probe {
 
 export class LossRecovery {
   readonly sent = new SentQueue();
-  readonly congestion: CongestionControl;
-  readonly #detector: LossDetector;
+  #congestion: CongestionControl;
+  #detector: LossDetector;
   readonly #roundTrip: RoundTrip;
   readonly #timers: Timers;
-  readonly #selective: boolean;
+  #selective: boolean;
   readonly #giveUpMs: number;
   #segmentBytes: number;
   /** Open: nothing is lost. Recovery: a loss is being repaired. Loss: the retransmission timer has expired. */
@@ -70,13 +74,25 @@ export class LossRecovery {
   #losses = 0;
 
   constructor(options: LossRecoveryOptions) {
-    this.congestion = options.congestion;
+    this.#congestion = options.congestion;
     this.#selective = options.selective;
-    this.#detector = options.selective ? new Rack() : new DuplicateAcknowledgements();
+    this.#detector = detectorFor(options.selective);
     this.#segmentBytes = options.segmentBytes;
     this.#roundTrip = options.roundTrip;
     this.#timers = options.timers;
     this.#giveUpMs = options.giveUpMs;
+  }
+
+  /** The handshake is over: what was assumed until now gives way to what was agreed. */
+  begin({ congestion, selective, segmentBytes }: AgreedTransport): void {
+    this.#congestion = congestion;
+    this.#selective = selective;
+    this.#detector = detectorFor(selective);
+    this.#segmentBytes = segmentBytes;
+  }
+
+  get congestion(): CongestionControl {
+    return this.#congestion;
   }
 
   /** Bytes sent more than once. */
@@ -252,7 +268,8 @@ export class LossRecovery {
   /** RFC 6298 (5.2) and (5.3). */
   #resetTimers(advanced: boolean, progress: boolean, nowMs: number): void {
     if (this.sent.isEmpty) {
-      for (const timer of ["retransmission", "giveUp", "tailLossProbe", "reordering"] as const) this.#timers.clear(timer);
+      for (const timer of ["retransmission", "giveUp", "tailLossProbe", "reordering"] as const)
+        this.#timers.clear(timer);
       this.#probeDue = false;
       return;
     }
@@ -266,7 +283,8 @@ export class LossRecovery {
   /** RFC 8985 section 7.2. */
   #scheduleProbe(nowMs: number): void {
     const retransmissionMs = nowMs + this.#roundTrip.timeoutMs;
-    const eligible = this.#selective && this.#phase === "open" && this.#probe === undefined && this.#roundTrip.backOffs === 0;
+    const eligible =
+      this.#selective && this.#phase === "open" && this.#probe === undefined && this.#roundTrip.backOffs === 0;
     if (!eligible || this.sent.isEmpty || this.sent.deliveredBytes > 0) {
       this.#timers.clear("tailLossProbe");
       return;
@@ -331,6 +349,10 @@ export class LossRecovery {
     this.#probeDue = false;
     for (const timer of ["retransmission", "giveUp", "tailLossProbe", "reordering"] as const) this.#timers.clear(timer);
   }
+}
+
+function detectorFor(selective: boolean): LossDetector {
+  return selective ? new Rack() : new DuplicateAcknowledgements();
 }
 
 interface Outcome {

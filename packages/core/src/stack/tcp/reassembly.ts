@@ -49,28 +49,29 @@ export class Reassembly {
   }
 
   /**
-   * Keeps a copy of `bytes` at `position`, where they are not there already. Returns false when nothing was kept, because they were all there or
-   * because it would take more than {@link MOST_RUNS} runs or `mostBytes` of memory.
+   * Keeps a copy of `bytes` at `position`, where they are not there already. Refused, none of it is kept: it would take more than
+   * {@link MOST_RUNS} runs or `mostBytes` of memory.
    */
-  insert(position: number, bytes: Uint8Array, mostBytes: number): boolean {
+  insert(position: number, bytes: Uint8Array, mostBytes: number): "kept" | "duplicate" | "refused" {
     const end = position + bytes.length;
-    if (bytes.length === 0 || this.#covers(position, end)) return false;
-    if (this.memoryBytes + bytes.length + CHUNK_OVERHEAD_BYTES > mostBytes) return false;
+    if (this.#covers(position, end)) return "duplicate";
+    if (this.memoryBytes + bytes.length + CHUNK_OVERHEAD_BYTES > mostBytes) return "refused";
     const first = this.#firstEndingAtOrAfter(position);
     let behind = first;
     while ((this.#runs[behind]?.start ?? Number.POSITIVE_INFINITY) <= end) behind += 1;
-    if (behind === first && this.#runs.length >= MOST_RUNS) return false;
+    if (behind === first && this.#runs.length >= MOST_RUNS) return "refused";
     const merged = this.#merge(this.#runs.slice(first, behind), position, bytes);
     this.#runs.splice(first, behind - first, merged);
     this.#recent = [position, ...this.#recent].slice(0, 2 * RECENT_RUNS);
-    return true;
+    return "kept";
   }
 
   /** One run of `bytes` and of the runs that touch them. */
   #merge(runs: readonly Run[], position: number, bytes: Uint8Array): Run {
     const end = position + bytes.length;
     const [head] = runs;
-    const merged: Run = head !== undefined && head.start <= position ? head : { start: position, end: position, chunks: [] };
+    const merged: Run =
+      head !== undefined && head.start <= position ? head : { start: position, end: position, chunks: [] };
     for (const run of runs) {
       if (run === merged) continue;
       this.#append(merged, bytes.subarray(merged.end - position, run.start - position));

@@ -18,7 +18,7 @@ export interface ReceiverOptions {
   readonly bufferBytes: number;
   readonly timers: Timers;
   /** The window where several connections share one (RFC 8684 section 3.3.5); it replaces that of the buffer. */
-  readonly sharedWindowBytes: (() => number) | undefined;
+  readonly sharedWindowBytes: () => number | undefined;
 }
 
 export class Receiver {
@@ -93,7 +93,8 @@ export class Receiver {
     const end = position + payload.length;
     this.#largestSegmentBytes = Math.max(this.#largestSegmentBytes, Math.min(payload.length, 65_495));
     if (fin && this.#finPosition === undefined) this.#finPosition = end;
-    if (end < before || (end === before && payload.length > 0 && position < before)) this.#onDuplicate(position, Math.min(end, before));
+    if (end < before || (end === before && payload.length > 0 && position < before))
+      this.#onDuplicate(position, Math.min(end, before));
     else if (payload.length > 0) this.#keep(position, payload);
     if (this.#finPosition === this.#queue.end) this.#finReached = true;
     this.#decide({ inOrder: position <= before, advanced: this.next > before, fin }, nowMs);
@@ -101,18 +102,24 @@ export class Receiver {
   }
 
   #keep(position: number, payload: Uint8Array): void {
-    const next = this.#queue.end;
-    if (position <= next && this.#reassembly.isEmpty) {
-      this.#queue.push(payload.subarray(next - position));
+    const end = position + payload.length;
+    if (position > this.#queue.end) {
+      const kept = this.#reassembly.insert(position, payload, this.#memoryBytes);
+      if (kept === "duplicate") this.#duplicate = { start: position, end };
       return;
     }
-    if (!this.#reassembly.insert(position, payload, this.#memoryBytes)) this.#duplicate = { start: position, end: position + payload.length };
-    for (const chunk of this.#reassembly.take(next)) this.#queue.pushOwned(chunk);
+    // What is in order is taken whatever memory says: only it lets go what waits behind it.
+    while (this.#queue.end < end) {
+      const next = this.#queue.end;
+      const stop = Math.min(end, this.#reassembly.runs[0]?.start ?? end);
+      this.#queue.push(payload.subarray(next - position, stop - position));
+      for (const chunk of this.#reassembly.take(stop)) this.#queue.pushOwned(chunk);
+    }
   }
 
   /** Data out of order may take twice the window, so that small segments do not take more than that. */
   get #memoryBytes(): number {
-    return 2 * (this.#options.sharedWindowBytes?.() ?? 0) + 2 * this.#options.bufferBytes;
+    return 2 * (this.#options.sharedWindowBytes() ?? 0) + 2 * this.#options.bufferBytes;
   }
 
   #onDuplicate(start: number, end: number): void {
@@ -161,7 +168,7 @@ export class Receiver {
 
   /** The window to tell: never smaller than was told before (RFC 9293 section 3.8.6), unless it is shared. */
   get #windowBytes(): number {
-    const shared = this.#options.sharedWindowBytes?.();
+    const shared = this.#options.sharedWindowBytes();
     if (shared !== undefined) return shared;
     const told = this.#toldEdge - this.next;
     const free = Math.max(0, this.#options.bufferBytes - this.#queue.size);
@@ -192,7 +199,7 @@ export class Receiver {
 
   /** The window has opened by so much that the peer should hear of it. */
   #onRead(): void {
-    if (this.#options.sharedWindowBytes !== undefined) return;
+    if (this.#options.sharedWindowBytes() !== undefined) return;
     const told = this.#toldEdge - this.next;
     const free = this.#options.bufferBytes - this.#queue.size;
     if (free - told >= Math.min(2 * this.#largestSegmentBytes, this.#options.bufferBytes / 2)) {

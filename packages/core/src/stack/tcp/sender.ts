@@ -3,7 +3,7 @@
  * 0 is our SYN, position 1 the first byte of data; our FIN follows the last byte. Small segments are not delayed (no Nagle algorithm).
  */
 import { ByteQueue } from "../../base/byte-queue.ts";
-import type { AcknowledgementReceived, LossRecovery } from "./loss-recovery.ts";
+import type { AcknowledgementReceived, AgreedTransport, LossRecovery } from "./loss-recovery.ts";
 import type { RoundTrip } from "./round-trip.ts";
 import type { SentEntry } from "./sent-queue.ts";
 import type { Timers } from "./timers.ts";
@@ -97,7 +97,10 @@ export class Sender {
 
   /** Bytes that window and congestion control would let go now, beyond what is written already. */
   get sendableBytes(): number {
-    const allowed = Math.min(this.#windowEdge - this.#next, this.recovery.allowanceBytes - this.recovery.sent.lostBytes);
+    const allowed = Math.min(
+      this.#windowEdge - this.#next,
+      this.recovery.allowanceBytes - this.recovery.sent.lostBytes,
+    );
     return Math.max(0, allowed - this.unsentBytes);
   }
 
@@ -111,6 +114,12 @@ export class Sender {
 
   get finAcknowledged(): boolean {
     return this.#finished && this.#acknowledged > this.#queue.end;
+  }
+
+  /** The handshake is over. */
+  begin(agreed: AgreedTransport): void {
+    this.#segmentBytes = agreed.segmentBytes;
+    this.recovery.begin(agreed);
   }
 
   setSegmentBytes(segmentBytes: number): void {
@@ -178,7 +187,8 @@ export class Sender {
   /** Takes what goes next, which counts as sent at `nowMs`; undefined when nothing may go. */
   nextTransmission(nowMs: number): Transmission | undefined {
     this.recovery.beforeSending(nowMs);
-    if (this.recovery.probeDue) return this.#sendNew(nowMs, true) ?? this.#repeat(this.recovery.sent.tail(this.#segmentBytes), nowMs);
+    if (this.recovery.probeDue)
+      return this.#sendNew(nowMs, true) ?? this.#repeat(this.recovery.sent.tail(this.#segmentBytes), nowMs);
     const repetition = this.#repeatLost(nowMs);
     if (repetition !== undefined) return repetition;
     // What is lost goes first: new data would only take its room.
@@ -188,7 +198,10 @@ export class Sender {
   #repeatLost(nowMs: number): Transmission | undefined {
     const { sent, allowanceBytes } = this.recovery;
     if (sent.lostBytes === 0) return undefined;
-    const bulk = Math.max(this.#segmentBytes, wholeSegments(Math.min(allowanceBytes, this.#options.bulkBytes), this.#segmentBytes));
+    const bulk = Math.max(
+      this.#segmentBytes,
+      wholeSegments(Math.min(allowanceBytes, this.#options.bulkBytes), this.#segmentBytes),
+    );
     const range = sent.firstLost(bulk);
     if (range === undefined) return undefined;
     const fits = range.end - range.start <= allowanceBytes || sent.inFlightBytes === 0;
@@ -222,7 +235,10 @@ export class Sender {
     const window = Math.max(0, this.#windowEdge - this.#next);
     const allowance = probe ? this.#segmentBytes : this.recovery.allowanceBytes;
     const inFlight = this.recovery.sent.inFlightBytes;
-    const most = probe || this.#options.bulkBytes <= this.#segmentBytes ? this.#segmentBytes : wholeSegments(Math.min(this.#options.bulkBytes, allowance), this.#segmentBytes);
+    const most =
+      probe || this.#options.bulkBytes <= this.#segmentBytes
+        ? this.#segmentBytes
+        : wholeSegments(Math.min(this.#options.bulkBytes, allowance), this.#segmentBytes);
     const length = Math.min(wanted, window, Math.max(most, this.#segmentBytes));
     if (length === 0) return 0;
     if (length > allowance && inFlight > 0) {
