@@ -15,8 +15,8 @@ const ADDRESSES = { source: ipAddress("192.0.2.1"), destination: ipAddress("192.
 export interface SegmentLinkOptions {
   readonly delayMs?: number;
   readonly rateBitsPerSecond?: number;
-  /** Segments that may wait to be sent. */
-  readonly queueSegments?: number;
+  /** What may wait to be sent. */
+  readonly queueBytes?: number;
   readonly loss?: number;
   readonly duplicate?: number;
   /** The share of segments that arrive up to `reorderMs` late. */
@@ -59,10 +59,10 @@ export class SegmentLink {
   }
 
   #enqueue(bytes: Uint8Array, nowMs: number): void {
-    const { rateBitsPerSecond = Number.POSITIVE_INFINITY, queueSegments = 1000, loss = 0 } = this.#options;
+    const { rateBitsPerSecond = Number.POSITIVE_INFINITY, queueBytes = 2_000_000, loss = 0 } = this.#options;
     if (this.#random.next() < loss) return;
     const sendMs = ((bytes.length + 20) * 8000) / rateBitsPerSecond;
-    if (sendMs > 0 && (this.#busyUntilMs - nowMs) / sendMs > queueSegments) return;
+    if (sendMs > 0 && ((this.#busyUntilMs - nowMs) * rateBitsPerSecond) / 8000 > queueBytes) return;
     this.#busyUntilMs = Math.max(nowMs, this.#busyUntilMs) + sendMs;
     const { delayMs = 10, reorder = 0, reorderMs = 0 } = this.#options;
     const late = this.#random.next() < reorder ? this.#random.next() * reorderMs : 0;

@@ -1,9 +1,15 @@
 /** Two TCP connections joined back to back in virtual time. */
 import { SeededRandom } from "@hybrid-access/core/base/random";
-import type { AcceptOptions, OpenOptions } from "@hybrid-access/core/stack/tcp/connection";
-import { TcpConnection, type TcpConnectionOptions } from "@hybrid-access/core/stack/tcp/connection";
+
+import { TcpConnection } from "@hybrid-access/core/stack/tcp/connection";
 import type { TcpEvent } from "@hybrid-access/core/stack/tcp/events";
-import { DEFAULT_TCP_SETTINGS, type TcpSettings } from "@hybrid-access/core/stack/tcp/settings";
+import {
+  type AcceptOptions,
+  DEFAULT_TCP_SETTINGS,
+  type OpenOptions,
+  type TcpConnectionOptions,
+  type TcpSettings,
+} from "@hybrid-access/core/stack/tcp/settings";
 import { TCP_FLAG } from "@hybrid-access/core/wire/tcp/segment";
 import { CLIENT, SERVER, SegmentLink, type SegmentLinkOptions } from "../segment-link.ts";
 
@@ -134,15 +140,18 @@ export class TcpPair {
     }
   }
 
+  /** After each segment an end sends what it wants to. */
   #deliver(): void {
     for (let one = this.forward.deliver(this.nowMs); one !== undefined; one = this.forward.deliver(this.nowMs)) {
-      if (!this.#accepted && (one.flags & TCP_FLAG.syn) !== 0 && this.server.connection.state === "closed") {
+      if (!this.#accepted && one.flags === TCP_FLAG.syn && this.server.connection.state === "closed") {
         this.#accepted = true;
         this.server.connection.accept(one, this.nowMs, this.#options.accept ?? {});
       } else this.server.connection.receive(one, this.nowMs);
+      this.#transmit(this.server, this.backward);
     }
     for (let one = this.backward.deliver(this.nowMs); one !== undefined; one = this.backward.deliver(this.nowMs)) {
       this.client.connection.receive(one, this.nowMs);
+      this.#transmit(this.client, this.forward);
     }
   }
 }

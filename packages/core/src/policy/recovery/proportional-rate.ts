@@ -12,6 +12,8 @@ export interface DeliveredBytes {
   readonly segmentBytes: number;
   /** The acknowledgement moved the start of the window and revealed no further loss: the path can take a little more. */
   readonly safe: boolean;
+  /** Something is to be sent again at once, whatever the rate: without SACK each partial acknowledgement says so (RFC 6582). */
+  readonly repeatsNow: boolean;
 }
 
 export class ProportionalRate {
@@ -30,7 +32,7 @@ export class ProportionalRate {
     return this.#allowedBytes;
   }
 
-  onDelivered({ deliveredBytes, inFlightBytes, thresholdBytes, segmentBytes, safe }: DeliveredBytes): void {
+  onDelivered({ deliveredBytes, inFlightBytes, thresholdBytes, segmentBytes, safe, repeatsNow }: DeliveredBytes): void {
     this.#deliveredBytes += deliveredBytes;
     let allowed: number;
     if (inFlightBytes > thresholdBytes) {
@@ -40,7 +42,7 @@ export class ProportionalRate {
       allowed = Math.min(thresholdBytes - inFlightBytes, conservative + (safe ? segmentBytes : 0));
     }
     // The first repetition goes at once, whatever the window says.
-    if (this.#sentBytes === 0) allowed = Math.max(allowed, segmentBytes);
+    if (this.#sentBytes === 0 || repeatsNow) allowed = Math.max(allowed, segmentBytes);
     this.#allowedBytes = Math.max(0, allowed);
   }
 

@@ -8,9 +8,6 @@ import type { DetectionInput, LossDetector, SentRange } from "./recovery.ts";
 const PERSISTENCE = 16;
 /** RFC 6675: selectively acknowledged ranges after which reordering is not waited for, where none was seen. */
 const DUPLICATE_THRESHOLD = 3;
-/** Rounding of timestamps: a reply to the first transmission is told from one to a repetition by more than this. */
-const CLOCK_MS = 1;
-
 export class Rack implements LossDetector {
   /** RACK.xmit_ts, RACK.end_seq, RACK.rtt: the last sent of what has arrived. */
   #sentMs = Number.NEGATIVE_INFINITY;
@@ -35,16 +32,14 @@ export class Rack implements LossDetector {
   }
 
   /** Sections 6.2 steps 2 and 3. */
-  #onDelivered(range: SentRange, { nowMs, echoedMs, minimumRttMs }: DetectionInput): void {
+  #onDelivered(range: SentRange, { nowMs, minimumRttMs }: DetectionInput): void {
     const repeated = range.transmissions > 1;
     if (range.end > this.#highest) this.#highest = range.end;
     else if (range.end < this.#highest && !repeated) this.#reorderingSeen = true;
     const rttMs = nowMs - range.sentMs;
-    if (repeated) {
-      // What arrived may have been the first transmission: then it says nothing about the last one.
-      if (echoedMs !== undefined && echoedMs + CLOCK_MS < range.sentMs) return;
-      if (rttMs < (minimumRttMs ?? 0)) return;
-    }
+    // What arrived so early was an earlier transmission. (That the echoed timestamp is older says nothing: RFC 7323 section 4.3 lets what is out of
+    // order echo one of before.)
+    if (repeated && rttMs < (minimumRttMs ?? 0)) return;
     if (!isAfter(range.sentMs, range.end, this.#sentMs, this.#end)) return;
     this.#sentMs = range.sentMs;
     this.#end = range.end;

@@ -27,8 +27,6 @@ export interface DetectionInput {
   readonly smoothedRttMs: number | undefined;
   /** The smallest round-trip time of the last minutes. */
   readonly minimumRttMs: number | undefined;
-  /** When the peer sent what this answers, where timestamps say so (RFC 7323 TSecr, in the sender's clock). */
-  readonly echoedMs: number | undefined;
   readonly inRecovery: boolean;
   /** The acknowledgement reports bytes that had arrived before (RFC 2883). */
   readonly duplicateReported: boolean;

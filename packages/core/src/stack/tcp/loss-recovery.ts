@@ -70,8 +70,11 @@ export class LossRecovery {
   /** What was sent before the window kept the sender from sending: its acknowledgements may let the window grow. */
   #limitedTo = 0;
   #lastSentMs = Number.NEGATIVE_INFINITY;
+  /** When the retransmission timer would expire; a probe that comes first takes its place among the timers. */
+  #timeoutAtMs = Number.POSITIVE_INFINITY;
   #repeatedBytes = 0;
   #losses = 0;
+  #timeouts = 0;
 
   constructor(options: LossRecoveryOptions) {
     this.#congestion = options.congestion;
@@ -103,6 +106,11 @@ export class LossRecovery {
   /** Times that congestion control was told of a loss. */
   get losses(): number {
     return this.#losses;
+  }
+
+  /** Times that the retransmission timer has expired. */
+  get timeouts(): number {
+    return this.#timeouts;
   }
 
   get phase(): "open" | "recovery" | "loss" {
@@ -151,12 +159,11 @@ export class LossRecovery {
 
   #onSent(nowMs: number): void {
     this.#lastSentMs = nowMs;
-    this.#timers.setIfIdle("retransmission", nowMs + this.#roundTrip.timeoutMs);
     this.#timers.setIfIdle("giveUp", nowMs + this.#giveUpMs);
-    if (this.#probeDue) {
-      this.#probeDue = false;
-      this.#timers.set("retransmission", nowMs + this.#roundTrip.timeoutMs);
-    } else this.#scheduleProbe(nowMs);
+    if (this.#probeDue || this.#timeoutAtMs === Number.POSITIVE_INFINITY)
+      this.#timeoutAtMs = nowMs + this.#roundTrip.timeoutMs;
+    this.#probeDue = false;
+    this.#armTimers(nowMs);
   }
 
   /** Whether a probe is due: one segment that congestion control has no say in. */
@@ -166,7 +173,7 @@ export class LossRecovery {
 
   /** Takes an acknowledgement. Returns whether it acknowledged something new. */
   onAcknowledgement(ack: AcknowledgementReceived, nowMs: number): boolean {
-    const inFlightBytes = this.sent.inFlightBytes;
+    const outstandingBytes = this.sent.outstandingBytes;
     const advanced = ack.position > (this.sent.first?.start ?? this.#next);
     const delivered = [...this.sent.acknowledge(ack.position), ...this.sent.markDelivered(ack.blocks)];
     this.#duplicates = advanced ? 0 : this.#duplicates + (ack.mayBeDuplicate ? 1 : 0);
@@ -176,15 +183,17 @@ export class LossRecovery {
     this.#detect(delivered, ack, nowMs);
     const deliveredBytes = delivered.reduce((sum, { start, end }) => sum + end - start, 0);
     const newlyLost = this.sent.lostBytes > lostBefore;
-    this.#regulate({ ack, advanced, deliveredBytes, inFlightBytes, newlyLost }, nowMs);
-    this.#resetTimers(advanced, deliveredBytes > 0, nowMs);
+    this.#regulate({ ack, advanced, deliveredBytes, outstandingBytes, newlyLost }, nowMs);
+    this.#resetTimers(deliveredBytes > 0, nowMs);
     return advanced || deliveredBytes > 0;
   }
 
   /** RFC 6298 section 3 (Karn) and RFC 7323 section 4. */
   #measure(delivered: readonly SentEntry[], { echoedMs }: AcknowledgementReceived, nowMs: number): void {
     if (delivered.length === 0) return;
-    const oldest = delivered.find(({ transmissions }) => transmissions === 1);
+    // Without SACK, what was sent once may have waited at the receiver for what is repeated.
+    const certain = this.#selective || this.#phase === "open";
+    const oldest = certain ? delivered.find(({ transmissions }) => transmissions === 1) : undefined;
     const sentMs = oldest?.sentMs ?? echoedMs;
     if (sentMs === undefined || sentMs > nowMs) return this.#roundTrip.onProgress();
     const samples = this.congestion.windowBytes / (2 * this.#segmentBytes);
@@ -201,7 +210,7 @@ export class LossRecovery {
     this.#probe = undefined;
     if (!repaired || this.#phase !== "open") return;
     this.#losses += 1;
-    this.congestion.onLoss(nowMs, this.sent.inFlightBytes);
+    this.congestion.onLoss(nowMs, this.sent.outstandingBytes);
     this.congestion.onRecovered(nowMs);
   }
 
@@ -212,7 +221,6 @@ export class LossRecovery {
       delivered,
       smoothedRttMs: this.#roundTrip.smoothedMs,
       minimumRttMs: this.#roundTrip.minimumMs,
-      echoedMs: ack?.echoedMs,
       inRecovery: this.#phase !== "open",
       duplicateReported: ack?.duplicateReported ?? false,
       duplicateAcknowledgements: this.#duplicates,
@@ -224,16 +232,18 @@ export class LossRecovery {
 
   /** Lets the window grow, or recovery begin, go on or end. */
   #regulate(outcome: Outcome, nowMs: number): void {
-    const { ack, advanced, deliveredBytes, inFlightBytes, newlyLost } = outcome;
+    const { ack, advanced, deliveredBytes, outstandingBytes, newlyLost } = outcome;
     if (this.#phase !== "open" && ack.position >= this.#recoveryPoint && advanced) this.#endRecovery(nowMs);
-    if (this.#phase === "open" && this.sent.lostBytes > 0) this.#beginRecovery(inFlightBytes, nowMs);
+    if (this.#phase === "open" && this.sent.lostBytes > 0) this.#beginRecovery(outstandingBytes, nowMs);
     if (this.#phase === "recovery") {
       this.#rate?.onDelivered({
-        deliveredBytes,
+        // Without SACK, each duplicate says that one segment has arrived (RFC 9937 section 5).
+        deliveredBytes: deliveredBytes === 0 && ack.mayBeDuplicate ? this.#segmentBytes : deliveredBytes,
         inFlightBytes: this.sent.inFlightBytes,
         thresholdBytes: this.congestion.slowStartThresholdBytes,
         segmentBytes: this.#segmentBytes,
         safe: advanced && !newlyLost,
+        repeatsNow: newlyLost && !this.#selective,
       });
       return;
     }
@@ -241,21 +251,21 @@ export class LossRecovery {
     this.congestion.onAcknowledged({
       nowMs,
       bytes: deliveredBytes,
-      inFlightBytes,
+      inFlightBytes: outstandingBytes,
       smoothedRttMs: this.#roundTrip.smoothedMs,
       rttMs: undefined,
       windowLimited: this.#phase === "loss" || ack.position <= this.#limitedTo,
     });
   }
 
-  #beginRecovery(inFlightBytes: number, nowMs: number): void {
+  #beginRecovery(outstandingBytes: number, nowMs: number): void {
     this.#phase = "recovery";
     this.#recoveryPoint = this.#next;
     this.#losses += 1;
-    this.congestion.onLoss(nowMs, inFlightBytes);
-    this.#rate = new ProportionalRate(inFlightBytes);
+    this.congestion.onLoss(nowMs, outstandingBytes);
+    this.#rate = new ProportionalRate(outstandingBytes);
     this.#probe = undefined;
-    this.#timers.clear("tailLossProbe");
+    this.#armTimers(nowMs);
   }
 
   #endRecovery(nowMs: number): void {
@@ -266,48 +276,50 @@ export class LossRecovery {
   }
 
   /** RFC 6298 (5.2) and (5.3). */
-  #resetTimers(advanced: boolean, progress: boolean, nowMs: number): void {
+  #resetTimers(progress: boolean, nowMs: number): void {
     if (this.sent.isEmpty) {
       for (const timer of ["retransmission", "giveUp", "tailLossProbe", "reordering"] as const)
         this.#timers.clear(timer);
       this.#probeDue = false;
+      this.#timeoutAtMs = Number.POSITIVE_INFINITY;
       return;
     }
-    if (progress) {
-      this.#timers.set("retransmission", nowMs + this.#roundTrip.timeoutMs);
-      this.#timers.set("giveUp", nowMs + this.#giveUpMs);
-    }
-    if (advanced) this.#scheduleProbe(nowMs);
+    if (!progress) return;
+    this.#timeoutAtMs = nowMs + this.#roundTrip.timeoutMs;
+    this.#timers.set("giveUp", nowMs + this.#giveUpMs);
+    this.#armTimers(nowMs);
   }
 
-  /** RFC 8985 section 7.2. */
-  #scheduleProbe(nowMs: number): void {
-    const retransmissionMs = nowMs + this.#roundTrip.timeoutMs;
-    const eligible =
-      this.#selective && this.#phase === "open" && this.#probe === undefined && this.#roundTrip.backOffs === 0;
-    if (!eligible || this.sent.isEmpty || this.sent.deliveredBytes > 0) {
+  /** RFC 6298 (5.1), and RFC 8985 section 7.2: where a probe may be sent, it is waited for in place of the timeout. */
+  #armTimers(nowMs: number): void {
+    const settled = this.#phase === "open" && this.#roundTrip.backOffs === 0 && this.sent.deliveredBytes === 0;
+    if (!this.#selective || !settled || this.#probe !== undefined) {
       this.#timers.clear("tailLossProbe");
+      this.#timers.set("retransmission", this.#timeoutAtMs);
       return;
     }
-    const alone = this.sent.inFlightBytes <= this.#segmentBytes;
-    const smoothedMs = this.#roundTrip.smoothedMs;
-    const probeMs =
-      smoothedMs === undefined ? FIRST_PROBE_MS : 2 * smoothedMs + (alone ? LONGEST_ACKNOWLEDGEMENT_DELAY_MS : 2);
-    if (nowMs + probeMs >= retransmissionMs) this.#timers.clear("tailLossProbe");
-    else this.#timers.set("tailLossProbe", nowMs + probeMs);
+    this.#timers.clear("retransmission");
+    this.#timers.set("tailLossProbe", Math.min(nowMs + this.#probeMs, this.#timeoutAtMs));
   }
 
-  /** The timer "tailLossProbe" is due. */
+  /** PTO. */
+  get #probeMs(): number {
+    const { smoothedMs } = this.#roundTrip;
+    if (smoothedMs === undefined) return FIRST_PROBE_MS;
+    const alone = this.sent.inFlightBytes <= this.#segmentBytes;
+    return 2 * smoothedMs + (alone ? LONGEST_ACKNOWLEDGEMENT_DELAY_MS : 2);
+  }
+
+  /** The timer "tailLossProbe" is due. What is then sent starts the retransmission timer. */
   onTailLossProbe(): void {
     this.#probeDue = !this.sent.isEmpty;
   }
 
   /** The timer "reordering" is due. */
   onReordering(nowMs: number): void {
-    const inFlightBytes = this.sent.inFlightBytes;
     this.#detect([], undefined, nowMs);
     if (this.sent.lostBytes === 0) return;
-    if (this.#phase === "open") this.#beginRecovery(inFlightBytes, nowMs);
+    if (this.#phase === "open") this.#beginRecovery(this.sent.outstandingBytes, nowMs);
     if (this.#phase !== "recovery") return;
     this.#rate?.onDelivered({
       deliveredBytes: 0,
@@ -315,13 +327,13 @@ export class LossRecovery {
       thresholdBytes: this.congestion.slowStartThresholdBytes,
       segmentBytes: this.#segmentBytes,
       safe: false,
+      repeatsNow: false,
     });
   }
 
   /** The timer "retransmission" is due: RFC 6298 (5.4) to (5.7), RFC 8985 section 6.3. */
   onRetransmissionTimeout(nowMs: number): void {
     if (this.sent.isEmpty) return;
-    const inFlightBytes = this.sent.inFlightBytes;
     const { baseTimeoutMs, backOffs } = this.#roundTrip;
     // The receiver has dropped what it had acknowledged selectively, where the first of all is among it (RFC 2018 section 8).
     if (this.sent.first?.delivered) this.sent.forgetDelivered();
@@ -331,17 +343,26 @@ export class LossRecovery {
     }
     if (this.#phase !== "loss" || backOffs === 0) {
       this.#losses += 1;
-      this.congestion.onTimeout(nowMs, inFlightBytes);
+      this.congestion.onTimeout(nowMs, this.sent.outstandingBytes);
     }
     this.#phase = "loss";
     this.#recoveryPoint = this.#next;
     this.#rate = undefined;
     this.#probe = undefined;
     this.#probeDue = false;
-    this.#timers.clear("tailLossProbe");
+    this.#timeouts += 1;
     this.#timers.clear("reordering");
     this.#roundTrip.backOff();
-    this.#timers.set("retransmission", nowMs + this.#roundTrip.timeoutMs);
+    this.#timeoutAtMs = nowMs + this.#roundTrip.timeoutMs;
+    this.#armTimers(nowMs);
+  }
+
+  /** The handshake has ended, whose timers were those of the SYN: what was sent before its end gets its own. */
+  restartTimers(nowMs: number): void {
+    if (this.sent.isEmpty) return;
+    this.#timeoutAtMs = nowMs + this.#roundTrip.timeoutMs;
+    this.#timers.set("giveUp", nowMs + this.#giveUpMs);
+    this.#armTimers(nowMs);
   }
 
   /** The connection is over. */
@@ -359,6 +380,7 @@ interface Outcome {
   readonly ack: AcknowledgementReceived;
   readonly advanced: boolean;
   readonly deliveredBytes: number;
-  readonly inFlightBytes: number;
+  /** What was sent and not acknowledged cumulatively before (RFC 5681 FlightSize). */
+  readonly outstandingBytes: number;
   readonly newlyLost: boolean;
 }

@@ -176,6 +176,10 @@ export class Receiver {
     return free - told >= Math.min(this.#largestSegmentBytes, this.#options.bufferBytes / 2) ? free : Math.max(0, told);
   }
 
+  get hasBlocks(): boolean {
+    return this.#duplicate !== undefined || !this.#reassembly.isEmpty;
+  }
+
   /** SACK blocks for the next segment, at most `most`: a duplicate first (RFC 2883 section 4). */
   blocks(most: number): Interval[] {
     const duplicate = this.#duplicate === undefined ? [] : [this.#duplicate];

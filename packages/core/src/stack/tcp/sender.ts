@@ -59,6 +59,8 @@ export class Sender {
   #windowAcknowledgement = Number.NEGATIVE_INFINITY;
   #finished = false;
   #persistProbes = 0;
+  /** Less was taken than there was to write. */
+  #blocked = false;
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -80,6 +82,11 @@ export class Sender {
   /** Behind the last byte that was written. */
   get end(): number {
     return this.#queue.end;
+  }
+
+  /** Bytes written and not acknowledged. */
+  get bufferedBytes(): number {
+    return this.#queue.size;
   }
 
   get largestWindowBytes(): number {
@@ -131,7 +138,15 @@ export class Sender {
   write(bytes: Uint8Array): number {
     const length = Math.min(this.room, bytes.length);
     if (length > 0) this.#queue.push(bytes.subarray(0, length));
+    this.#blocked = length < bytes.length;
     return length;
+  }
+
+  /** Whether there is room again after {@link write} took less than there was; says so once. */
+  takeUnblocked(): boolean {
+    const unblocked = this.#blocked && this.room > 0;
+    if (unblocked) this.#blocked = false;
+    return unblocked;
   }
 
   /** Takes `bytes` themselves, all of them: the caller has looked for room, and changes them no more. */
@@ -157,6 +172,15 @@ export class Sender {
 
   /** The peer has acknowledged the SYN and not, or not all of, the data in it: it is to be sent again. */
   onSynDataIgnored(): void {
+    this.#sendAgain();
+  }
+
+  /** What is in flight was too large for the path, which is no sign of congestion: it is to be sent again, in smaller segments. */
+  onTooBig(): void {
+    this.#sendAgain();
+  }
+
+  #sendAgain(): void {
     for (const range of this.recovery.sent) if (!range.lost && !range.delivered) this.recovery.sent.markLost(range);
   }
 

@@ -43,6 +43,11 @@ export class SentQueue {
     return this.#lostBytes;
   }
 
+  /** Bytes not acknowledged cumulatively (RFC 5681 FlightSize). */
+  get outstandingBytes(): number {
+    return this.#inFlightBytes + this.#deliveredBytes + this.#lostBytes;
+  }
+
   get isEmpty(): boolean {
     return this.#head === this.#ranges.length;
   }

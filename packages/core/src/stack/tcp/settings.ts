@@ -1,6 +1,8 @@
 /** What can be chosen for a TCP connection. */
+import type { Endpoint } from "../../base/ip-address.ts";
 import type { CongestionAlgorithm } from "../../policy/congestion/congestion.ts";
 import { CUBIC } from "../../policy/congestion/cubic.ts";
+import type { SegmentExtension } from "./extension.ts";
 
 export interface TcpSettings {
   /** The largest segment that the path to us carries: its MTU less the IP and TCP headers without options. */
@@ -24,6 +26,34 @@ export interface TcpSettings {
   readonly orphanMs: number;
 }
 
+/** What a connection is made of. */
+export interface TcpConnectionOptions {
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly settings: TcpSettings;
+  /** ISS (RFC 6528). */
+  readonly initialSequence: number;
+  /** What our timestamps show at 0 ms (RFC 7323 section 5.4). */
+  readonly timestampOffset: number;
+  readonly extension?: SegmentExtension;
+}
+
+/** What an active open may bring along. */
+export interface OpenOptions {
+  /** A Fast Open cookie of the peer, or no bytes to ask for one (RFC 7413). */
+  readonly fastOpenCookie?: Uint8Array;
+  /** What was written already goes with the SYN. */
+  readonly dataInSyn?: boolean;
+}
+
+/** What a passive open may bring along. */
+export interface AcceptOptions {
+  /** The data of the SYN is taken, and data may be sent before the handshake has ended (RFC 7413). */
+  readonly takeData?: boolean;
+  /** A cookie for the peer's next connection. */
+  readonly fastOpenCookie?: Uint8Array;
+}
+
 export const DEFAULT_TCP_SETTINGS: TcpSettings = {
   maximumSegmentBytes: 1440,
   receiveBufferBytes: 1024 * 1024,
@@ -38,7 +68,3 @@ export const DEFAULT_TCP_SETTINGS: TcpSettings = {
   timeWaitMs: 60_000,
   orphanMs: 60_000,
 };
-
-/** Questions to a silent peer that stay without an answer until the connection is given up, one each {@link KEEPALIVE_INTERVAL_MS}. */
-export const MOST_KEEPALIVES = 9;
-export const KEEPALIVE_INTERVAL_MS = 75_000;
