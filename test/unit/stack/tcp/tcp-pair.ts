@@ -3,6 +3,7 @@ import { SeededRandom } from "@hybrid-access/core/base/random";
 
 import { TcpConnection } from "@hybrid-access/core/stack/tcp/connection";
 import type { TcpEvent } from "@hybrid-access/core/stack/tcp/events";
+import { resetFor } from "@hybrid-access/core/stack/tcp/reset";
 import {
   type AcceptOptions,
   DEFAULT_TCP_SETTINGS,
@@ -10,7 +11,7 @@ import {
   type TcpConnectionOptions,
   type TcpSettings,
 } from "@hybrid-access/core/stack/tcp/settings";
-import { TCP_FLAG } from "@hybrid-access/core/wire/tcp/segment";
+import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
 import { CLIENT, SERVER, SegmentLink, type SegmentLinkOptions } from "../segment-link.ts";
 
 export interface TcpPairOptions {
@@ -135,7 +136,7 @@ export class TcpPair {
     for (;;) {
       const segment = side.connection.pollTransmit(this.nowMs);
       if (segment === undefined) return any;
-      link.send(segment, this.nowMs);
+      for (const one of cut(segment, side.connection.sender.segmentBytes)) link.send(one, this.nowMs);
       any = true;
     }
   }
@@ -146,14 +147,39 @@ export class TcpPair {
       if (!this.#accepted && one.flags === TCP_FLAG.syn && this.server.connection.state === "closed") {
         this.#accepted = true;
         this.server.connection.accept(one, this.nowMs, this.#options.accept ?? {});
-      } else this.server.connection.receive(one, this.nowMs);
-      this.#transmit(this.server, this.backward);
+      } else this.#receive(this.server, one, this.backward);
     }
     for (let one = this.backward.deliver(this.nowMs); one !== undefined; one = this.backward.deliver(this.nowMs)) {
-      this.client.connection.receive(one, this.nowMs);
-      this.#transmit(this.client, this.forward);
+      this.#receive(this.client, one, this.forward);
     }
   }
+
+  /** What a host does: there is an answer to segments of a connection that is forgotten. */
+  #receive({ connection }: Side, segment: TcpSegment, back: SegmentLink): void {
+    if (connection.closeReason === undefined) connection.receive(segment, this.nowMs);
+    else {
+      const reset = resetFor(segment);
+      if (reset !== undefined) back.send(reset, this.nowMs);
+    }
+    this.#transmit(connection === this.client.connection ? this.client : this.server, back);
+  }
+}
+
+/** What a device does with a segment that is larger than the path carries. */
+function cut(segment: TcpSegment, segmentBytes: number): TcpSegment[] {
+  const { payload, sequence, flags } = segment;
+  if (payload.length <= segmentBytes || (flags & TCP_FLAG.syn) !== 0) return [segment];
+  const parts: TcpSegment[] = [];
+  for (let offset = 0; offset < payload.length; offset += segmentBytes) {
+    const last = offset + segmentBytes >= payload.length;
+    parts.push({
+      ...segment,
+      sequence: (sequence + offset) >>> 0,
+      payload: payload.subarray(offset, offset + segmentBytes),
+      flags: last ? flags : flags & ~(TCP_FLAG.fin | TCP_FLAG.psh),
+    });
+  }
+  return parts;
 }
 
 /** Bytes of which any two at different places in a short stretch differ. */

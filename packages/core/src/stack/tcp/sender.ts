@@ -84,6 +84,11 @@ export class Sender {
     return this.#queue.end;
   }
 
+  /** The payload of a full segment. */
+  get segmentBytes(): number {
+    return this.#segmentBytes;
+  }
+
   /** Bytes written and not acknowledged. */
   get bufferedBytes(): number {
     return this.#queue.size;
