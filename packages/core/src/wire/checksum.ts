@@ -16,6 +16,15 @@ export function sumWords(bytes: Uint8Array, start = 0, end = bytes.length): numb
   return at < end ? total + ((bytes[at] ?? 0) << 8) : total;
 }
 
+/**
+ * Adds `bytes` to the sum of what comes before them, `offset` bytes of it. Behind an odd number of bytes every word's
+ * halves change places, and so do the sum's (RFC 1071 section 2, B).
+ */
+export function addPart(sum: number, offset: number, bytes: Uint8Array): number {
+  const part = foldSum(sumWords(bytes));
+  return sum + ((offset & 1) === 0 ? part : ((part & 0xff) << 8) | (part >>> 8));
+}
+
 /** The sum as 16 bits, carries added at the low end. */
 export function foldSum(sum: number): number {
   let folded = sum;

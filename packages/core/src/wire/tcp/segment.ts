@@ -52,7 +52,8 @@ export type SegmentRefusal =
   | "tcpChecksum";
 
 export const TCP_HEADER_BYTES = 20;
-const CHECKSUM = 16;
+/** Where in the header the checksum stands. */
+export const TCP_CHECKSUM = 16;
 
 /** Reads one segment. The checksum is not looked at: see {@link hasSoundChecksum}. */
 export function parseTcpSegment(bytes: Uint8Array): TcpSegment | SegmentRefusal {
@@ -125,7 +126,7 @@ export function emitTcpSegment(
   into.set(segment.payload, payloadAt);
   const pseudo = pseudoHeaderSum(addresses.source, addresses.destination, IP_PROTOCOL.tcp, end - offset);
   const sum = checksum === "partial" ? foldSum(pseudo) : checksumOfSum(pseudo + sumWords(into, offset, end));
-  writeUint16(into, offset + CHECKSUM, sum);
+  writeUint16(into, offset + TCP_CHECKSUM, sum);
   return end;
 }
 
@@ -137,6 +138,6 @@ function emitFixedHeader(segment: TcpSegment, headerBytes: number, into: Uint8Ar
   into[offset + 12] = (headerBytes / 4) << 4;
   into[offset + 13] = segment.flags;
   writeUint16(into, offset + 14, segment.window);
-  writeUint16(into, offset + CHECKSUM, 0);
+  writeUint16(into, offset + TCP_CHECKSUM, 0);
   writeUint16(into, offset + 18, segment.urgentPointer);
 }
