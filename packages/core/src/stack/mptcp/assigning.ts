@@ -21,13 +21,14 @@ export function assignData(parts: MptcpParts): void {
 
 function choose({ session }: MptcpParts, candidates: readonly Subflow[]): Subflow | undefined {
   const wanted = Math.max(1, session.sender.unassignedBytes);
-  const ready = candidates.filter((subflow) =>
-    subflow.canTake(session.sender.hasReinjections ? LARGEST_MAPPING_BYTES : wanted),
-  );
-  const chosen = ready.length === 0 ? undefined : session.settings.scheduler.choose(ready);
-  // There is data, and only congestion control is against it: its windows may grow.
-  if (chosen === undefined) for (const { tcp } of candidates) tcp.sender.recovery.onWindowLimited();
-  return chosen;
+  const bytes = session.sender.hasReinjections ? LARGEST_MAPPING_BYTES : wanted;
+  const ready = candidates.filter((subflow) => {
+    const canTake = subflow.canTake(bytes);
+    // There is data, and only congestion control is against it: its window may grow.
+    if (!canTake) subflow.tcp.sender.recovery.onWindowLimited();
+    return canTake;
+  });
+  return ready.length === 0 ? undefined : session.settings.scheduler.choose(ready);
 }
 
 function assignOne({ session }: MptcpParts, subflow: Subflow, segmentSizes: readonly number[]): boolean {

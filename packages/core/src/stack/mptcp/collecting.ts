@@ -54,7 +54,9 @@ function collectMapped(parts: MptcpParts, subflow: Subflow, mapping: Mapping): b
   return true;
 }
 
-function isIntact({ session }: MptcpParts, { start, end, dataStart, checksum }: Mapping, bytes: Uint8Array): boolean {
+function isIntact({ session }: MptcpParts, mapping: Mapping, bytes: Uint8Array): boolean {
+  const { start, end, dataStart, checksum, isImplicit } = mapping;
+  if (isImplicit) return true;
   if (bytes.length !== end - start) return false;
   const sequence = session.peerSequenceOf(dataStart);
   const subflowSequence = start >>> 0;

@@ -157,7 +157,13 @@ export class MptcpConnection {
     const subflow = this.#addSubflow(path, handshake, nowMs);
     if (options.takeData && syn.payload.length > 0) {
       // RFC 8684 appendix B.2: the data of a SYN has no mapping; it is the connection's first.
-      subflow.received.add({ start: 1, end: 1 + syn.payload.length, dataStart: 1, checksum: undefined });
+      subflow.received.add({
+        start: 1,
+        end: 1 + syn.payload.length,
+        dataStart: 1,
+        checksum: undefined,
+        isImplicit: true,
+      });
     }
     subflow.tcp.accept(syn, nowMs, options);
     this.#advance(nowMs);
@@ -462,14 +468,12 @@ export class MptcpConnection {
     if (subflow.takeTimeout() && this.#parts.session.fallback === undefined) reinjectAll(this.#parts, subflow, false);
     if (subflow.isAnnounced || !handshake.isConfirmed || tcp.state !== "established") return;
     subflow.isAnnounced = true;
-    if (handshake instanceof JoinHandshake) {
-      if (handshake.peer !== undefined) {
-        subflow.remoteAddressId = handshake.peer.addressId;
-        subflow.peerBackup ||= handshake.peer.backup;
-      }
-      // The fourth segment, by which the one who has asked sees that its third was taken.
-      tcp.requestAcknowledgement();
+    if (handshake instanceof JoinHandshake && handshake.peer !== undefined) {
+      subflow.remoteAddressId = handshake.peer.addressId;
+      subflow.peerBackup ||= handshake.peer.backup;
     }
+    // By the next segment the one who has asked sees that its third one was taken.
+    tcp.requestAcknowledgement();
     tell(this.#parts, { type: "subflowEstablished", ...subflow.description });
   }
 

@@ -7,6 +7,8 @@ export interface Mapping {
   /** Position in the connection of what stands at `start`. */
   readonly dataStart: number;
   readonly checksum: number | undefined;
+  /** Nobody has said it, so nobody can have said a checksum: that of the data in a SYN (RFC 8684 appendix B.2). */
+  readonly isImplicit?: boolean;
 }
 
 /** Mappings of what has not arrived, or not been read, that a subflow keeps: one for each segment of a large window. */

@@ -317,10 +317,18 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return "accept";
   }
 
-  /** RFC 8684 section 3.5: only who knows our key may abort the connection. */
   #takeFastClose(options: readonly MptcpOption[]): void {
+    if (this.#hasOurKey(options)) this.#owner.onFastClose();
+  }
+
+  /** RFC 8684 section 3.5: only who knows our key may abort the connection. */
+  #hasOurKey(options: readonly MptcpOption[]): boolean {
     const key = findMptcp(options, "fastClose")?.receiverKey;
-    if (key !== undefined && equalSecrets(key, this.#session.local.key)) this.#owner.onFastClose();
+    return key !== undefined && equalSecrets(key, this.#session.local.key);
+  }
+
+  isAuthenticReset({ options }: TcpSegment): boolean {
+    return this.#hasOurKey(options.filter(isMptcp));
   }
 
   #onPlainSegment(options: readonly MptcpOption[]): "accept" {
