@@ -1,3 +1,4 @@
+import { equalBytes } from "@hybrid-access/core/base/bytes";
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { RESET_REASON } from "@hybrid-access/core/wire/mptcp/options";
 import type { SegmentOption } from "@hybrid-access/core/wire/tcp/options";
@@ -38,8 +39,8 @@ function exchange(pair: MptcpPair, upBytes: number, downBytes: number): void {
     pair.run(() => over(pair)),
     "ends",
   ).to.equal(true);
-  expect(pair.server.bytes).to.deep.equal(pattern(upBytes));
-  expect(pair.client.bytes).to.deep.equal(pattern(downBytes, 3));
+  expect(equalBytes(pair.server.bytes, pattern(upBytes))).to.equal(true);
+  expect(equalBytes(pair.client.bytes, pattern(downBytes, 3))).to.equal(true);
   expect(pair.client.connection.closeReason).to.equal("finished");
   expect(pair.server.connection.closeReason).to.equal("finished");
   expect([pair.client.connection.pollTimeout(), pair.server.connection.pollTimeout()]).to.deep.equal([
@@ -139,7 +140,7 @@ describe("stack/mptcp: two subflows", () => {
     const sinceMs = pair.nowMs;
     expect(pair.run(() => pair.server.receivedBytes === 4_000_000, 10_000)).to.equal(true);
     expect(pair.nowMs - sinceMs).to.be.below(4000);
-    expect(pair.server.bytes).to.deep.equal(pattern(4_000_000));
+    expect(equalBytes(pair.server.bytes, pattern(4_000_000))).to.equal(true);
   });
 
   it("uses a path again that has come back", () => {
@@ -153,7 +154,7 @@ describe("stack/mptcp: two subflows", () => {
     const before = carried(pair)[0] ?? 0;
     expect(pair.run(() => pair.server.receivedBytes === 6_000_000, 20_000)).to.equal(true);
     expect(carried(pair)[0]).to.be.above(before + 500_000);
-    expect(pair.server.bytes).to.deep.equal(pattern(6_000_000));
+    expect(equalBytes(pair.server.bytes, pattern(6_000_000))).to.equal(true);
   });
 
   it("loses nothing when a subflow is reset, either one, by the path", () => {
@@ -166,7 +167,7 @@ describe("stack/mptcp: two subflows", () => {
       });
       pair.paths[index]?.down.configure({ loss: 1 });
       expect(pair.run(() => pair.server.receivedBytes === 2_000_000, 20_000)).to.equal(true);
-      expect(pair.server.bytes).to.deep.equal(pattern(2_000_000));
+      expect(equalBytes(pair.server.bytes, pattern(2_000_000))).to.equal(true);
       expect(pair.server.eventOf("subflowClosed")?.subflow).to.equal(index);
     }
   });
@@ -207,7 +208,7 @@ describe("stack/mptcp: two subflows", () => {
     pair.run(() => false, 30_000);
     expect(pair.join(1)).to.be.an("object");
     expect(pair.run(() => pair.server.receivedBytes === 1_000_000, 10_000)).to.equal(true);
-    expect(pair.server.bytes).to.deep.equal(pattern(1_000_000));
+    expect(equalBytes(pair.server.bytes, pattern(1_000_000))).to.equal(true);
     for (const { id } of pair.client.connection.subflows) pair.client.connection.closeSubflow(id, pair.nowMs);
     expect(pair.run(() => over(pair))).to.equal(true);
     expect(pair.client.connection.closeReason).to.equal("timedOut");
@@ -237,7 +238,7 @@ describe("stack/mptcp: two subflows", () => {
     expect(pair.server.connection.readableBytes).to.equal(200_000);
     pair.server.reads = true;
     expect(pair.run(() => pair.server.receivedBytes === 1_000_000, 10_000)).to.equal(true);
-    expect(pair.server.bytes).to.deep.equal(pattern(1_000_000));
+    expect(equalBytes(pair.server.bytes, pattern(1_000_000))).to.equal(true);
   });
 
   it("opens no more subflows than allowed, and refuses what the peer opens beyond it", () => {
@@ -346,7 +347,7 @@ describe("stack/mptcp: two subflows", () => {
         true,
       );
       expect(pair.run(() => pair.server.receivedBytes === 2_000_000, 20_000)).to.equal(true);
-      expect(pair.server.bytes).to.deep.equal(pattern(2_000_000));
+      expect(equalBytes(pair.server.bytes, pattern(2_000_000))).to.equal(true);
     });
   });
 });
