@@ -1,0 +1,5 @@
+/** Every scenario, by its name. */
+import { ECHO_SCENARIO } from "./echo-scenario.ts";
+import type { Scenario } from "./scenario.ts";
+
+export const SCENARIOS: readonly Scenario[] = [ECHO_SCENARIO];
