@@ -171,6 +171,13 @@ describe("testing/middlebox: coalescer", () => {
     expect(rest).to.have.length(0);
     expect(joined?.segment).to.deep.include({ payload: text("fg"), flags: TCP_FLAG.ack | TCP_FLAG.fin });
   });
+
+  it("holds 4096 segments, and passes on at once what comes then", () => {
+    const box = new Coalescer({ mostBytes: 10, waitMs: 5 });
+    for (let port = 1; port <= 4096; port++) pass(box, "forward", { payload: text("a"), sourcePort: port });
+    expect(pass(box, "forward", { payload: text("a"), sourcePort: 5000 })).to.have.length(1);
+    expect(box.onTimeout(5)).to.have.length(4096);
+  });
 });
 
 describe("testing/middlebox: early acknowledger", () => {
