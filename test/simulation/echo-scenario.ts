@@ -24,7 +24,9 @@ function runEcho(seed: number, records: boolean): ScenarioRun {
   const clients = Object.keys(paths).flatMap((_, index) => clientsOf(index + 1, random));
   const hosts = { home: { endpoint: new EndpointGroup(clients) }, gateway: { endpoint: new EchoServer() } };
   const simulator = new Simulator({ hosts, paths, seed, records });
-  return { simulator, describePaths: () => describePaths(paths), failure: judge(simulator, paths, clients) };
+  const failure = judge(simulator, paths, clients);
+  const outcomes = clients.map(({ outcome }) => outcome);
+  return { simulator, describePaths: () => describePaths(paths), outcomes, failure };
 }
 
 /** One in IPv4 and one in IPv6. */

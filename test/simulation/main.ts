@@ -5,10 +5,11 @@ import { FailedSeed, runSeeds, type SeedTotals } from "./seeds.ts";
 
 const HOUR_MS = 3_600_000;
 
-function figures(name: string, { seeds, virtualMs, packets, wallMs }: SeedTotals): string {
+function figures(name: string, { seeds, virtualMs, packets, outcomes, wallMs }: SeedTotals): string {
   const hours = (virtualMs / HOUR_MS).toFixed(1);
   const rate = Math.round((1000 * packets) / wallMs);
-  return `${name}: ${seeds} seeds, ${hours} virtual hours, ${packets} segments, ${rate} segments per second`;
+  const ended = Object.entries(outcomes).map(([outcome, count]) => `${count} ${outcome}`);
+  return `${name}: ${seeds} seeds, ${hours} virtual hours, ${packets} segments, ${rate} segments per second; connections: ${ended.join(", ")}`;
 }
 
 function wholeNumber(option: string, text: string): number {

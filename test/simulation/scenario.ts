@@ -6,6 +6,8 @@ export interface ScenarioRun {
   readonly simulator: Simulator;
   /** The paths as text, for people. */
   describePaths(): string;
+  /** How each connection ended, from the side that opened it; by this one sees what a run is worth. */
+  readonly outcomes: readonly string[];
   /** What was wrong; undefined when all was as it must be. */
   readonly failure: string | undefined;
 }

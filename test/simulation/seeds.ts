@@ -16,6 +16,8 @@ export interface SeedTotals {
   readonly virtualMs: number;
   /** Packets that hosts have sent. */
   readonly packets: number;
+  /** How many connections ended in which way. */
+  readonly outcomes: Readonly<Record<string, number>>;
   readonly wallMs: number;
 }
 
@@ -34,14 +36,16 @@ export class FailedSeed extends Error {
 export function runSeeds(scenario: Scenario, { first, count }: SeedRange): SeedTotals {
   const startMs = performance.now();
   const totals = { seeds: 0, virtualMs: 0, packets: 0 };
+  const outcomes: Record<string, number> = {};
   for (let seed = first; seed < first + count; seed++) {
-    const { simulator, failure } = attempt(scenario, seed, false);
+    const { simulator, failure, outcomes: ended = [] } = attempt(scenario, seed, false);
     if (failure !== undefined) throw reportOf(scenario, seed, failure);
     totals.seeds += 1;
     totals.virtualMs += simulator?.nowMs ?? 0;
     totals.packets += simulator?.counters.sentPackets ?? 0;
+    for (const outcome of ended) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
   }
-  return { ...totals, wallMs: performance.now() - startMs };
+  return { ...totals, outcomes, wallMs: performance.now() - startMs };
 }
 
 type Attempt = Partial<ScenarioRun> & { readonly failure: string | undefined };

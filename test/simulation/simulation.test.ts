@@ -4,13 +4,19 @@ import { expect } from "chai";
 import { ECHO_SCENARIO } from "./echo-scenario.ts";
 import type { Scenario } from "./scenario.ts";
 import { FailedSeed, runSeeds } from "./seeds.ts";
+import { TCP_SCENARIO } from "./tcp-scenario.ts";
 
 describe("simulation", () => {
   it("gets every byte of 500 seeds echoed over random links and middleboxes, and comes to rest", function () {
     this.timeout(60_000);
-    const { seeds, packets } = runSeeds(ECHO_SCENARIO, { first: 1, count: 500 });
-    expect(seeds).to.equal(500);
-    expect(packets).to.be.greaterThan(10_000);
+    const { outcomes } = runSeeds(ECHO_SCENARIO, { first: 1, count: 500 });
+    expect(outcomes.complete).to.be.greaterThan(1800);
+  });
+
+  it("delivers every byte of 2000 seeds of TCP once and in order, or resets; leaves no state and no timer", function () {
+    this.timeout(300_000);
+    const { outcomes } = runSeeds(TCP_SCENARIO, { first: 1, count: 2000 });
+    expect(outcomes.finished).to.be.greaterThan(5000);
   });
 
   it("repeats a run exactly: the same capture for the same seed, another one for another", () => {
@@ -34,7 +40,12 @@ describe("simulation", () => {
     it("is named, with the command that repeats it, its paths and a capture", () => {
       const error = failing((seed, records) => {
         const simulator = new Simulator({ hosts: {}, paths: {}, seed, records });
-        return { simulator, describePaths: () => "dsl: slow", failure: seed === 5 ? "a byte is missing" : undefined };
+        return {
+          simulator,
+          describePaths: () => "dsl: slow",
+          outcomes: [],
+          failure: seed === 5 ? "a byte is missing" : undefined,
+        };
       });
       expect(error.seed).to.equal(5);
       expect(error.message).to.match(/^made-up, seed 5: a byte is missing\n/);
@@ -55,7 +66,7 @@ describe("simulation", () => {
       const fickle = failing((seed, records) => {
         runs += 1;
         const simulator = new Simulator({ hosts: {}, paths: {}, seed, records });
-        return { simulator, describePaths: () => "", failure: runs === 1 ? "late" : undefined };
+        return { simulator, describePaths: () => "", outcomes: [], failure: runs === 1 ? "late" : undefined };
       });
       expect(fickle.message).to.contain("repeated at once it ended otherwise: well");
       rmSync(/capture: (\S+)/.exec(fickle.message)?.[1] ?? "");

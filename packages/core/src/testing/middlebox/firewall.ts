@@ -1,5 +1,6 @@
 /** A stateful firewall: lets pass what belongs to connections that were opened from the inside, and forgets silent ones. */
 
+import { resetFor } from "../../stack/tcp/reset.ts";
 import type { TcpPacket } from "../../wire/tcp/packet.ts";
 import { TCP_FLAG, type TcpSegment } from "../../wire/tcp/segment.ts";
 import { FlowTable, flowEnds, flowKey } from "./flow-table.ts";
@@ -32,32 +33,12 @@ export class Firewall implements Middlebox {
   }
 
   #refuse(tcp: TcpPacket, direction: Direction): TcpResult {
-    const isReset = (tcp.segment.flags & TCP_FLAG.rst) !== 0;
-    return this.#refusal === "drop" || isReset ? [] : [{ direction: opposite(direction), packet: resetFor(tcp) }];
+    const segment = this.#refusal === "reset" ? resetFor(tcp.segment) : undefined;
+    const ip = { ...tcp.ip, source: tcp.ip.destination, destination: tcp.ip.source };
+    return segment === undefined ? [] : [{ direction: opposite(direction), packet: { ip, segment } }];
   }
 }
 
 function isOpening({ flags }: TcpSegment): boolean {
   return (flags & (TCP_FLAG.syn | TCP_FLAG.ack)) === TCP_FLAG.syn;
-}
-
-/** The reset that answers a segment of a connection that does not exist (RFC 9293 section 3.10.7.1). */
-export function resetFor({ ip, segment }: TcpPacket): TcpPacket {
-  const { flags, payload, sequence, acknowledgment } = segment;
-  const hasAck = (flags & TCP_FLAG.ack) !== 0;
-  const length = payload.length + ((flags & TCP_FLAG.syn) === 0 ? 0 : 1) + ((flags & TCP_FLAG.fin) === 0 ? 0 : 1);
-  return {
-    ip: { ...ip, source: ip.destination, destination: ip.source },
-    segment: {
-      sourcePort: segment.destinationPort,
-      destinationPort: segment.sourcePort,
-      sequence: hasAck ? acknowledgment : 0,
-      acknowledgment: hasAck ? 0 : (sequence + length) >>> 0,
-      flags: hasAck ? TCP_FLAG.rst : TCP_FLAG.rst | TCP_FLAG.ack,
-      window: 0,
-      urgentPointer: 0,
-      options: [],
-      payload: new Uint8Array(),
-    },
-  };
 }
