@@ -174,7 +174,7 @@ describe("tshark reads what wire/ writes", function () {
       concatBytes([
         pcapngHeader({ interfaces: ["dsl", "lte"], comment: "seed 7" }),
         pcapngPacket(packet, { timeMs: timeMs + 0.25, interface: 1, comment: "verloren: größer als die MTU 🛰" }),
-        pcapngPacket(packet, { timeMs: 0.000001 }),
+        pcapngPacket(packet, { timeMs: 0.000001, comment: "x".repeat(70_000) }),
       ]),
     );
     const fields = ["frame.interface_name", "frame.time_epoch", "frame.comment"];
@@ -184,7 +184,7 @@ describe("tshark reads what wire/ writes", function () {
         "frame.time_epoch": `${timeMs / 1000}`.replace(/\.004$/, ".004250000"),
         "frame.comment": "verloren: größer als die MTU 🛰",
       },
-      { "frame.interface_name": "dsl", "frame.time_epoch": "0.000000001", "frame.comment": "" },
+      { "frame.interface_name": "dsl", "frame.time_epoch": "0.000000001", "frame.comment": "x".repeat(65_535) },
     ]);
   });
 });

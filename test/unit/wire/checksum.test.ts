@@ -23,6 +23,19 @@ describe("wire/checksum", () => {
     expect(sumWords(fromHex("ffff 0102 03 ffff"), 2, 5)).to.equal(0x0102 + 0x0300);
   });
 
+  it("gives the same sum for long arrays as for their parts, wherever they begin in memory", () => {
+    const memory = new Uint8Array(70_000).map((_, index) => (index * 2_654_435_761) >>> 13);
+    for (const [offset, length] of [0, 1, 2, 3].flatMap((at) =>
+      [255, 256, 257, 258, 259, 1460, 65_535].map((n) => [at, n] as const),
+    )) {
+      const bytes = memory.subarray(offset, offset + length);
+      let parts = 0;
+      for (let at = 0; at < length; at += 100) parts += sumWords(bytes, at, Math.min(at + 100, length));
+      expect(foldSum(sumWords(bytes)), `${offset} ${length}`).to.equal(foldSum(parts));
+      expect(foldSum(sumWords(memory, offset, offset + length))).to.equal(foldSum(parts));
+    }
+  });
+
   it("adjusts the example of RFC 1624 section 4, where the older equation gives 0xffff", () => {
     expect(adjustChecksum(0xdd2f, 0x5555, 0x3285)).to.equal(0x0000);
   });

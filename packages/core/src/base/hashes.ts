@@ -1,10 +1,11 @@
-/** Hash functions as a port: pure code asks for them, its caller brings the platform's. */
-
-export type HashAlgorithm = "sha1" | "sha256";
-
+/** Hash functions as a port: pure code asks for them, its caller brings the platform's. All are synchronous. */
 export interface Hashes {
-  /** 20 bytes of SHA-1, 32 of SHA-256. */
-  digest(algorithm: HashAlgorithm, bytes: Uint8Array): Uint8Array;
-  /** RFC 2104, as long as the digest. */
-  hmac(algorithm: HashAlgorithm, key: Uint8Array, message: Uint8Array): Uint8Array;
+  /** 20 bytes. */
+  sha1(message: Uint8Array): Uint8Array;
+  /** 32 bytes. */
+  sha256(message: Uint8Array): Uint8Array;
+  /** RFC 2104 over SHA-1: 20 bytes. */
+  hmacSha1(key: Uint8Array, message: Uint8Array): Uint8Array;
+  /** RFC 2104 over SHA-256: 32 bytes. */
+  hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array;
 }

@@ -6,8 +6,17 @@
 import { readUint16 } from "../base/bytes.ts";
 import { type IpAddress, networkBytes } from "../base/ip-address.ts";
 
-/** Sums at most 2^37 bytes exactly: a number holds 53 bits. */
+/** Below this, making a view of the array costs more than it saves. */
+const LEAST_VIEWED_BYTES = 256;
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/** Sums up bytes from `start` to `end`, at most 2^37 of them: a number holds 53 bits. */
 export function sumWords(bytes: Uint8Array, start = 0, end = bytes.length): number {
+  const isEven = ((bytes.byteOffset + start) & 1) === 0;
+  return isEven && end - start >= LEAST_VIEWED_BYTES ? sumByView(bytes, start, end) : sumByBytes(bytes, start, end);
+}
+
+function sumByBytes(bytes: Uint8Array, start: number, end: number): number {
   let total = 0;
   const lastWord = end - 1;
   let at = start;
@@ -16,13 +25,32 @@ export function sumWords(bytes: Uint8Array, start = 0, end = bytes.length): numb
   return at < end ? total + ((bytes[at] ?? 0) << 8) : total;
 }
 
+/** Sums up 32 bits at a time, in the machine's order of bytes: the sum has the same order (RFC 1071 section 2, B and C). */
+function sumByView(bytes: Uint8Array, start: number, end: number): number {
+  const aligned = start + ((bytes.byteOffset + start) & 2);
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + aligned, (end - aligned) >>> 2);
+  let [high, low] = [0, 0];
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? 0;
+    high += word >>> 16;
+    low += word & 0xffff;
+  }
+  const sum = foldSum(high + low);
+  const ends = sumByBytes(bytes, start, aligned) + sumByBytes(bytes, aligned + 4 * words.length, end);
+  return ends + (IS_LITTLE_ENDIAN ? swapBytes(sum) : sum);
+}
+
+function swapBytes(word: number): number {
+  return ((word & 0xff) << 8) | (word >>> 8);
+}
+
 /**
  * Adds `bytes` to the sum of what comes before them, `offset` bytes of it. Behind an odd number of bytes every word's
  * halves change places, and so do the sum's (RFC 1071 section 2, B).
  */
 export function addPart(sum: number, offset: number, bytes: Uint8Array): number {
   const part = foldSum(sumWords(bytes));
-  return sum + ((offset & 1) === 0 ? part : ((part & 0xff) << 8) | (part >>> 8));
+  return sum + ((offset & 1) === 0 ? part : swapBytes(part));
 }
 
 /** The sum as 16 bits, carries added at the low end. */

@@ -3,7 +3,7 @@
  * (section 3.2) and of ADD_ADDR (section 3.4.1). Version 1 has SHA-256, version 0 (RFC 6824) SHA-1.
  */
 import { concatBytes, readUint32, readUint64, writeUint16, writeUint32 } from "../../base/bytes.ts";
-import type { HashAlgorithm, Hashes } from "../../base/hashes.ts";
+import type { Hashes } from "../../base/hashes.ts";
 import { type IpAddress, networkBytes } from "../../base/ip-address.ts";
 
 export type MptcpVersion = 0 | 1;
@@ -12,8 +12,6 @@ export const KEY_BYTES = 8;
 /** The SYN/ACK carries the leftmost bytes of its HMAC, ADD_ADDR the rightmost. */
 const SHORT_HMAC_BYTES = 8;
 const JOIN_ACK_HMAC_BYTES = 20;
-
-const ALGORITHM: Readonly<Record<MptcpVersion, HashAlgorithm>> = { 0: "sha1", 1: "sha256" };
 
 /** What a key stands for. */
 export interface KeyIdentity {
@@ -24,7 +22,7 @@ export interface KeyIdentity {
 }
 
 export function identityOfKey(hashes: Hashes, version: MptcpVersion, key: Uint8Array): KeyIdentity {
-  const digest = hashes.digest(ALGORITHM[version], key);
+  const digest = version === 0 ? hashes.sha1(key) : hashes.sha256(key);
   return { token: readUint32(digest, 0), initialDataSequence: readUint64(digest, digest.length - 8) };
 }
 
@@ -41,7 +39,8 @@ function joinHmac(hashes: Hashes, version: MptcpVersion, secrets: JoinSecrets): 
   const nonces = new Uint8Array(8);
   writeUint32(nonces, 0, secrets.senderNonce);
   writeUint32(nonces, 4, secrets.receiverNonce);
-  return hashes.hmac(ALGORITHM[version], concatBytes([secrets.senderKey, secrets.receiverKey]), nonces);
+  const keys = concatBytes([secrets.senderKey, secrets.receiverKey]);
+  return version === 0 ? hashes.hmacSha1(keys, nonces) : hashes.hmacSha256(keys, nonces);
 }
 
 /** HMAC of a join's SYN/ACK, sent by who was asked: the leftmost 8 bytes. */
@@ -73,6 +72,6 @@ export function addAddressHmac(
   message[0] = addressId;
   message.set(bytes, 1);
   writeUint16(message, 1 + bytes.length, port);
-  const hmac = hashes.hmac("sha256", concatBytes([senderKey, receiverKey]), message);
+  const hmac = hashes.hmacSha256(concatBytes([senderKey, receiverKey]), message);
   return hmac.subarray(hmac.length - SHORT_HMAC_BYTES);
 }
