@@ -80,8 +80,8 @@ export class AddressBook {
   }
 
   /**
-   * Takes what the peer says. Returns the echo to send where it is to be echoed, and whether the address is new. Of one with a wrong HMAC nothing
-   * is believed: somebody else may have sent it (RFC 7430 section 2).
+   * Takes what the peer says. Returns the echo to send where it is to be echoed, and whether the address is new. Of one
+   * with a wrong HMAC nothing is believed: somebody else may have sent it (RFC 7430 section 2).
    */
   onAddress(option: AddAddressOption | AddAddressV0Option): { readonly echo?: MptcpOption; readonly isNew: boolean } {
     const { addressId, address, port } = option;

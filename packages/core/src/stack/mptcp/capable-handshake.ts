@@ -1,6 +1,7 @@
 /**
- * MP_CAPABLE: the handshake of a connection (RFC 8684 section 3.1; RFC 6824 section 3.1 for version 0). In version 1 the third ACK is made reliable:
- * its keys go with every segment without data, and with the first data, until the peer shows by a DSS that it has them.
+ * MP_CAPABLE: the handshake of a connection (RFC 8684 section 3.1; RFC 6824 section 3.1 for version 0). In version 1
+ * the third ACK is made reliable: its keys go with every segment without data, and with the first data, until the peer
+ * shows by a DSS that it has them.
  */
 import { equalSecrets } from "../../base/bytes.ts";
 import { CAPABLE_FLAG, type CapableOption, type MptcpOption, RESET_REASON } from "../../wire/mptcp/options.ts";
@@ -10,7 +11,10 @@ import { findMptcp, type Handshake, type HandshakeVerdict } from "./handshake.ts
 import type { Mapping } from "./mappings.ts";
 import type { Session } from "./session.ts";
 
-/** Whether an MP_CAPABLE of a SYN is one that we can take (RFC 8684 section 3.1: crypto algorithm known, no extensibility flag). */
+/**
+ * Whether an MP_CAPABLE of a SYN is one that we can take (RFC 8684 section 3.1: crypto algorithm known, no
+ * extensibility flag).
+ */
 export function isUsableCapable({ flags }: CapableOption): boolean {
   return (flags & CAPABLE_FLAG.hmac) !== 0 && (flags & CAPABLE_FLAG.extensibility) === 0;
 }

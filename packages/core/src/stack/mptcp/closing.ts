@@ -1,6 +1,7 @@
 /**
- * How a connection ends (RFC 8684 sections 3.3.3 to 3.5). Its streams end with DATA_FIN; only then are subflows closed. The side that has ended first
- * closes them; the other waits for that, so that it is not left with TIME-WAIT (RFC 8041 section 3.6).
+ * How a connection ends (RFC 8684 sections 3.3.3 to 3.5). Its streams end with DATA_FIN; only then are subflows closed.
+ * The side that has ended first closes them; the other waits for that, so that it is not left with TIME-WAIT (RFC 8041
+ * section 3.6).
  */
 import type { MptcpOption } from "../../wire/mptcp/options.ts";
 import type { CloseReason } from "../tcp/events.ts";
@@ -20,6 +21,12 @@ export function closeSubflows(parts: MptcpParts, nowMs: number): void {
     timers.setIfIdle("lateClose", nowMs + session.settings.lateCloseMs);
     for (const { tcp } of subflows) if (tcp.hasEnded) tcp.shutdownWrite();
   }
+}
+
+/** Ends one subflow, and says why (RFC 8684 section 3.6). */
+export function dropSubflow(subflow: Subflow, reason: number): void {
+  subflow.resetWith(reason);
+  subflow.tcp.reset();
 }
 
 /** In plain TCP the subflow's end is the connection's. */

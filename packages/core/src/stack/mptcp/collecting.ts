@@ -18,7 +18,10 @@ export function collectData(parts: MptcpParts, subflow: Subflow): void {
   }
 }
 
-/** Drops what the peer sends once more as plain TCP; returns false while it is not known where that begins, or it is not reached. */
+/**
+ * Drops what the peer sends once more as plain TCP; returns false while it is not known where that begins, or it is not
+ * reached.
+ */
 function skipToPlain(subflow: Subflow): boolean {
   const { tcp, plainFrom } = subflow;
   if (plainFrom === undefined) return false;

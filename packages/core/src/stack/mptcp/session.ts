@@ -1,4 +1,7 @@
-/** What the subflows of one Multipath TCP connection share: keys, numbers, data in both directions, and whether it is still Multipath TCP. */
+/**
+ * What the subflows of one Multipath TCP connection share: keys, numbers, data in both directions, and whether it is
+ * still Multipath TCP.
+ */
 import { toPosition, toPosition64, toSequence64 } from "../../base/sequence.ts";
 import { identityOfKey, KEY_BYTES, type MptcpVersion } from "../../wire/mptcp/keys.ts";
 import type { DataNumber } from "../../wire/mptcp/options.ts";
@@ -41,8 +44,9 @@ export class Session {
   /** Why this is plain TCP, or undefined while it is not. */
   fallback: FallbackReason | undefined;
   /**
-   * Every byte so far has the same position in the first subflow and in the connection, in both directions: then either side may go on as plain TCP
-   * at any time, and the other may notice later, without a byte being lost or doubled. A second subflow or a reinjection ends that for good.
+   * Every byte so far has the same position in the first subflow and in the connection, in both directions: then either
+   * side may go on as plain TCP at any time, and the other may notice later, without a byte being lost or doubled. A
+   * second subflow or a reinjection ends that for good.
    */
   isPlainable = true;
   /** The peer's data sequence numbers had 8 bytes: so have our acknowledgements. */

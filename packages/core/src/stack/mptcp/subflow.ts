@@ -1,6 +1,6 @@
 /**
- * One subflow: a TCP connection whose segments carry the options of Multipath TCP. What they say of the connection goes to its {@link SubflowOwner}.
- * Read RFC 8684 section 3 before changing this file.
+ * One subflow: a TCP connection whose segments carry the options of Multipath TCP. What they say of the connection goes
+ * to its {@link SubflowOwner}. Read RFC 8684 section 3 before changing this file.
  */
 import { equalSecrets } from "../../base/bytes.ts";
 import type { Endpoint } from "../../base/ip-address.ts";
@@ -35,7 +35,10 @@ export interface SubflowOwner {
   onPriority(subflow: Subflow, backup: boolean, addressId: number | undefined): void;
   /** MP_FAIL: our data from this position on has arrived changed. */
   onFail(subflow: Subflow, position: number): void;
-  /** The peer has fallen back: what stands at `start` of the subflow stands at `dataStart` of the connection, and so on without end. */
+  /**
+   * The peer has fallen back: what stands at `start` of the subflow stands at `dataStart` of the connection, and so on
+   * without end.
+   */
   onInfiniteMapping(subflow: Subflow, start: number, dataStart: number): void;
   /** The peer aborts the whole connection. */
   onFastClose(): void;
@@ -127,7 +130,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return open && (this.#session.fallback !== undefined || this.#mayCarryData);
   }
 
-  /** The one who has asked for a further subflow waits for the fourth segment; who has asked for the first one need not wait. */
+  /**
+   * The one who has asked for a further subflow waits for the fourth segment; who has asked for the first one need not
+   * wait.
+   */
   get #mayCarryData(): boolean {
     return this.handshake.isConfirmed || (this.id === 0 && this.#session.remote !== undefined);
   }
@@ -288,6 +294,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
       if (isSyn && (segment.flags & TCP_FLAG.ack) === 0) return "accept";
       const verdict = isSyn ? this.handshake.onSynAck(options) : this.handshake.onSegment(segment, options);
       if (verdict !== "go") return this.#obey(verdict, isSyn ? "handshake" : "optionsRemoved");
+      // Before the first DATA_ACK the window is told by the handshake (RFC 8684 section 3.3.5); in a SYN it is not
+      // scaled.
+      const windowBytes = segment.window * (isSyn ? 1 : 2 ** this.tcp.peerWindowShift);
+      this.#session.sender.onDataAck(1, windowBytes);
     }
     if (isSyn) return "accept";
     if (options.length === 0 && this.#isPlainAnswer(segment)) this.#owner.onFallback("optionsRemoved");
@@ -296,8 +306,9 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   }
 
   /**
-   * The peer acknowledges data and says nothing of Multipath TCP: it is plain TCP, or a middlebox removes options. RFC 8684 section 3.7 lets only
-   * the first segments decide that; as long as plain TCP is the same stream it can be decided at any time.
+   * The peer acknowledges data and says nothing of Multipath TCP: it is plain TCP, or a middlebox removes options. RFC
+   * 8684 section 3.7 lets only the first segments decide that; as long as plain TCP is the same stream it can be
+   * decided at any time.
    */
   #isPlainAnswer(segment: TcpSegment): boolean {
     if (!this.#session.isPlainable || this.isDeaf) return false;
@@ -354,7 +365,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return "accept";
   }
 
-  /** The peer has not noticed yet that this is plain TCP. What it maps must be what plain TCP says, or the streams part (RFC 8041 section 3.1). */
+  /**
+   * The peer has not noticed yet that this is plain TCP. What it maps must be what plain TCP says, or the streams part
+   * (RFC 8041 section 3.1).
+   */
   #isPlain({ sequence, subflowSequence, length, dataFin }: DssMapping): boolean {
     const dataStart = this.#session.peerPositionOf(sequence);
     if (dataStart === undefined || this.isDeaf || length === (dataFin ? 1 : 0)) return true;

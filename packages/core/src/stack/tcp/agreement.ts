@@ -14,6 +14,8 @@ export class Agreement {
   peerShift = 0;
   shift = 0;
   pathSize: PathSegmentSize;
+  /** The Fast Open cookie of the peer's SYN. */
+  givenCookie: Uint8Array | undefined;
   #peerScales = false;
 
   constructor(settings: TcpSettings) {
@@ -27,13 +29,17 @@ export class Agreement {
     this.peerInitialSequence = peerInitialSequence;
     this.usesTimestamps = settings.timestamps && peer.timestamps !== undefined;
     this.usesSelective = settings.selectiveAcknowledgements && peer.selective;
+    this.givenCookie = peer.fastOpenCookie;
     this.#peerScales = peer.windowShift !== undefined;
     this.peerShift = peer.windowShift ?? 0;
     this.shift = this.#peerScales ? windowShiftFor(settings.receiveBufferBytes) : 0;
     this.pathSize = new PathSegmentSize(Math.min(peer.maximumSegmentBytes, settings.maximumSegmentBytes));
   }
 
-  /** RFC 6691: what is left of a segment when the options that every one has are in it. `extensionBytes` are those of the extension. */
+  /**
+   * RFC 6691: what is left of a segment when the options that every one has are in it. `extensionBytes` are those of
+   * the extension.
+   */
   payloadBytes(extensionBytes: number): number {
     const options = (this.usesTimestamps ? TIMESTAMP_BYTES : 0) + extensionBytes;
     return Math.max(1, this.pathSize.bytes - Math.min(options, MOST_OPTION_BYTES));

@@ -1,7 +1,8 @@
 /**
- * SYN cookies (RFC 4987 section 3.6): the answer to a SYN of which nothing is kept. Our initial sequence number holds what must be known when the
- * third segment comes: count(5), index of the segment size(3), HMAC(24). Where the peer sends timestamps, the low six bits of ours hold the rest: 1
- * when it allows SACK(1), its window shift or 15 for none(4), one bit unused.
+ * SYN cookies (RFC 4987 section 3.6): the answer to a SYN of which nothing is kept. Our initial sequence number holds
+ * what must be known when the third segment comes: count(5), index of the segment size(3), HMAC(24). Where the peer
+ * sends timestamps, the low six bits of ours hold the rest: 1 when it allows SACK(1), its window shift or 15 for
+ * none(4), one bit unused.
  */
 import { concatBytes, readUint32, writeUint16, writeUint32 } from "../../base/bytes.ts";
 import type { Hashes } from "../../base/hashes.ts";
@@ -28,12 +29,21 @@ export class SynCookies {
 
   /** The initial sequence number that answers a SYN. */
   make(local: Endpoint, remote: Endpoint, peerSequence: number, segmentBytes: number, nowMs: number): number {
-    const index = Math.max(0, SEGMENT_BYTES.findLastIndex((bytes) => bytes <= segmentBytes));
+    const index = Math.max(
+      0,
+      SEGMENT_BYTES.findLastIndex((bytes) => bytes <= segmentBytes),
+    );
     const count = countAt(nowMs);
-    return ((count % COUNTS) * 0x0800_0000 + index * 0x0100_0000 + this.#mac(local, remote, peerSequence, count, index)) >>> 0;
+    return (
+      ((count % COUNTS) * 0x0800_0000 + index * 0x0100_0000 + this.#mac(local, remote, peerSequence, count, index)) >>>
+      0
+    );
   }
 
-  /** The peer's segment size, when the acknowledgement of `sequence` + 1 shows that we have sent it lately; else undefined. */
+  /**
+   * The peer's segment size, when the acknowledgement of `sequence` + 1 shows that we have sent it lately; else
+   * undefined.
+   */
   check(local: Endpoint, remote: Endpoint, peerSequence: number, sequence: number, nowMs: number): number | undefined {
     const index = (sequence >>> 24) & 7;
     const now = countAt(nowMs);
@@ -60,7 +70,7 @@ export class SynCookies {
     writeUint16(tail, 2, remote.port);
     for (const [index, number] of numbers.entries()) writeUint32(tail, 4 + 4 * index, number);
     const message = concatBytes([Uint8Array.of(purpose), local.address, remote.address, tail]);
-    return this.#hashes.hmac("sha256", this.#secret, message);
+    return this.#hashes.hmacSha256(this.#secret, message);
   }
 }
 
