@@ -29,11 +29,16 @@ export function dropSubflow(subflow: Subflow, reason: number): void {
   subflow.tcp.reset();
 }
 
-/** In plain TCP the subflow's end is the connection's. */
-export function closePlain({ session }: MptcpParts, { tcp }: Subflow): void {
-  const { sender, receiver } = session;
+/**
+ * In plain TCP the end of the subflow is that of the connection, unless a byte before it is missing: then there is
+ * none.
+ */
+export function closePlain(parts: MptcpParts, { tcp, plainReceiveOffset }: Subflow): void {
+  const { sender, receiver } = parts.session;
   if (sender.isFinished && sender.next === sender.end) tcp.shutdownWrite();
-  if (tcp.hasEnded && tcp.readableBytes === 0 && !receiver.finReached) receiver.onFin(receiver.next);
+  if (!tcp.hasEnded || tcp.readableBytes > 0 || receiver.finReached) return;
+  if (receiver.next === tcp.readPosition + plainReceiveOffset) receiver.onFin(receiver.next);
+  else abort(parts, "aborted");
 }
 
 /** Aborts: the peer learns it on every subflow (RFC 8684 section 3.5, a reset with MP_FASTCLOSE). */

@@ -32,7 +32,7 @@ function skipToPlain(subflow: Subflow): boolean {
 
 function collectPlain({ session }: MptcpParts, { tcp, plainReceiveOffset }: Subflow): void {
   const position = tcp.readPosition + plainReceiveOffset;
-  session.receiver.onData(position, tcp.take(tcp.readableBytes));
+  session.receiver.onData(position, tcp.take(tcp.readableBytes), true);
 }
 
 /** Returns false when the rest of the mapping is to be waited for. */
@@ -49,10 +49,10 @@ function collectMapped(parts: MptcpParts, subflow: Subflow, mapping: Mapping): b
       onWrongChecksum(parts, subflow, mapping);
       return !subflow.isDeaf;
     }
-    session.receiver.onData(mapping.dataStart, bytes);
+    session.receiver.onData(mapping.dataStart, bytes, session.fallback !== undefined);
     return true;
   }
-  session.receiver.onData(dataPositionOf(mapping, position), tcp.take(available));
+  session.receiver.onData(dataPositionOf(mapping, position), tcp.take(available), session.fallback !== undefined);
   received.discardTo(position + available);
   return true;
 }

@@ -57,10 +57,10 @@ export class DataReceiver {
 
   /**
    * Takes `bytes`, which nobody changes any more. What was there already is dropped, and so is what lies beyond the
-   * window.
+   * window, which comes again; but in plain TCP, where the subflow's window has let it in, nothing would come again.
    */
-  onData(position: number, bytes: Uint8Array): void {
-    const fitting = bytes.subarray(0, Math.max(0, this.edge - position));
+  onData(position: number, bytes: Uint8Array, isPlain: boolean): void {
+    const fitting = isPlain ? bytes : bytes.subarray(0, Math.max(0, this.edge - position));
     const end = position + fitting.length;
     if (this.#finReached || end <= this.#queue.end) return;
     if (position > this.#queue.end) {

@@ -210,7 +210,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   windowBytes(): number {
     const window = this.#session.receiver.takeWindow();
-    return this.isDeaf ? Math.max(0, window - this.tcp.readableBytes) : window;
+    // In plain TCP what waits here takes of it; in Multipath TCP it lies within it, behind the DATA_ACK.
+    return this.#session.fallback === undefined ? window : Math.max(0, window - this.tcp.readableBytes);
   }
 
   boundary(start: number, end: number): number {
