@@ -21,6 +21,7 @@ const PROGRAMS = [
   ["bird", "bird2"],
   ["openssl", "openssl"],
   ["taskset", "util-linux"],
+  ["tshark", "tshark"],
 ];
 
 /** What `npm run bench` compares with. */

@@ -37,8 +37,9 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   base: pure("base", [], ["ipaddr.js"]),
   wire: pure("wire", ["base"]),
   policy: pure("policy", ["base", "wire"]),
-  testing: pure("testing", ["base", "wire"]),
-  platform: core("platform", ["base"], ["fs", "os"], ["koffi"]),
+  stack: pure("stack", ["base", "wire", "policy"]),
+  testing: pure("testing", ["base", "wire", "stack"]),
+  platform: core("platform", ["base"], ["crypto", "fs", "os"], ["koffi"]),
   // Reaches the system through platform, so that what an engine asks of it can be seen in one place.
   engine: core("engine", ["base", "wire", "policy", "platform"], []),
   // A worker reads no file and talks to nobody but the main thread.

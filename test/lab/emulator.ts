@@ -154,7 +154,7 @@ class Cable {
   }
 
   #record(packet: Uint8Array): void {
-    if (this.#capture !== undefined) writeSync(this.#capture, pcapngPacket(packet, Date.now() * 1000));
+    if (this.#capture !== undefined) writeSync(this.#capture, pcapngPacket(packet, { timeMs: Date.now() }));
   }
 
   capture(path: string | null): void {

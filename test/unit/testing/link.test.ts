@@ -41,4 +41,37 @@ describe("testing/link", () => {
     const late = numbers.filter((number, index) => numbers.slice(0, index).some((earlier) => earlier > number));
     expect(late.length).to.be.within(8, 40);
   });
+
+  it("loses in bursts, whose length and share are as Gilbert and Elliott say", () => {
+    const numbers = arrivals({ burstLoss: { enter: 0.02, leave: 0.2 } }, 5000).map(([, number]) => number);
+    expect(numbers.length / 5000).to.be.within(0.87, 0.94);
+    const link = new Link({ burstLoss: { enter: 0.02, leave: 0.2 } }, new SeededRandom(2));
+    let bursts = 0;
+    let wasLost = false;
+    for (let count = 0; count < 20_000; count++) {
+      const before = link.counters.lostPackets;
+      link.enqueue(new Uint8Array(1), count);
+      const isLost = link.counters.lostPackets > before;
+      if (isLost && !wasLost) bursts += 1;
+      wasLost = isLost;
+    }
+    expect(link.counters.lostPackets / bursts).to.be.within(4, 6);
+  });
+
+  it("duplicates and corrupts the share it was told to, one bit each, in the copy that arrives", () => {
+    expect(arrivals({ duplicate: 0.25 }, 200).length).to.be.within(230, 270);
+    const link = new Link({ corrupt: 1 }, new SeededRandom(1));
+    for (let count = 0; count < 100; count++) link.enqueue(new Uint8Array(10), 0);
+    for (let packet = link.deliver(0); packet !== undefined; packet = link.deliver(0)) {
+      const bits = packet.reduce((sum, byte) => sum + byte.toString(2).replaceAll("0", "").length, 0);
+      expect(bits).to.equal(1);
+    }
+  });
+
+  it("sends when its trace says so, and drops what the queue cannot hold", () => {
+    expect(arrivals({ trace: [4, 9], delayMs: 1, queueBytes: 2500 }, 10)).to.deep.equal([
+      [5, 0],
+      [10, 1],
+    ]);
+  });
 });

@@ -22,6 +22,17 @@ export function writeUint32(bytes: Uint8Array, offset: number, value: number): v
   writeUint16(bytes, offset + 2, value & 0xffff);
 }
 
+/** Reads the unsigned 64-bit integer at `offset`. The caller has checked the bounds. */
+export function readUint64(bytes: Uint8Array, offset: number): bigint {
+  return (BigInt(readUint32(bytes, offset)) << 32n) | BigInt(readUint32(bytes, offset + 4));
+}
+
+/** Writes the low 64 bits of `value` at `offset`. */
+export function writeUint64(bytes: Uint8Array, offset: number, value: bigint): void {
+  writeUint32(bytes, offset, Number(BigInt.asUintN(32, value >> 32n)));
+  writeUint32(bytes, offset + 4, Number(BigInt.asUintN(32, value)));
+}
+
 /** The concatenation of `parts` in a new array. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -38,6 +49,13 @@ export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
   if (left.length !== right.length) return false;
   for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
   return true;
+}
+
+/** Whether both arrays hold the same bytes, in a time that does not tell where they differ. */
+export function equalSecrets(left: Uint8Array, right: Uint8Array): boolean {
+  let difference = left.length ^ right.length;
+  for (let index = 0; index < left.length; index++) difference |= (left[index] ?? 0) ^ (right[index] ?? 0);
+  return difference === 0;
 }
 
 /** Lower-case hexadecimal, two digits a byte, for logs and tests. */

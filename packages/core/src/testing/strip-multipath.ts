@@ -1,36 +1,29 @@
 /** A middlebox that does not know Multipath TCP: turns the option of SYNs into no-operations, as xt_TCPOPTSTRIP does. */
 import { readUint16, writeUint16 } from "../base/bytes.ts";
+import { adjustChecksum, sumWords } from "../wire/checksum.ts";
+import { findTransport, IP_PROTOCOL } from "../wire/ip-packet.ts";
+import { TCP_CHECKSUM, TCP_FLAG, TCP_HEADER_BYTES } from "../wire/tcp/segment.ts";
 import { TCP_OPTION } from "../wire/tcp-options.ts";
-
-const PROTOCOL_TCP = 6;
-const IPV6_HEADER_BYTES = 40;
-const TCP_HEADER_BYTES = 20;
-const SYN = 0x02;
 
 /**
  * Changes `packet`, an IPv4 or IPv6 packet, in place when it is a TCP SYN or SYN+ACK with Multipath TCP options, and
- * keeps its checksum right. Says whether there were any. IPv6 extension headers are not looked behind.
+ * keeps its checksum right. Says whether there were any.
  */
 export function stripMultipath(packet: Uint8Array): boolean {
   const tcp = tcpSegment(packet);
-  if (tcp === undefined || ((tcp[13] ?? 0) & SYN) === 0) return false;
+  if (tcp === undefined || ((tcp[13] ?? 0) & TCP_FLAG.syn) === 0) return false;
   const header = tcp.subarray(0, Math.min(4 * ((tcp[12] ?? 0) >> 4), tcp.length));
-  const before = sum(header);
+  const before = sumWords(header);
   if (!blankOptions(header)) return false;
-  // RFC 1624, equation 3; the checksum itself is in both sums and cancels out.
-  const folded = fold((~readUint16(header, 16) & 0xffff) + (~before & 0xffff) + sum(header));
-  writeUint16(header, 16, ~folded & 0xffff);
+  writeUint16(header, TCP_CHECKSUM, adjustChecksum(readUint16(header, TCP_CHECKSUM), before, sumWords(header)));
   return true;
 }
 
 /** The TCP segment of a packet, or undefined: another protocol, a later fragment, or cut short. */
 function tcpSegment(packet: Uint8Array): Uint8Array | undefined {
-  const version = (packet[0] ?? 0) >> 4;
-  const [protocol, offset] =
-    version === 4 ? [packet[9], 4 * ((packet[0] ?? 0) & 0x0f)] : version === 6 ? [packet[6], IPV6_HEADER_BYTES] : [];
-  if (protocol !== PROTOCOL_TCP || offset === undefined) return undefined;
-  if (version === 4 && (readUint16(packet, 6) & 0x1fff) !== 0) return undefined;
-  const segment = packet.subarray(offset);
+  const transport = findTransport(packet);
+  if (transport?.protocol !== IP_PROTOCOL.tcp) return undefined;
+  const segment = packet.subarray(transport.offset);
   return segment.length < TCP_HEADER_BYTES ? undefined : segment;
 }
 
@@ -48,17 +41,4 @@ function blankOptions(header: Uint8Array): boolean {
     at += length;
   }
   return found;
-}
-
-/** The one's complement sum of 16-bit words (RFC 1071); a header has a whole number of them. */
-function sum(header: Uint8Array): number {
-  let total = 0;
-  for (let at = 0; at < header.length; at += 2) total += readUint16(header, at);
-  return fold(total);
-}
-
-function fold(total: number): number {
-  let folded = total;
-  while (folded > 0xffff) folded = (folded & 0xffff) + (folded >>> 16);
-  return folded;
 }

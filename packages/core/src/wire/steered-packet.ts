@@ -7,6 +7,9 @@
  */
 import { readUint16, readUint32, toHex } from "../base/bytes.ts";
 import { type Endpoint, ipAddressFromBytes, networkBytes } from "../base/ip-address.ts";
+import { findTransport, IP_PROTOCOL } from "./ip-packet.ts";
+import { CAPABLE_FLAG, MPTCP_SUBTYPE } from "./mptcp/options.ts";
+import { TCP_FLAG, TCP_HEADER_BYTES } from "./tcp/segment.ts";
 import { TCP_OPTION } from "./tcp-options.ts";
 
 /** A TCP packet of a client, as far as directors look at it. */
@@ -28,19 +31,13 @@ export type PacketKind =
    */
   | { readonly type: "data"; readonly multipath: boolean; readonly gatewayKey?: Uint8Array };
 
-const PROTOCOL_TCP = 6;
-const TCP_HEADER_BYTES = 20;
-const FLAG_SYN = 0x02;
-const FLAGS_FIN_RST_ACK = 0x15;
-const SUBTYPE_CAPABLE = 0;
-const SUBTYPE_JOIN = 1;
+const FLAGS_FIN_RST_ACK = TCP_FLAG.fin | TCP_FLAG.rst | TCP_FLAG.ack;
 /**
  * RFC 8684 section 3.1, figure 4: kind, length, subtype and version, flags, the sender's key, the receiver's key; then,
  * with data, its length, and with checksums theirs.
  */
 const CAPABLE_ACK_BYTES = [20, 22, 24];
 const VERSION_1 = 1;
-const FLAG_HMAC_SHA256 = 0x01;
 const RECEIVER_KEY = 12;
 const KEY_BYTES = 8;
 /** Kind, length, subtype and flags, address identifier, token, nonce: the same in versions 0 and 1. */
@@ -48,8 +45,7 @@ const JOIN_SYN_BYTES = 12;
 
 /** Reads a packet from its IP header on; the end may be missing. Undefined when it is no TCP of either family. */
 export function parseSteeredPacket(packet: Uint8Array): SteeredPacket | undefined {
-  const version = (packet[0] ?? 0) >> 4;
-  const located = version === 4 ? locateTcp4(packet) : version === 6 ? locateTcp6(packet) : undefined;
+  const located = locateTcp(packet);
   if (located === undefined || located.tcp + TCP_HEADER_BYTES > packet.length) return undefined;
   const address = ipAddressFromBytes(located.source);
   if (address === undefined) return undefined;
@@ -61,33 +57,12 @@ export function parseSteeredPacket(packet: Uint8Array): SteeredPacket | undefine
   return { client, port: readUint16(packet, tcp + 2), kind: kindOf(flags, found) };
 }
 
-interface Located {
-  readonly source: Uint8Array;
-  /** Where the TCP header begins. */
-  readonly tcp: number;
-}
-
-/** A fragment other than the first has no TCP header. */
-function locateTcp4(packet: Uint8Array): Located | undefined {
-  const fragmentOffset = readUint16(packet, 6) & 0x1fff;
-  if (packet[9] !== PROTOCOL_TCP || fragmentOffset !== 0) return undefined;
-  return { source: packet.subarray(12, 16), tcp: 4 * ((packet[0] ?? 0) & 15) };
-}
-
-/** Hop-by-hop options, routing and destination options: next header, then length in units of 8 bytes less one. */
-const SKIPPED_HEADERS = [0, 43, 60];
-const MOST_EXTENSION_HEADERS = 8;
-
-function locateTcp6(packet: Uint8Array): Located | undefined {
-  let next = packet[6];
-  let offset = 40;
-  for (let count = 0; count < MOST_EXTENSION_HEADERS && next !== undefined; count++) {
-    if (next === PROTOCOL_TCP) return { source: packet.subarray(8, 24), tcp: offset };
-    if (!SKIPPED_HEADERS.includes(next)) return undefined;
-    next = packet[offset];
-    offset += 8 * ((packet[offset + 1] ?? 0) + 1);
-  }
-  return undefined;
+/** The sender's address, and where the TCP header begins; undefined for another protocol. */
+function locateTcp(packet: Uint8Array): { source: Uint8Array; tcp: number } | undefined {
+  const transport = findTransport(packet);
+  if (transport?.protocol !== IP_PROTOCOL.tcp) return undefined;
+  const isIpv4 = (packet[0] ?? 0) >> 4 === 4;
+  return { source: isIpv4 ? packet.subarray(12, 16) : packet.subarray(8, 24), tcp: transport.offset };
 }
 
 interface FoundOptions {
@@ -117,21 +92,21 @@ function readOptions(packet: Uint8Array, start: number, end: number): FoundOptio
 function noteMultipath(found: FoundOptions, packet: Uint8Array, offset: number, length: number): void {
   const subtype = (packet[offset + 2] ?? 0) >> 4;
   found.multipath = true;
-  if (subtype === SUBTYPE_CAPABLE) {
+  if (subtype === MPTCP_SUBTYPE.capable) {
     found.capable = true;
     const version = (packet[offset + 2] ?? 0) & 15;
-    const hmac = ((packet[offset + 3] ?? 0) & FLAG_HMAC_SHA256) !== 0;
+    const hmac = ((packet[offset + 3] ?? 0) & CAPABLE_FLAG.hmac) !== 0;
     const at = offset + RECEIVER_KEY;
     if (version === VERSION_1 && hmac && CAPABLE_ACK_BYTES.includes(length)) {
       found.gatewayKey = packet.slice(at, at + KEY_BYTES);
     }
   }
-  if (subtype === SUBTYPE_JOIN && length === JOIN_SYN_BYTES) found.token = readUint32(packet, offset + 4);
+  if (subtype === MPTCP_SUBTYPE.join && length === JOIN_SYN_BYTES) found.token = readUint32(packet, offset + 4);
 }
 
 /** A SYN that says both, or a join of another length, is plain TCP for Linux. */
 function kindOf(flags: number, { multipath, capable, token, gatewayKey }: FoundOptions): PacketKind {
-  const syn = (flags & FLAG_SYN) !== 0 && (flags & FLAGS_FIN_RST_ACK) === 0;
+  const syn = (flags & TCP_FLAG.syn) !== 0 && (flags & FLAGS_FIN_RST_ACK) === 0;
   if (!syn) return { type: "data", multipath, ...(gatewayKey && { gatewayKey }) };
   return token === undefined || capable ? { type: "connect" } : { type: "join", token };
 }

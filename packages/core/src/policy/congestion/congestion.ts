@@ -1,0 +1,58 @@
+/**
+ * Congestion control: how many bytes a subflow may have in flight. What to send again is another question
+ * (policy/recovery). Read RFC 5681 before changing anything here. One algorithm for each file; algorithms.ts has the
+ * list.
+ */
+
+/** What an acknowledgement says, outside of recovery. */
+export interface Acknowledgement {
+  readonly nowMs: number;
+  /** Bytes newly acknowledged, selectively or not. */
+  readonly bytes: number;
+  /** Bytes that were in flight before it. */
+  readonly inFlightBytes: number;
+  /** The smoothed round-trip time, or undefined before the first measurement. */
+  readonly smoothedRttMs: number | undefined;
+  /** This round's own measurement, or undefined where the acknowledgement gives none. */
+  readonly rttMs: number | undefined;
+  /** Whether the window was what kept the sender from sending more: where it was not, it must not grow (RFC 7661). */
+  readonly windowLimited: boolean;
+}
+
+/** One subflow's congestion control. Bytes throughout; the caller's clock. */
+export interface CongestionControl {
+  /** The congestion window. During recovery the sender sends by proportional rate reduction instead. */
+  readonly windowBytes: number;
+  /** Below it the window grows as in slow start. */
+  readonly slowStartThresholdBytes: number;
+  onAcknowledged(ack: Acknowledgement): void;
+  /** Loss that recovery repairs begins: sets the threshold that the window has when recovery ends. */
+  onLoss(nowMs: number, inFlightBytes: number): void;
+  /** Recovery has ended. */
+  onRecovered(nowMs: number): void;
+  /**
+   * The retransmission timer has expired (RFC 5681 section 3.1): the window is one segment. Called once for each loss,
+   * not for each back-off.
+   */
+  onTimeout(nowMs: number, inFlightBytes: number): void;
+  /** Nothing was sent for longer than a retransmission timeout (RFC 5681 section 4.1). */
+  onIdle(nowMs: number): void;
+  /** The path carries another segment size from now on. */
+  setSegmentBytes(segmentBytes: number): void;
+}
+
+/** An algorithm: what makes one subflow's congestion control. */
+export interface CongestionAlgorithm {
+  readonly name: string;
+  create(segmentBytes: number): CongestionControl;
+}
+
+/** RFC 6928 section 2: the initial window, for a segment size. */
+export function initialWindowBytes(segmentBytes: number): number {
+  return Math.min(10 * segmentBytes, Math.max(2 * segmentBytes, 14600));
+}
+
+/** RFC 5681 section 3.1 (4): no threshold is lower than two segments. */
+export function leastThresholdBytes(segmentBytes: number): number {
+  return 2 * segmentBytes;
+}

@@ -1,0 +1,43 @@
+/** Questions to a peer that has been silent (RFC 9293 section 3.8.4). */
+import type { Timers } from "./timers.ts";
+
+/** Questions that stay without an answer until the connection is given up, one each {@link KEEPALIVE_INTERVAL_MS}. */
+export const MOST_KEEPALIVES = 9;
+export const KEEPALIVE_INTERVAL_MS = 75_000;
+
+export class Keepalive {
+  readonly #timers: Timers;
+  readonly #idleMs: number | undefined;
+  #heardMs = 0;
+  #asked = 0;
+
+  /** `idleMs`: after how long a silence the first question is asked; undefined for never. */
+  constructor(timers: Timers, idleMs: number | undefined) {
+    this.#timers = timers;
+    this.#idleMs = idleMs;
+  }
+
+  /** Begins when the connection is established. */
+  start(nowMs: number): void {
+    if (this.#idleMs !== undefined) this.#timers.set("keepalive", nowMs + this.#idleMs);
+  }
+
+  /** The peer has been heard of. */
+  onHeard(nowMs: number): void {
+    this.#heardMs = nowMs;
+    this.#asked = 0;
+  }
+
+  /** The timer "keepalive" is due: whether to ask, or to give up. */
+  onTimer(nowMs: number): "wait" | "ask" | "giveUp" {
+    const dueMs = this.#heardMs + (this.#idleMs ?? Number.POSITIVE_INFINITY);
+    if (nowMs < dueMs) {
+      this.#timers.set("keepalive", dueMs);
+      return "wait";
+    }
+    if (this.#asked >= MOST_KEEPALIVES) return "giveUp";
+    this.#asked += 1;
+    this.#timers.set("keepalive", nowMs + KEEPALIVE_INTERVAL_MS);
+    return "ask";
+  }
+}

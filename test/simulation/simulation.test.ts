@@ -1,0 +1,85 @@
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { Simulator } from "@hybrid-access/core/testing/simulator/simulator";
+import { expect } from "chai";
+import { ECHO_SCENARIO } from "./echo-scenario.ts";
+import { MPTCP_SCENARIO } from "./mptcp-scenario.ts";
+import type { Scenario } from "./scenario.ts";
+import { FailedSeed, runSeeds } from "./seeds.ts";
+import { TCP_SCENARIO } from "./tcp-scenario.ts";
+
+describe("simulation", () => {
+  it("gets every byte of 500 seeds echoed over random links and middleboxes, and comes to rest", function () {
+    this.timeout(60_000);
+    const { outcomes } = runSeeds(ECHO_SCENARIO, { first: 1, count: 500 });
+    expect(outcomes.complete).to.be.greaterThan(1800);
+  });
+
+  /** Together 2000; `npm run simulate` runs more. */
+  const RUNS: readonly (readonly [Scenario, string, number])[] = [
+    [TCP_SCENARIO, "finished with plain TCP", 3000],
+    [MPTCP_SCENARIO, "finished with several subflows", 500],
+  ];
+  for (const [scenario, outcome, least] of RUNS) {
+    it(`delivers every byte of 1000 seeds of ${scenario.name} once and in order, or resets; leaves nothing behind`, function () {
+      this.timeout(300_000);
+      const { outcomes } = runSeeds(scenario, { first: 1, count: 1000 });
+      expect(outcomes[outcome]).to.be.greaterThan(least);
+    });
+  }
+
+  it("repeats a run exactly: the same capture for the same seed, another one for another", () => {
+    for (const scenario of [ECHO_SCENARIO, MPTCP_SCENARIO]) {
+      const capture = (seed: number) => scenario.run(seed, true).simulator.recorder?.file("") ?? new Uint8Array();
+      expect(capture(7).length).to.be.greaterThan(1000);
+      expect(Buffer.compare(capture(7), capture(7))).to.equal(0);
+      expect(Buffer.compare(capture(7), capture(8))).to.not.equal(0);
+    }
+  });
+
+  describe("a seed that fails", () => {
+    function failing(run: Scenario["run"]): FailedSeed {
+      try {
+        runSeeds({ name: "made-up", run }, { first: 3, count: 5 });
+      } catch (error) {
+        if (error instanceof FailedSeed) return error;
+        throw error;
+      }
+      throw new RangeError("nothing has failed");
+    }
+
+    it("is named, with the command that repeats it, its paths and a capture", () => {
+      const error = failing((seed, records) => {
+        const simulator = new Simulator({ hosts: {}, paths: {}, seed, records });
+        return {
+          simulator,
+          describePaths: () => "dsl: slow",
+          outcomes: [],
+          failure: seed === 5 ? "a byte is missing" : undefined,
+        };
+      });
+      expect(error.seed).to.equal(5);
+      expect(error.message).to.match(/^made-up, seed 5: a byte is missing\n/);
+      expect(error.message).to.contain("npm run simulate -- --scenario made-up --first 5 --seeds 1\n");
+      expect(error.message).to.match(/\ndsl: slow$/);
+      const [, file = ""] = /capture: (\S+)/.exec(error.message) ?? [];
+      expect(existsSync(file)).to.equal(true);
+      expect(readFileSync(file).includes("a byte is missing")).to.equal(true);
+      rmSync(file);
+    });
+
+    it("may be one that throws, or that does not fail again", () => {
+      const thrown = failing(() => {
+        throw new RangeError("no such state");
+      });
+      expect(thrown.message).to.match(/^made-up, seed 3: RangeError: no such state\n/);
+      let runs = 0;
+      const fickle = failing((seed, records) => {
+        runs += 1;
+        const simulator = new Simulator({ hosts: {}, paths: {}, seed, records });
+        return { simulator, describePaths: () => "", outcomes: [], failure: runs === 1 ? "late" : undefined };
+      });
+      expect(fickle.message).to.contain("repeated at once it ended otherwise: well");
+      rmSync(/capture: (\S+)/.exec(fickle.message)?.[1] ?? "");
+    });
+  });
+});
