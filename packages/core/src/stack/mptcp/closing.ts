@@ -30,6 +30,14 @@ export function dropSubflow(subflow: Subflow, reason: number): void {
 }
 
 /**
+ * The peer has closed a subflow, which says nothing of the connection (RFC 8684 section 3.3.3): this side is closed
+ * too.
+ */
+export function answerEnd({ tcp }: Subflow): void {
+  if (tcp.hasEnded && tcp.readableBytes === 0) tcp.shutdownWrite();
+}
+
+/**
  * In plain TCP the end of the subflow is that of the connection, unless a byte before it is missing: then there is
  * none.
  */
