@@ -107,7 +107,7 @@ export class Progress {
     this.#sayFin();
     for (const subflow of parts.subflows) {
       if (parts.session.fallback !== undefined) closePlain(parts, subflow);
-      else answerEnd(subflow);
+      else answerEnd(parts, subflow);
     }
     if (isComplete(parts) && parts.session.fallback === undefined) closeSubflows(parts, nowMs);
     this.#arm(nowMs);
