@@ -184,6 +184,8 @@ export class MptcpConnection {
         checksum: undefined,
         isImplicit: true,
       });
+      subflow.answersEarly = true;
+      session.sender.onDataAck(1, syn.window);
     }
     subflow.tcp.accept(syn, nowMs, options);
     this.#advance(nowMs);

@@ -75,6 +75,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** Each side's wish. */
   localBackup: boolean;
   peerBackup = false;
+  /** The SYN had data that was taken: it may be answered before the handshake has ended (RFC 7413 section 4.2). */
+  answersEarly = false;
   /** It was told that the subflow is established. */
   isAnnounced = false;
   /** What a reset of ours says, and what the peer's said. */
@@ -126,6 +128,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   get isUsable(): boolean {
     const { state, sender, closeReason } = this.tcp;
     if (closeReason !== undefined || sender.finished) return false;
+    if (state === "synReceived") return this.answersEarly;
     const open = state === "established" || state === "closeWait";
     return open && (this.#session.fallback !== undefined || this.#mayCarryData);
   }
@@ -135,7 +138,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
    * wait.
    */
   get #mayCarryData(): boolean {
-    return this.handshake.isConfirmed || (this.id === 0 && this.#session.remote !== undefined);
+    return this.handshake.isConfirmed || (this.id === 0 && (this.answersEarly || this.#session.remote !== undefined));
   }
 
   get isBackup(): boolean {
