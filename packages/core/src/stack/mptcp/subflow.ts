@@ -239,10 +239,9 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   /** One at a time: addresses are too long to share a segment with each other. */
   #addSignal(options: MptcpOption[], roomBytes: number): void {
-    const [signal] = this.#signals;
-    if (signal === undefined || segmentOptionByteLength(signal) > roomBytes) return;
-    this.#signals.shift();
-    options.push(signal);
+    const signal = this.#signals.shift();
+    // One for which there is never room must not stand in the way of others.
+    if (signal !== undefined && segmentOptionByteLength(signal) <= roomBytes) options.push(signal);
     if (this.#signals.length > 0) this.tcp.requestAcknowledgement();
   }
 
