@@ -47,6 +47,13 @@ export class Listener {
     return this.#waiting.shift();
   }
 
+  /** Takes nothing more; returns what was not accepted. */
+  close(): MptcpConnection[] {
+    const left = [...this.#halfOpen, ...this.#waiting.splice(0)];
+    this.#halfOpen.clear();
+    return left;
+  }
+
   /** A SYN was answered. With data that was taken it can be accepted at once. */
   onOpened(connection: MptcpConnection, hasData: boolean): void {
     if (hasData || connection.isConnected) this.#waiting.push(connection);

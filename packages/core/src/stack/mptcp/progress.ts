@@ -3,7 +3,7 @@
  */
 import { RESET_REASON } from "../../wire/mptcp/options.ts";
 import { assignData, reinjectAll, repeatUnacknowledged } from "./assigning.ts";
-import { abort, closePlain, closeSubflows, dropSubflow, end, isComplete } from "./closing.ts";
+import { abort, answerEnd, closePlain, closeSubflows, dropSubflow, end, isComplete } from "./closing.ts";
 import { collectData } from "./collecting.ts";
 import { fallBack, onFail, onInfiniteMapping } from "./fallback.ts";
 import { JoinHandshake } from "./join-handshake.ts";
@@ -26,6 +26,8 @@ export class Progress {
   #finSaid = false;
   #fastClosed = false;
   #acknowledged = 1;
+  /** What the application was told of as readable. */
+  #readableTo = 1;
   #repetitions = 0;
   #joinAcknowledgements = 0;
 
@@ -105,7 +107,10 @@ export class Progress {
     this.#sayAddresses(nowMs);
     assignData(parts);
     this.#sayFin();
-    for (const subflow of parts.subflows) if (parts.session.fallback !== undefined) closePlain(parts, subflow);
+    for (const subflow of parts.subflows) {
+      if (parts.session.fallback !== undefined) closePlain(parts, subflow);
+      else answerEnd(parts, subflow);
+    }
     if (isComplete(parts) && parts.session.fallback === undefined) closeSubflows(parts, nowMs);
     this.#arm(nowMs);
   }
@@ -166,10 +171,9 @@ export class Progress {
   #tellApplication(nowMs: number): void {
     const parts = this.#parts;
     const { receiver, sender } = parts.session;
-    if (receiver.readableBytes > 0) {
-      if (parts.isOrphan) return abort(parts, "aborted");
-      tell(parts, { type: "readable" });
-    }
+    if (receiver.readableBytes > 0 && parts.isOrphan) return abort(parts, "aborted");
+    if (receiver.next > this.#readableTo && receiver.readableBytes > 0) tell(parts, { type: "readable" });
+    this.#readableTo = receiver.next;
     if (receiver.finReached && !this.#hasEndedTold) {
       this.#hasEndedTold = true;
       tell(parts, { type: "ended" });
@@ -225,9 +229,13 @@ export class Progress {
     }
   }
 
-  /** The longest retransmission timeout of the subflows: what is not acknowledged by then has not only been late. */
+  /**
+   * The longest retransmission timeout of the subflows that work: what is not acknowledged by then has not only been
+   * late.
+   */
   get #timeoutMs(): number {
-    return Math.max(LEAST_TIMEOUT_MS, ...this.#parts.subflows.map(({ tcp }) => tcp.roundTrip.timeoutMs));
+    const working = this.#parts.subflows.filter(({ isStale }) => !isStale);
+    return Math.max(LEAST_TIMEOUT_MS, ...working.map(({ tcp }) => tcp.roundTrip.timeoutMs));
   }
 
   /** A timer of the connection is due. */

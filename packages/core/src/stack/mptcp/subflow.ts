@@ -75,6 +75,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** Each side's wish. */
   localBackup: boolean;
   peerBackup = false;
+  /** The SYN had data that was taken: it may be answered before the handshake has ended (RFC 7413 section 4.2). */
+  answersEarly = false;
   /** It was told that the subflow is established. */
   isAnnounced = false;
   /** What a reset of ours says, and what the peer's said. */
@@ -126,6 +128,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   get isUsable(): boolean {
     const { state, sender, closeReason } = this.tcp;
     if (closeReason !== undefined || sender.finished) return false;
+    if (state === "synReceived") return this.answersEarly;
     const open = state === "established" || state === "closeWait";
     return open && (this.#session.fallback !== undefined || this.#mayCarryData);
   }
@@ -135,7 +138,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
    * wait.
    */
   get #mayCarryData(): boolean {
-    return this.handshake.isConfirmed || (this.id === 0 && this.#session.remote !== undefined);
+    return this.handshake.isConfirmed || (this.id === 0 && (this.answersEarly || this.#session.remote !== undefined));
   }
 
   get isBackup(): boolean {
@@ -236,10 +239,9 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   /** One at a time: addresses are too long to share a segment with each other. */
   #addSignal(options: MptcpOption[], roomBytes: number): void {
-    const [signal] = this.#signals;
-    if (signal === undefined || segmentOptionByteLength(signal) > roomBytes) return;
-    this.#signals.shift();
-    options.push(signal);
+    const signal = this.#signals.shift();
+    // One for which there is never room must not stand in the way of others.
+    if (signal !== undefined && segmentOptionByteLength(signal) <= roomBytes) options.push(signal);
     if (this.#signals.length > 0) this.tcp.requestAcknowledgement();
   }
 
@@ -307,13 +309,14 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   }
 
   /**
-   * The peer acknowledges data and says nothing of Multipath TCP: it is plain TCP, or a middlebox removes options. RFC
-   * 8684 section 3.7 lets only the first segments decide that; as long as plain TCP is the same stream it can be
-   * decided at any time.
+   * The peer acknowledges data, or ends, and says nothing of Multipath TCP: it is plain TCP, or a middlebox removes
+   * options. RFC 8684 section 3.7 lets only the first segments decide that; as long as plain TCP is the same stream it
+   * can be decided at any time.
    */
   #isPlainAnswer(segment: TcpSegment): boolean {
     if (!this.#session.isPlainable || this.isDeaf) return false;
-    return this.tcp.acknowledgedBy(segment) > this.#session.sender.acknowledged;
+    const ends = (segment.flags & TCP_FLAG.fin) !== 0;
+    return ends || this.tcp.acknowledgedBy(segment) > this.#session.sender.acknowledged;
   }
 
   #obey(verdict: HandshakeVerdict, reason: "handshake" | "optionsRemoved"): "accept" | "reset" | "ignore" {
