@@ -35,6 +35,10 @@ describe("subflow policies in the lab", function () {
   before(async () => {
     trial = await PathTrial.up("backup");
   });
+  beforeEach(async () => {
+    // What one test did to a line must not make it backup in the next.
+    await trial.untilGood();
+  });
   after(async () => {
     await trial?.down();
   });
