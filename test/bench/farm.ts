@@ -1,13 +1,13 @@
 /** A farm in the lab: joins that reach their owner, what steering costs, and what happens when parts of it go. */
-import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { writeUint32 } from "@hybrid-access/core/base/bytes";
 import { Keys } from "@hybrid-access/core/services/registry/keys";
 import { FARM_PORT, FarmLab, type FarmOptions, VIRTUAL } from "../lab/farm.ts";
 import { FarmTraffic, sumOf } from "../lab/farm-traffic.ts";
-import { joinOption, keysOption, RawPackets, TCP_FLAG } from "../lab/raw-packets.ts";
+import { processorSecondsOf } from "../lab/process-figures.ts";
+import { joinOption, RawPackets, TCP_FLAG } from "../lab/raw-packets.ts";
 import { until } from "../lab/until.ts";
 import type { Benchmark, BenchmarkContext, Figure, Goal } from "./benchmark.ts";
+import { type Running, synRate } from "./farm-syn-rate.ts";
 import { PacketClock } from "./packet-clock.ts";
 import { registryFigures } from "./registry.ts";
 
@@ -25,13 +25,6 @@ const CONNECTIONS = 1000;
 const NONE: Goal = { atMost: 0 };
 const ALL: Goal = { atLeast: 1 };
 
-/** A farm with traffic, for one part of the benchmark. */
-interface Running {
-  readonly farm: FarmLab;
-  readonly traffic: FarmTraffic;
-  readonly context: BenchmarkContext;
-}
-
 export const farmBenchmark: Benchmark = {
   summary: "a farm: joins that reach their owner, steering's cost, failures of every part, a million tokens",
   parts: { only: ["steering", "announce", "failures", "cluster", "registry"], variants: [] },
@@ -39,7 +32,11 @@ export const farmBenchmark: Benchmark = {
     const { say, selection } = context;
     const figures: Figure[] = [];
     if (selection.only("steering")) {
-      figures.push(...(await inFarm(context, LAB, (running) => inTurn(running, [joins, latency, synRate]))));
+      figures.push(
+        ...(await inFarm(context, LAB, (running) =>
+          inTurn(running, [joins, latency, (running) => synRate(running, DIRECTORS)]),
+        )),
+      );
     }
     if (selection.only("announce")) figures.push(...(await announcing(context)));
     if (selection.only("failures")) {
@@ -237,7 +234,7 @@ async function announcing(context: BenchmarkContext): Promise<Figure[]> {
 }
 
 function directorSeconds(farm: FarmLab, steering: "steer" | "announce"): number {
-  return steering === "steer" ? cpuSeconds(farm.daemon("dir1").process.pid ?? 0) : 0;
+  return steering === "steer" ? processorSecondsOf(farm.daemon("dir1").process.pid ?? 0) : 0;
 }
 
 /** From the HCPE's log: for each connection, milliseconds from its establishment to that of its first further subflow. */
@@ -254,101 +251,6 @@ function joinTimes(log: string): number[] {
     established.delete(event.token);
   }
   return times;
-}
-
-const FLOOD_SECONDS = { full: 4, quick: 1 } as const;
-const FLOOD_RATES = [5000, 20_000, 40_000];
-const KEYS_RATE = 20_000;
-const RATE_GOAL = 5000;
-const TICKS_PER_SECOND = 100;
-const FLOOD_PORTS = 64_000;
-
-type Kind = "syn" | "key";
-
-/** What one director, a process with one thread that decides, makes of packets at several rates. */
-async function synRate({ farm, context: { say, selection } }: Running): Promise<Figure[]> {
-  const floodSeconds = FLOOD_SECONDS[selection.quick ? "quick" : "full"];
-  const packets = new RawPackets(farm.lab, "core", [], VIRTUAL.ipv4, FARM_PORT);
-  const { pid = 0 } = farm.daemon("dir1").process;
-  const measure = async (rate: number, kinds: readonly Kind[]) => {
-    say(`${rate} times a second through one director: ${kinds.join(", ")}`);
-    const before = { ...(await packetsOf(farm)), cpu: cpuSeconds(pid) };
-    const sent = await flood(packets, rate, kinds, floodSeconds);
-    const after = await packetsOf(farm);
-    const counted = { syns: after.syns - before.syns, keys: after.keys - before.keys };
-    say(`  sent ${sent}, decided ${counted.syns}, looked at ${counted.keys}`);
-    return { ...counted, cpu: cpuSeconds(pid) - before.cpu };
-  };
-  try {
-    await farm.route(["dir1"]);
-    const floods = [];
-    for (const rate of FLOOD_RATES) floods.push(await measure(rate, ["syn"]));
-    const keys = await measure(KEYS_RATE, ["key"]);
-    const both = await measure(KEYS_RATE, ["syn", "key"]);
-    const most = floods.map(({ syns }) => syns / floodSeconds);
-    const perCore = floods.map(({ syns, cpu }) => syns / cpu);
-    return [
-      {
-        measured: "SYNs one director decides, most in a second",
-        runs: [Math.max(...most)],
-        unit: "1/s",
-        goal: { atLeast: RATE_GOAL },
-      },
-      {
-        measured: "SYNs one director decides, for each second of its CPU time",
-        runs: [Math.max(...perCore)],
-        unit: "1/s",
-      },
-      { measured: "a director's CPU time for a SYN", runs: [1e6 / Math.max(...perCore)], unit: "us" },
-      { measured: "a director's CPU time for a third ACK", runs: [(1e6 * keys.cpu) / keys.keys], unit: "us" },
-      {
-        measured: `SYNs each with its third ACK, ${KEYS_RATE} sent a second: SYNs decided`,
-        runs: [both.syns / floodSeconds],
-        unit: "1/s",
-        goal: { atLeast: RATE_GOAL },
-      },
-      {
-        measured: `SYNs each with its third ACK, ${KEYS_RATE} sent a second: third ACKs looked at`,
-        runs: [both.keys / floodSeconds],
-        unit: "1/s",
-      },
-    ];
-  } finally {
-    packets.close();
-    await farm.route(DIRECTORS);
-  }
-}
-
-async function packetsOf(farm: FarmLab): Promise<{ syns: number; keys: number }> {
-  const { director } = await farm.farmStatus("dir1");
-  return { syns: director?.packets ?? 0, keys: director?.keys ?? 0 };
-}
-
-/** Sends `kinds` of packets, each `rate` times a second. Third ACKs are those of flows that a flood of SYNs has made. */
-async function flood(packets: RawPackets, rate: number, kinds: readonly Kind[], floodSeconds: number): Promise<number> {
-  const startMs = performance.now();
-  const key = new Uint8Array(8);
-  let sent = 0;
-  for (let seconds = 0; seconds < floodSeconds; seconds = (performance.now() - startMs) / 1000) {
-    for (; sent < seconds * rate; sent++) {
-      const sourcePort = 1024 + (sent % FLOOD_PORTS);
-      writeUint32(key, 0, sent);
-      for (const kind of kinds) {
-        if (kind === "syn") packets.send({ sourcePort, flags: TCP_FLAG.syn });
-        else packets.send({ sourcePort, flags: TCP_FLAG.ack, options: keysOption(key) });
-      }
-    }
-    await sleep(1);
-  }
-  return sent;
-}
-
-/** User and system time of a process, fields 14 and 15 of proc(5)'s stat. */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-    .replace(/^.*\) /, "")
-    .split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 const CHURN_CONNECTIONS = 30;
