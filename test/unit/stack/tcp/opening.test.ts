@@ -1,3 +1,4 @@
+import { equalBytes } from "@hybrid-access/core/base/bytes";
 import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
 import { expect } from "chai";
 import { pattern, TcpPair } from "./tcp-pair.ts";
@@ -106,8 +107,8 @@ describe("stack/tcp: opening", () => {
       pair.server.connection.write(pattern(300, 9));
       expect(pair.run(() => pair.client.receivedBytes === 300)).to.equal(true);
       expect(pair.nowMs).to.equal(1020);
-      expect(pair.server.bytes).to.deep.equal(pattern(500));
-      expect(pair.client.bytes).to.deep.equal(pattern(300, 9));
+      expect(equalBytes(pair.server.bytes, pattern(500))).to.equal(true);
+      expect(equalBytes(pair.client.bytes, pattern(300, 9))).to.equal(true);
     });
 
     it("sends the data again where the server takes none of it", () => {
@@ -116,7 +117,7 @@ describe("stack/tcp: opening", () => {
       pair.open();
       expect(pair.run(() => pair.server.receivedBytes === 500)).to.equal(true);
       expect(pair.nowMs).to.equal(1030);
-      expect(pair.server.bytes).to.deep.equal(pattern(500));
+      expect(equalBytes(pair.server.bytes, pattern(500))).to.equal(true);
     });
 
     it("repeats the SYN without cookie and data, which a middlebox may have dropped", () => {

@@ -1,3 +1,4 @@
+import { equalBytes } from "@hybrid-access/core/base/bytes";
 import { NEW_RENO } from "@hybrid-access/core/policy/congestion/new-reno";
 import type { TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
 import { expect } from "chai";
@@ -18,7 +19,7 @@ function timeFor(
   const sinceMs = pair.nowMs;
   pair.client.connection.write(pattern(bytes));
   if (!pair.run(() => pair.server.receivedBytes === bytes, 60_000)) throw new Error("not all arrived");
-  expect(pair.server.bytes).to.deep.equal(pattern(bytes));
+  expect(equalBytes(pair.server.bytes, pattern(bytes))).to.equal(true);
   return { pair, tookMs: pair.nowMs - sinceMs };
 }
 
@@ -106,14 +107,14 @@ describe("stack/tcp: loss recovery", () => {
     pair.run(() => false, 20_000);
     for (const link of [pair.forward, pair.backward]) link.configure({ delayMs: 20 });
     expect(pair.run(() => pair.server.receivedBytes === total, 40_000)).to.equal(true);
-    expect(pair.server.bytes).to.deep.equal(pattern(total));
+    expect(equalBytes(pair.server.bytes, pattern(total))).to.equal(true);
   });
 
   it("finds out that a path swallows large segments, and sends smaller ones (RFC 4821)", () => {
     const pair = new TcpPair({ link: { delayMs: 20, largestBytes: 1300 }, linkBack: { delayMs: 20 } }).connect();
     pair.client.connection.write(pattern(100_000));
     expect(pair.run(() => pair.server.receivedBytes === 100_000, 30_000)).to.equal(true);
-    expect(pair.server.bytes).to.deep.equal(pattern(100_000));
+    expect(equalBytes(pair.server.bytes, pattern(100_000))).to.equal(true);
     expect(pair.forward.sent.at(-1)?.payload.length).to.be.at.most(1220 - 12);
   });
 

@@ -59,6 +59,11 @@ export class TcpConnection {
     return this.#parts.roundTrip;
   }
 
+  /** The peer's windows are told in units of 2 to the power of this. */
+  get peerWindowShift(): number {
+    return this.#parts.agreement.peerShift;
+  }
+
   /** Bytes in order that may be read. */
   get readableBytes(): number {
     return this.#parts.receiver.readableBytes;
@@ -158,6 +163,16 @@ export class TcpConnection {
   /** Asks for a segment that acknowledges, at once: one with options for the peer. */
   requestAcknowledgement(): void {
     if (isSynchronized(this.state)) this.#parts.receiver.acknowledgeNow();
+  }
+
+  /** Sends a segment that the peer must answer, whatever the window. */
+  probe(): void {
+    this.#probeDue = isSynchronized(this.state);
+  }
+
+  /** The extension needs another room in segments than before. */
+  onExtensionChanged(): void {
+    if (isSynchronized(this.state)) resizeSegments(this.#parts);
   }
 
   /** A router says that segments with more than `segmentBytes` (payload and options) do not pass; `sequence` is of the one it quotes (RFC 5927). */

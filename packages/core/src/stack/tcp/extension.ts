@@ -26,6 +26,8 @@ export interface SegmentExtension {
    * makes the connection answer with a reset, "ignore" with nothing.
    */
   onSegment(segment: TcpSegment, position: number, nowMs: number): "accept" | "reset" | "ignore";
+  /** Whether a reset shows that it is the peer's: then it need not have exactly the next sequence number (RFC 5961 section 3). */
+  isAuthenticReset(segment: TcpSegment): boolean;
   /** The window to tell, where it is shared with other connections; undefined leaves it to this connection. */
   windowBytes(): number | undefined;
 }

@@ -144,7 +144,7 @@ export class SegmentArrival {
     const { life, receiver, extension } = this.#parts;
     // RFC 1337: what is over is not ended once more.
     if (life.state === "timeWait") return;
-    if (position !== receiver.next) return this.#challenge(nowMs);
+    if (position !== receiver.next && !extension?.isAuthenticReset(segment)) return this.#challenge(nowMs);
     extension?.onSegment(segment, position, nowMs);
     endConnection(this.#parts, "abort", "reset");
   }

@@ -1,4 +1,5 @@
-/** The timers of a connection as a table of deadlines, so that its driver needs one timer only. */
+/** The timers of a TCP connection. */
+import { Deadlines } from "../../base/deadlines.ts";
 
 /** What there is to wait for. */
 export const TIMERS = [
@@ -22,44 +23,4 @@ export const TIMERS = [
 
 export type Timer = (typeof TIMERS)[number];
 
-export class Timers {
-  readonly #deadlines = new Map<Timer, number>();
-
-  set(timer: Timer, atMs: number): void {
-    this.#deadlines.set(timer, atMs);
-  }
-
-  /** Sets the timer unless it runs already. */
-  setIfIdle(timer: Timer, atMs: number): void {
-    if (!this.#deadlines.has(timer)) this.#deadlines.set(timer, atMs);
-  }
-
-  clear(timer: Timer): void {
-    this.#deadlines.delete(timer);
-  }
-
-  clearAll(): void {
-    this.#deadlines.clear();
-  }
-
-  isSet(timer: Timer): boolean {
-    return this.#deadlines.has(timer);
-  }
-
-  /** When the first one is due, or undefined. */
-  get nextMs(): number | undefined {
-    let next: number | undefined;
-    for (const atMs of this.#deadlines.values()) if (next === undefined || atMs < next) next = atMs;
-    return next;
-  }
-
-  /** Takes one that is due, whichever. */
-  takeDue(nowMs: number): Timer | undefined {
-    for (const [timer, atMs] of this.#deadlines) {
-      if (atMs > nowMs) continue;
-      this.#deadlines.delete(timer);
-      return timer;
-    }
-    return undefined;
-  }
-}
+export class Timers extends Deadlines<Timer> {}

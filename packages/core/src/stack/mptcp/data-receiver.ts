@@ -1,0 +1,104 @@
+/** The receiving half of a Multipath TCP connection: what subflows have brought, in the order of data sequence numbers, and the one window of all. */
+import { ByteQueue } from "../../base/byte-queue.ts";
+import { Reassembly } from "../tcp/reassembly.ts";
+
+export class DataReceiver {
+  readonly #bufferBytes: number;
+  readonly #queue = new ByteQueue(1);
+  readonly #reassembly = new Reassembly();
+  #finPosition: number | undefined;
+  #finReached = false;
+  /** The furthest edge of the window that was told. */
+  #toldEdge = 1;
+
+  constructor(bufferBytes: number) {
+    this.#bufferBytes = bufferBytes;
+  }
+
+  /** The DATA_ACK: the next position that is missing. */
+  get next(): number {
+    return this.#queue.end + (this.#finReached ? 1 : 0);
+  }
+
+  get readableBytes(): number {
+    return this.#queue.size;
+  }
+
+  get outOfOrderBytes(): number {
+    return this.#reassembly.bytes;
+  }
+
+  /** DATA_FIN has been reached: nothing follows what is readable. */
+  get finReached(): boolean {
+    return this.#finReached;
+  }
+
+  /** Behind the last position that is taken. */
+  get edge(): number {
+    return Math.max(this.#toldEdge, this.next);
+  }
+
+  /** The window from DATA_ACK on (RFC 8684 section 3.3.5); counts as told. */
+  takeWindow(): number {
+    const free = Math.max(0, this.#bufferBytes - this.#queue.size);
+    this.#toldEdge = Math.max(this.#toldEdge, this.next + free);
+    return free;
+  }
+
+  /** The window has opened by so much since it was told that the peer should hear of it. */
+  shouldTell(segmentBytes: number): boolean {
+    const told = this.#toldEdge - this.next;
+    const free = this.#bufferBytes - this.#queue.size;
+    return told < this.#bufferBytes / 2 && free - told >= Math.min(2 * segmentBytes, this.#bufferBytes / 2);
+  }
+
+  /** Takes `bytes`, which nobody changes any more. What was there already is dropped, and so is what lies beyond the window. */
+  onData(position: number, bytes: Uint8Array): void {
+    const fitting = bytes.subarray(0, Math.max(0, this.edge - position));
+    const end = position + fitting.length;
+    if (this.#finReached || end <= this.#queue.end) return;
+    if (position > this.#queue.end) {
+      this.#reassembly.insert(position, fitting, 2 * this.#bufferBytes + this.#toldEdge - this.next);
+      return;
+    }
+    while (this.#queue.end < end) {
+      const next = this.#queue.end;
+      const stop = Math.min(end, this.#reassembly.runs[0]?.start ?? end);
+      this.#queue.pushOwned(fitting.subarray(next - position, stop - position));
+      for (const chunk of this.#reassembly.take(stop)) this.#queue.pushOwned(chunk);
+    }
+    this.#reachFin();
+  }
+
+  /** DATA_FIN stands at `position`. The first one counts. */
+  onFin(position: number): void {
+    if (position < this.#queue.end || (this.#reassembly.end ?? 0) > position) return;
+    this.#finPosition ??= position;
+    this.#reachFin();
+  }
+
+  #reachFin(): void {
+    if (this.#finPosition === this.#queue.end) this.#finReached = true;
+  }
+
+  read(into: Uint8Array): number {
+    return this.#queue.read(into);
+  }
+
+  take(most: number): Uint8Array {
+    const bytes = this.#queue.view(this.#queue.start, Math.min(most, this.#queue.size));
+    this.#queue.discardTo(this.#queue.start + bytes.length);
+    return bytes;
+  }
+
+  /** Drops what waits for something that does not come any more. */
+  clear(): void {
+    this.#reassembly.clear();
+  }
+
+  /** Drops what nobody will read. */
+  discard(): void {
+    this.#queue.discardTo(this.#queue.end);
+    this.#reassembly.clear();
+  }
+}

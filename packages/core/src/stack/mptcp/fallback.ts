@@ -1,0 +1,76 @@
+/** How a connection becomes plain TCP, and what is done where it cannot (RFC 8684 section 3.7). */
+import { RESET_REASON } from "../../wire/mptcp/options.ts";
+import type { FallbackReason } from "./events.ts";
+import type { Mapping } from "./mappings.ts";
+import { type MptcpParts, tell } from "./parts.ts";
+import type { Subflow } from "./subflow.ts";
+
+/** From now on the one subflow's bytes are the connection's. */
+export function fallBack(parts: MptcpParts, reason: FallbackReason): void {
+  const { session, subflows, timers } = parts;
+  if (session.fallback !== undefined) return;
+  session.fallback = reason;
+  for (const timer of ["dataRetransmission", "giveUp", "dataPersist", "joinAcknowledgement"] as const)
+    timers.clear(timer);
+  for (const { tcp } of subflows) tcp.onExtensionChanged();
+  tell(parts, { type: "fallback", reason });
+}
+
+/** Data has come that no mapping speaks of. Before anything was mapped it is a path that removes options; later it cannot be placed. */
+export function onDataWithoutMapping(parts: MptcpParts, subflow: Subflow): void {
+  const { tcp } = subflow;
+  if (subflow.id === 0 && tcp.readPosition === 1 && subflow.received.size === 0 && parts.subflows.length === 1) {
+    return fallBack(parts, "optionsRemoved");
+  }
+  parts.counters.dataWithoutMapping += 1;
+  subflow.resetWith(RESET_REASON.middlebox);
+  tcp.reset();
+}
+
+/** Data has arrived changed. It is not taken; with other subflows this one ends, alone it goes on as plain TCP. */
+export function onWrongChecksum(parts: MptcpParts, subflow: Subflow, mapping: Mapping): void {
+  const { session, counters } = parts;
+  counters.wrongChecksum += 1;
+  const sequence = session.peerSequenceOf(mapping.dataStart);
+  if (!isAlone(parts, subflow) || mapping.dataStart !== session.receiver.next) {
+    subflow.resetOptions = [{ type: "fail", sequence }];
+    subflow.tcp.reset();
+    return;
+  }
+  subflow.isDeaf = true;
+  beginPlain(parts, subflow, "checksum");
+  subflow.signal({ type: "fail", sequence });
+}
+
+/** MP_FAIL: what we have sent from `position` on has arrived changed. */
+export function onFail(parts: MptcpParts, subflow: Subflow, position: number): void {
+  const { session } = parts;
+  if (subflow.tcp.closeReason !== undefined || !isAlone(parts, subflow)) return;
+  if (position < session.sender.acknowledged || position > session.sender.next) return;
+  if (subflow.infiniteFrom === undefined) beginPlain(parts, subflow, "peer");
+}
+
+/** Everything without DATA_ACK is sent once more behind what the subflow has, with an infinite mapping. */
+function beginPlain(parts: MptcpParts, subflow: Subflow, reason: FallbackReason): void {
+  const { session } = parts;
+  const start = subflow.tcp.sender.end;
+  subflow.infiniteFrom = start;
+  subflow.plainOffset = session.sender.rewind() - start;
+  subflow.sent.clear();
+  fallBack(parts, reason);
+}
+
+/** The peer goes on without mappings. */
+export function onInfiniteMapping(parts: MptcpParts, subflow: Subflow, start: number, dataStart: number): void {
+  if (!isAlone(parts, subflow)) return;
+  if (subflow.plainFrom !== undefined) return;
+  subflow.plainFrom = start;
+  subflow.plainReceiveOffset = dataStart - start;
+  // What was sent with mappings before, and did not arrive as it was, comes again.
+  if (subflow.isDeaf) subflow.received.clear();
+  if (subflow.infiniteFrom === undefined) beginPlain(parts, subflow, "peer");
+}
+
+function isAlone({ subflows }: MptcpParts, subflow: Subflow): boolean {
+  return subflows.length === 1 && subflows[0] === subflow;
+}

@@ -1,0 +1,123 @@
+/** What the subflows of one Multipath TCP connection share: keys, numbers, data in both directions, and whether it is still Multipath TCP. */
+import { toPosition, toPosition64, toSequence64 } from "../../base/sequence.ts";
+import { identityOfKey, KEY_BYTES, type MptcpVersion } from "../../wire/mptcp/keys.ts";
+import type { DataNumber } from "../../wire/mptcp/options.ts";
+import type { StackPorts } from "../ports.ts";
+import { DataReceiver } from "./data-receiver.ts";
+import { DataSender } from "./data-sender.ts";
+import type { FallbackReason } from "./events.ts";
+import type { MptcpSettings } from "./settings.ts";
+
+export interface SessionOptions {
+  readonly settings: MptcpSettings;
+  readonly ports: StackPorts;
+  readonly version: MptcpVersion;
+  /** 8 bytes, whose token no other connection of this host has. */
+  readonly localKey: Uint8Array;
+}
+
+/** What is derived from one side's key. */
+interface Side {
+  readonly key: Uint8Array;
+  readonly token: number;
+  readonly initialDataSequence: bigint;
+}
+
+const LOW_32 = 0xffff_ffffn;
+
+export class Session {
+  readonly settings: MptcpSettings;
+  readonly ports: StackPorts;
+  readonly version: MptcpVersion;
+  readonly local: Side;
+  readonly sender: DataSender;
+  readonly receiver: DataReceiver;
+  /** The peer's, once it is known. */
+  remote: Side | undefined;
+  /** Either side asks for checksums. */
+  usesChecksum: boolean;
+  /** The peer takes no joins to the address and port of the first subflow (flag C). */
+  peerRefusesJoins = false;
+  /** Why this is plain TCP, or undefined while it is not. */
+  fallback: FallbackReason | undefined;
+  /** The peer's data sequence numbers had 8 bytes: so have our acknowledgements. */
+  #peerUsesLong = false;
+
+  constructor({ settings, ports, version, localKey }: SessionOptions) {
+    this.settings = settings;
+    this.ports = ports;
+    this.version = version;
+    this.usesChecksum = settings.checksum;
+    this.local = this.#sideOf(localKey);
+    this.sender = new DataSender(settings.tcp.sendBufferBytes);
+    this.receiver = new DataReceiver(settings.tcp.receiveBufferBytes);
+  }
+
+  #sideOf(key: Uint8Array): Side {
+    return { key, ...identityOfKey(this.ports.hashes, this.version, key) };
+  }
+
+  setRemoteKey(key: Uint8Array): void {
+    this.remote = this.#sideOf(key);
+  }
+
+  /** The full number of a position in our stream. */
+  sequenceOf(position: number): bigint {
+    return toSequence64(this.local.initialDataSequence, position);
+  }
+
+  /** A position in our stream as it goes into a mapping. */
+  dataNumberOf(position: number): DataNumber {
+    return shorten(this.sequenceOf(position), this.settings.longDataNumbers ? 8 : 4);
+  }
+
+  /** The DATA_ACK, or undefined while the peer's key is not known. */
+  get dataAck(): DataNumber | undefined {
+    if (this.remote === undefined) return undefined;
+    const octets = this.#peerUsesLong || this.settings.longDataNumbers ? 8 : 4;
+    return shorten(toSequence64(this.remote.initialDataSequence, this.receiver.next), octets);
+  }
+
+  /** The full number of a position in the peer's stream, whose key is known. */
+  peerSequenceOf(position: number): bigint {
+    return toSequence64(this.remote?.initialDataSequence ?? 0n, position);
+  }
+
+  /** The position of a data sequence number that the peer says, or undefined while its key is not known. */
+  peerPositionOf(number: DataNumber): number | undefined {
+    if (this.remote === undefined) return undefined;
+    if (number.octets === 8) this.#peerUsesLong = true;
+    return positionOf(this.remote.initialDataSequence, number, this.receiver.next);
+  }
+
+  /** The position in our stream that a DATA_ACK of the peer says. */
+  ownPositionOf(number: DataNumber): number {
+    return positionOf(this.local.initialDataSequence, number, this.sender.acknowledged);
+  }
+}
+
+function shorten(value: bigint, octets: 4 | 8): DataNumber {
+  return { octets, value: octets === 8 ? value : value & LOW_32 };
+}
+
+/** RFC 8684 section 3.3.1: of 4 bytes the number nearest to what is expected is meant. */
+function positionOf(initial: bigint, { octets, value }: DataNumber, expected: number): number {
+  if (octets === 8) return toPosition64(initial, value);
+  return toPosition(Number(initial & LOW_32), Number(value & LOW_32), expected);
+}
+
+/** A key whose token `isTaken` says no to (RFC 8684 section 3.1); undefined when none of a few tries is free. */
+export function chooseKey(
+  ports: StackPorts,
+  version: MptcpVersion,
+  isTaken: (token: number) => boolean,
+): Uint8Array | undefined {
+  for (let tries = 0; tries < MOST_KEY_TRIES; tries++) {
+    const key = ports.randomBytes(KEY_BYTES);
+    if (!isTaken(identityOfKey(ports.hashes, version, key).token)) return key;
+  }
+  return undefined;
+}
+
+/** With a million connections one key in 4,295 has a token that is taken: this many in a row never happen by chance. */
+const MOST_KEY_TRIES = 8;

@@ -1,0 +1,39 @@
+/** What can be chosen for a Multipath TCP connection. */
+import { LOWEST_RTT } from "../../policy/scheduler/lowest-rtt.ts";
+import type { Scheduler } from "../../policy/scheduler/scheduler.ts";
+import { OWN_SEGMENT_SIZE, type SegmentSizeRule } from "../../policy/segment-size/segment-size.ts";
+import type { MptcpVersion } from "../../wire/mptcp/keys.ts";
+import { DEFAULT_TCP_SETTINGS, type TcpSettings } from "../tcp/settings.ts";
+
+export interface MptcpSettings {
+  /** Those of every subflow. The buffers are the connection's: its subflows share them. */
+  readonly tcp: TcpSettings;
+  readonly version: MptcpVersion;
+  /** Whether to ask for checksums over data (RFC 8684 section 3.3.1). */
+  readonly checksum: boolean;
+  /** Tells the peer not to open subflows to this address and port (flag C, RFC 8684 section 3.1). */
+  readonly refuseJoins: boolean;
+  /** Data sequence numbers of 8 bytes; those of 4 wrap within two minutes above 286 Mbit/s (RFC 8684 section 3.3.1). */
+  readonly longDataNumbers: boolean;
+  /** Subflows of a connection, those being opened included. */
+  readonly mostSubflows: number;
+  /** How long a connection lives without a subflow. */
+  readonly emptyMs: number;
+  /** How long the side that ends second waits for the other to close its subflows first, so that it has no TIME-WAIT (RFC 8041 section 3.6). */
+  readonly lateCloseMs: number;
+  readonly scheduler: Scheduler;
+  readonly segmentSize: SegmentSizeRule;
+}
+
+export const DEFAULT_MPTCP_SETTINGS: MptcpSettings = {
+  tcp: DEFAULT_TCP_SETTINGS,
+  version: 1,
+  checksum: false,
+  refuseJoins: false,
+  longDataNumbers: true,
+  mostSubflows: 8,
+  emptyMs: 60_000,
+  lateCloseMs: 2000,
+  scheduler: LOWEST_RTT,
+  segmentSize: OWN_SEGMENT_SIZE,
+};

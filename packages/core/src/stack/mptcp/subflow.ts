@@ -1,0 +1,445 @@
+/**
+ * One subflow: a TCP connection whose segments carry the options of Multipath TCP. What they say of the connection goes to its {@link SubflowOwner}.
+ * Read RFC 8684 section 3 before changing this file.
+ */
+import { equalSecrets } from "../../base/bytes.ts";
+import type { Endpoint } from "../../base/ip-address.ts";
+import { toPosition, toSequence } from "../../base/sequence.ts";
+import type { SchedulableSubflow } from "../../policy/scheduler/scheduler.ts";
+import { sumWords } from "../../wire/checksum.ts";
+import { dssChecksum } from "../../wire/mptcp/dss-checksum.ts";
+import {
+  type AddAddressOption,
+  type AddAddressV0Option,
+  type DssMapping,
+  type DssOption,
+  type MptcpOption,
+  RESET_REASON,
+} from "../../wire/mptcp/options.ts";
+import { type SegmentOption, segmentOptionByteLength } from "../../wire/tcp/options.ts";
+import { TCP_FLAG, type TcpSegment } from "../../wire/tcp/segment.ts";
+import { TcpConnection } from "../tcp/connection.ts";
+import type { OutgoingSegment, SegmentExtension } from "../tcp/extension.ts";
+import type { Assignment } from "./data-sender.ts";
+import type { SubflowDescription } from "./events.ts";
+import { findMptcp, type Handshake, type HandshakeVerdict } from "./handshake.ts";
+import { dataPositionOf, type Mapping, MappingList } from "./mappings.ts";
+import type { Session } from "./session.ts";
+
+/** What a subflow tells its connection. */
+export interface SubflowOwner {
+  /** The connection is plain TCP from now on. */
+  onFallback(reason: "handshake" | "optionsRemoved"): void;
+  onAddress(option: AddAddressOption | AddAddressV0Option): void;
+  onRemovedAddresses(addressIds: readonly number[]): void;
+  onPriority(subflow: Subflow, backup: boolean, addressId: number | undefined): void;
+  /** MP_FAIL: our data from this position on has arrived changed. */
+  onFail(subflow: Subflow, position: number): void;
+  /** The peer has fallen back: what stands at `start` of the subflow stands at `dataStart` of the connection, and so on without end. */
+  onInfiniteMapping(subflow: Subflow, start: number, dataStart: number): void;
+  /** The peer aborts the whole connection. */
+  onFastClose(): void;
+  /** The peer said something that makes no sense: conflicting mappings, acknowledgements of what was never sent. */
+  onNonsense(what: "conflictingMapping" | "mappingBeyondWindow" | "dataAckBeyondData"): void;
+}
+
+export interface SubflowOptions {
+  readonly id: number;
+  readonly session: Session;
+  readonly owner: SubflowOwner;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly localAddressId: number;
+  readonly remoteAddressId: number;
+  /** We want it used only when no other one works. */
+  readonly backup: boolean;
+  readonly handshake: Handshake;
+  readonly initialSequence: number;
+  readonly timestampOffset: number;
+}
+
+/** Options that wait for a segment without data: addresses, priorities. */
+export const MOST_SIGNALS = 16;
+/** The largest DSS: both numbers of 8 bytes, with checksum. */
+const LARGEST_DSS_BYTES = 28;
+
+export class Subflow implements SegmentExtension, SchedulableSubflow {
+  readonly id: number;
+  readonly tcp: TcpConnection;
+  readonly handshake: Handshake;
+  readonly localAddressId: number;
+  remoteAddressId: number;
+  /** Each side's wish. */
+  localBackup: boolean;
+  peerBackup = false;
+  /** It was told that the subflow is established. */
+  isAnnounced = false;
+  /** What a reset of ours says, and what the peer's said. */
+  resetOptions: readonly MptcpOption[] = [];
+  peerResetReason: number | undefined;
+  /** Mappings of what was given to it and is not acknowledged, and of what is to arrive. */
+  readonly sent = new MappingList();
+  readonly received = new MappingList();
+  /** From a wrong checksum on nothing is taken until the peer has fallen back (RFC 8684 section 3.7). */
+  isDeaf = false;
+  /** In plain TCP: what has to be added to a subflow's position to get the connection's, sending and receiving. */
+  plainOffset = 0;
+  plainReceiveOffset = 0;
+  /** From this position on the peer's data has no mappings any more; before it, it may have. */
+  plainFrom: number | undefined;
+  /** The position from which our data has an infinite mapping, said once. */
+  infiniteFrom: number | undefined;
+  readonly #session: Session;
+  readonly #owner: SubflowOwner;
+  #signals: MptcpOption[] = [];
+  #timeoutsSeen = 0;
+
+  constructor(options: SubflowOptions) {
+    this.id = options.id;
+    this.handshake = options.handshake;
+    this.localAddressId = options.localAddressId;
+    this.remoteAddressId = options.remoteAddressId;
+    this.localBackup = options.backup;
+    this.#session = options.session;
+    this.#owner = options.owner;
+    const { local, remote, initialSequence, timestampOffset, session } = options;
+    this.tcp = new TcpConnection({
+      local,
+      remote,
+      initialSequence,
+      timestampOffset,
+      settings: session.settings.tcp,
+      extension: this,
+    });
+  }
+
+  get description(): SubflowDescription {
+    const { local, remote } = this.tcp;
+    const { id, localAddressId, remoteAddressId } = this;
+    return { subflow: id, local, remote, localAddressId, remoteAddressId };
+  }
+
+  /** It may carry new data. */
+  get isUsable(): boolean {
+    const { state, sender, closeReason } = this.tcp;
+    if (closeReason !== undefined || sender.finished) return false;
+    const open = state === "established" || state === "closeWait";
+    return open && (this.#session.fallback !== undefined || this.#mayCarryData);
+  }
+
+  /** The one who has asked for a further subflow waits for the fourth segment; who has asked for the first one need not wait. */
+  get #mayCarryData(): boolean {
+    return this.handshake.isConfirmed || (this.id === 0 && this.#session.remote !== undefined);
+  }
+
+  get isBackup(): boolean {
+    return this.localBackup || this.peerBackup;
+  }
+
+  get isStale(): boolean {
+    return this.tcp.roundTrip.backOffs > 0;
+  }
+
+  get smoothedRttMs(): number | undefined {
+    return this.tcp.roundTrip.smoothedMs;
+  }
+
+  get sendableBytes(): number {
+    return this.tcp.sender.sendableBytes;
+  }
+
+  /** Whether the retransmission timer has expired since this was asked last. */
+  takeTimeout(): boolean {
+    const { timeouts } = this.tcp.sender.recovery;
+    const expired = timeouts > this.#timeoutsSeen;
+    this.#timeoutsSeen = timeouts;
+    return expired;
+  }
+
+  /** The first bytes of the connection go with the SYN: whether checksums are used is not known yet. */
+  assignToSyn(bytes: Uint8Array): void {
+    this.tcp.write(bytes);
+    const mapping = { start: 1, end: 1 + bytes.length, dataStart: 1 };
+    this.sent.append({ ...mapping, checksum: this.#checksumOf(mapping, bytes) });
+  }
+
+  /** Whether it would take a segment, or as much as there is: `wanted` bytes. */
+  canTake(wanted: number): boolean {
+    const { sender } = this.tcp;
+    const idle = sender.recovery.sent.isEmpty && sender.unsentBytes === 0;
+    return sender.sendableBytes >= (idle ? 1 : Math.min(wanted, sender.segmentBytes));
+  }
+
+  /** Gives it bytes of the connection. */
+  assign({ start, bytes }: Assignment): void {
+    const { sender } = this.tcp;
+    const from = sender.end;
+    sender.writeOwned(bytes);
+    if (this.#session.fallback !== undefined) return;
+    const mapping = { start: from, end: from + bytes.length, dataStart: start };
+    this.sent.append({
+      ...mapping,
+      checksum: this.#session.usesChecksum ? this.#checksumOf(mapping, bytes) : undefined,
+    });
+  }
+
+  #checksumOf({ start, end, dataStart }: Omit<Mapping, "checksum">, bytes: Uint8Array): number {
+    const sequence = this.#session.sequenceOf(dataStart);
+    return dssChecksum({ sequence, subflowSequence: toSequence(0, start), length: end - start }, sumWords(bytes));
+  }
+
+  /** Says something to the peer with the next segment without data; returns false when too much is waiting already. */
+  signal(option: MptcpOption): boolean {
+    if (this.#signals.length >= MOST_SIGNALS) return false;
+    this.#signals.push(option);
+    this.tcp.requestAcknowledgement();
+    return true;
+  }
+
+  // What goes out: SegmentExtension.
+
+  get dataOptionBytes(): number {
+    return this.#session.fallback === undefined ? LARGEST_DSS_BYTES : 0;
+  }
+
+  windowBytes(): number {
+    const window = this.#session.receiver.takeWindow();
+    return this.isDeaf ? Math.max(0, window - this.tcp.readableBytes) : window;
+  }
+
+  boundary(start: number, end: number): number {
+    return Math.min(end, this.sent.find(start)?.end ?? end);
+  }
+
+  options(outgoing: OutgoingSegment): readonly SegmentOption[] {
+    const { flags, start, payload, roomBytes } = outgoing;
+    if ((flags & TCP_FLAG.rst) !== 0) return this.resetOptions;
+    if (this.#session.fallback !== undefined) return this.#plainOptions(outgoing);
+    if ((flags & TCP_FLAG.syn) !== 0) return [this.handshake.synOption()];
+    const mapping = payload.length === 0 ? undefined : this.sent.find(start);
+    const greeting = this.handshake.isConfirmed ? undefined : this.handshake.ackOption(outgoing, mapping);
+    if (greeting !== undefined) return [greeting];
+    const options: MptcpOption[] = [];
+    if (payload.length === 0) this.#addSignal(options, roomBytes);
+    const dss = this.#dss(mapping);
+    const room = roomBytes - options.reduce((sum, option) => sum + segmentOptionByteLength(option), 0);
+    if (segmentOptionByteLength(dss) <= room) options.push(dss);
+    return options;
+  }
+
+  /** One at a time: addresses are too long to share a segment with each other. */
+  #addSignal(options: MptcpOption[], roomBytes: number): void {
+    const [signal] = this.#signals;
+    if (signal === undefined || segmentOptionByteLength(signal) > roomBytes) return;
+    this.#signals.shift();
+    options.push(signal);
+    if (this.#signals.length > 0) this.tcp.requestAcknowledgement();
+  }
+
+  #dss(mapping: Mapping | undefined): DssOption {
+    const { dataAck } = this.#session;
+    const said = mapping === undefined ? this.#finMapping : this.#wireMapping(mapping);
+    return { type: "dss", ...(dataAck && { dataAck }), ...(said && { mapping: said }) };
+  }
+
+  #wireMapping({ start, end, dataStart, checksum }: Mapping): DssMapping {
+    return {
+      sequence: this.#session.dataNumberOf(dataStart),
+      subflowSequence: toSequence(0, start),
+      length: end - start,
+      dataFin: false,
+      ...(checksum !== undefined && this.#session.usesChecksum && { checksum }),
+    };
+  }
+
+  /** RFC 8684 section 3.3.3: a DATA_FIN without data. */
+  get #finMapping(): DssMapping | undefined {
+    const { sender, usesChecksum } = this.#session;
+    if (!sender.finDue) return undefined;
+    const sequence = this.#session.sequenceOf(sender.end);
+    const checksum = usesChecksum ? { checksum: dssChecksum({ sequence, subflowSequence: 0, length: 1 }, 0) } : {};
+    return {
+      sequence: this.#session.dataNumberOf(sender.end),
+      subflowSequence: 0,
+      length: 1,
+      dataFin: true,
+      ...checksum,
+    };
+  }
+
+  /** RFC 8684 section 3.7: the infinite mapping goes with the first segment that it is about, and MP_FAIL before. */
+  #plainOptions({ start, payload, flags }: OutgoingSegment): readonly SegmentOption[] {
+    if ((flags & TCP_FLAG.syn) !== 0) return [];
+    if (payload.length === 0) return this.#signals.splice(0, 1);
+    if (this.infiniteFrom === undefined || start !== this.infiniteFrom) return [];
+    const sequence = this.#session.dataNumberOf(start + this.plainOffset);
+    return [{ type: "dss", mapping: { sequence, subflowSequence: toSequence(0, start), length: 0, dataFin: false } }];
+  }
+
+  // What comes in: SegmentExtension.
+
+  onSegment(segment: TcpSegment, position: number, _nowMs: number): "accept" | "reset" | "ignore" {
+    const options = segment.options.filter(isMptcp);
+    if ((segment.flags & TCP_FLAG.rst) !== 0) return this.#onReset(options);
+    if (this.#session.fallback !== undefined) return this.#onPlainSegment(options);
+    const isSyn = (segment.flags & TCP_FLAG.syn) !== 0;
+    if (isSyn || !this.handshake.isConfirmed) {
+      // The one who is asked has read the SYN before there was a subflow.
+      if (isSyn && (segment.flags & TCP_FLAG.ack) === 0) return "accept";
+      const verdict = isSyn ? this.handshake.onSynAck(options) : this.handshake.onSegment(segment, options);
+      if (verdict !== "go") return this.#obey(verdict, isSyn ? "handshake" : "optionsRemoved");
+    }
+    if (isSyn) return "accept";
+    for (const option of options) if (!this.#onOption(option, segment, position)) return "ignore";
+    return this.resetOptions.length > 0 ? "reset" : "accept";
+  }
+
+  #obey(verdict: HandshakeVerdict, reason: "handshake" | "optionsRemoved"): "accept" | "reset" | "ignore" {
+    if (verdict === "ignore") return "ignore";
+    if (verdict === "fallback") {
+      this.#owner.onFallback(reason);
+      return "accept";
+    }
+    this.resetWith(this.handshake.resetReason);
+    return "reset";
+  }
+
+  /** Makes the next reset say why (RFC 8684 section 3.6; version 0 has no such option). */
+  resetWith(reason: number, transient = false): void {
+    if (this.#session.version === 1) this.resetOptions = [{ type: "reset", transient, reason }];
+  }
+
+  #onReset(options: readonly MptcpOption[]): "accept" {
+    this.peerResetReason = findMptcp(options, "reset")?.reason;
+    const fail = findMptcp(options, "fail");
+    if (fail !== undefined) this.#owner.onFail(this, this.#session.ownPositionOf({ octets: 8, value: fail.sequence }));
+    this.#takeFastClose(options);
+    return "accept";
+  }
+
+  #takeFastClose(options: readonly MptcpOption[]): void {
+    if (this.#hasOurKey(options)) this.#owner.onFastClose();
+  }
+
+  /** RFC 8684 section 3.5: only who knows our key may abort the connection. */
+  #hasOurKey(options: readonly MptcpOption[]): boolean {
+    const key = findMptcp(options, "fastClose")?.receiverKey;
+    return key !== undefined && equalSecrets(key, this.#session.local.key);
+  }
+
+  isAuthenticReset({ options }: TcpSegment): boolean {
+    return this.#hasOurKey(options.filter(isMptcp));
+  }
+
+  #onPlainSegment(options: readonly MptcpOption[]): "accept" {
+    for (const option of options) {
+      if (option.type === "dss" && option.mapping?.length === 0) this.#onInfinite(option.mapping);
+      if (option.type === "fail") {
+        this.#owner.onFail(this, this.#session.ownPositionOf({ octets: 8, value: option.sequence }));
+      }
+    }
+    return "accept";
+  }
+
+  /** Returns false when the segment must not be taken. */
+  #onOption(option: MptcpOption, segment: TcpSegment, position: number): boolean {
+    switch (option.type) {
+      case "dss":
+        return this.#onDss(option, segment, position);
+      case "capable":
+        return this.#onCapableData(option.data);
+      case "addAddress":
+      case "addAddressV0":
+        this.#owner.onAddress(option);
+        return true;
+      case "removeAddress":
+        this.#owner.onRemovedAddresses(option.addressIds);
+        return true;
+      case "priority":
+        this.#owner.onPriority(this, option.backup, option.addressId);
+        return true;
+      case "fail":
+        this.#owner.onFail(this, this.#session.ownPositionOf({ octets: 8, value: option.sequence }));
+        return true;
+      case "fastClose":
+        this.#takeFastClose([option]);
+        return true;
+      default:
+        return true;
+    }
+  }
+
+  /** RFC 8684 section 3.1: MP_CAPABLE with data maps the connection's first bytes. */
+  #onCapableData(data: { readonly length: number; readonly checksum?: number } | undefined): boolean {
+    if (data === undefined || data.length === 0) return true;
+    return this.#addMapping({ start: 1, end: 1 + data.length, dataStart: 1, checksum: data.checksum });
+  }
+
+  #onDss({ dataAck, mapping }: DssOption, segment: TcpSegment, position: number): boolean {
+    if (dataAck !== undefined) {
+      const windowBytes = segment.window * 2 ** this.tcp.peerWindowShift;
+      const isSound = this.#session.sender.onDataAck(this.#session.ownPositionOf(dataAck), windowBytes);
+      if (!isSound) this.#owner.onNonsense("dataAckBeyondData");
+    }
+    return mapping === undefined || this.#onMapping(mapping, position);
+  }
+
+  #onMapping(mapping: DssMapping, position: number): boolean {
+    const dataStart = this.#session.peerPositionOf(mapping.sequence);
+    if (dataStart === undefined) return false;
+    if (mapping.length === 0) {
+      this.#onInfinite(mapping);
+      return true;
+    }
+    const length = mapping.length - (mapping.dataFin ? 1 : 0);
+    if (mapping.dataFin) {
+      this.#session.receiver.onFin(dataStart + length);
+      this.tcp.requestAcknowledgement();
+    }
+    if (length === 0) return true;
+    const start = toPosition(0, mapping.subflowSequence, position);
+    if (dataStart + length > this.#session.receiver.edge) this.#owner.onNonsense("mappingBeyondWindow");
+    return this.#addMapping({ start, end: start + length, dataStart, checksum: mapping.checksum });
+  }
+
+  #onInfinite(mapping: DssMapping): void {
+    const dataStart = this.#session.peerPositionOf(mapping.sequence);
+    const start = toPosition(0, mapping.subflowSequence, this.tcp.readPosition);
+    if (dataStart !== undefined) this.#owner.onInfiniteMapping(this, start, dataStart);
+  }
+
+  /** Returns false when there is no room for the mapping: the segment then is to come again. */
+  #addMapping(mapping: Mapping): boolean {
+    const from = this.tcp.readPosition;
+    if (mapping.end <= from) return true;
+    const rest =
+      mapping.start < from && mapping.checksum === undefined
+        ? { ...mapping, start: from, dataStart: dataPositionOf(mapping, from) }
+        : mapping;
+    const outcome = this.received.add(rest);
+    if (outcome === "conflict") {
+      this.#owner.onNonsense("conflictingMapping");
+      this.resetWith(RESET_REASON.multipathError);
+    }
+    return outcome !== "full";
+  }
+}
+
+const MPTCP_TYPES: ReadonlySet<string> = new Set<MptcpOption["type"]>([
+  "capable",
+  "joinSyn",
+  "joinSynAck",
+  "joinAck",
+  "dss",
+  "addAddress",
+  "addAddressV0",
+  "removeAddress",
+  "priority",
+  "fail",
+  "fastClose",
+  "reset",
+]);
+
+function isMptcp(option: SegmentOption): option is MptcpOption {
+  return MPTCP_TYPES.has(option.type);
+}
