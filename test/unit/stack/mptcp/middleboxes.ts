@@ -1,6 +1,6 @@
 /** What middleboxes do to segments of Multipath TCP (RFC 8041 section 3.1). */
 import type { SegmentOption } from "@hybrid-access/core/wire/tcp/options";
-import type { TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
+import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
 
 const TCP_TYPES: readonly SegmentOption["type"][] = [
   "maximumSegmentSize",
@@ -28,7 +28,8 @@ export function split(at: number, keep: "first" | "second" | "both") {
   return (segment: TcpSegment): TcpSegment[] => {
     const { payload, sequence } = segment;
     if (payload.length <= at) return [segment];
-    const first = { ...segment, payload: payload.subarray(0, at) };
+    const flags = segment.flags & ~(TCP_FLAG.fin | TCP_FLAG.psh);
+    const first = { ...segment, flags, payload: payload.subarray(0, at) };
     const second = { ...segment, sequence: (sequence + at) >>> 0, payload: payload.subarray(at) };
     return [
       ...(keep === "second" ? stripMptcp(first) : [first]),

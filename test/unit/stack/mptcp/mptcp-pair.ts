@@ -134,9 +134,12 @@ export class MptcpPair {
     return this;
   }
 
+  /** Opens, and goes on until both sides know that they speak Multipath TCP, or that they do not. */
   connect(): this {
     this.open();
-    this.run(() => this.client.saw("connected") && this.server.saw("connected"));
+    const knows = (side: MptcpSide) => side.saw("subflowEstablished") || side.saw("fallback");
+    const both = () => knows(this.client) && knows(this.server) && this.server.saw("connected");
+    if (!this.run(both, 10_000)) throw new Error("not connected");
     return this;
   }
 

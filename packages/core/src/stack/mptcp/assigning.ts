@@ -37,6 +37,7 @@ function assignOne({ session }: MptcpParts, subflow: Subflow, segmentSizes: read
   const bulk = Math.min(session.settings.tcp.bulkBytes, LARGEST_MAPPING_BYTES, sender.sendableBytes);
   const most = Math.min(Math.max(segment, Math.floor(bulk / segment) * segment), Math.max(1, sender.sendableBytes));
   const assignment = session.sender.takeReinjection(most, subflow.id) ?? session.sender.takeNew(most);
+  if (assignment?.reinjected) session.isPlainable = false;
   if (assignment !== undefined) subflow.assign(assignment);
   return assignment !== undefined;
 }

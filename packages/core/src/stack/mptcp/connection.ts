@@ -64,6 +64,8 @@ export class MptcpConnection {
   readonly #owner: SubflowOwner;
   #nextId = 0;
   #isConnected = false;
+  /** Either side has shown that it has both keys. */
+  #isConfirmed = false;
   #hasEndedTold = false;
   #finSaid = false;
   #fastClosed = false;
@@ -201,7 +203,8 @@ export class MptcpConnection {
     if (closeReason !== undefined || isComplete(this.#parts)) return "closed";
     if (session.fallback !== undefined) return "fallback";
     if (subflows.length >= session.settings.mostSubflows) return "tooMany";
-    return session.remote === undefined ? "notEstablished" : undefined;
+    // Until both have seen that options pass, the connection may still become plain TCP.
+    return this.#isConfirmed ? undefined : "notEstablished";
   }
 
   #addSubflow(path: SubflowPath, handshake: Handshake, nowMs: number): Subflow {
@@ -217,6 +220,7 @@ export class MptcpConnection {
       timestampOffset: this.#numbers.timestampOffset(local, remote),
     });
     this.#parts.subflows.push(subflow);
+    if (subflow.id > 0) session.isPlainable = false;
     timers.clear("empty");
     return subflow;
   }
@@ -468,6 +472,7 @@ export class MptcpConnection {
     if (subflow.takeTimeout() && this.#parts.session.fallback === undefined) reinjectAll(this.#parts, subflow, false);
     if (subflow.isAnnounced || !handshake.isConfirmed || tcp.state !== "established") return;
     subflow.isAnnounced = true;
+    this.#isConfirmed = true;
     if (handshake instanceof JoinHandshake && handshake.peer !== undefined) {
       subflow.remoteAddressId = handshake.peer.addressId;
       subflow.peerBackup ||= handshake.peer.backup;

@@ -16,12 +16,10 @@ export function fallBack(parts: MptcpParts, reason: FallbackReason): void {
   tell(parts, { type: "fallback", reason });
 }
 
-/** Data has come that no mapping speaks of. Before anything was mapped it is a path that removes options; later it cannot be placed. */
+/** Data has come that no mapping speaks of: where plain TCP is the same stream, it goes on so; else the data cannot be placed. */
 export function onDataWithoutMapping(parts: MptcpParts, subflow: Subflow): void {
   const { tcp } = subflow;
-  if (subflow.id === 0 && tcp.readPosition === 1 && subflow.received.size === 0 && parts.subflows.length === 1) {
-    return fallBack(parts, "optionsRemoved");
-  }
+  if (parts.session.isPlainable) return fallBack(parts, "optionsRemoved");
   parts.counters.dataWithoutMapping += 1;
   subflow.resetWith(RESET_REASON.middlebox);
   tcp.reset();

@@ -40,6 +40,11 @@ export class Session {
   peerRefusesJoins = false;
   /** Why this is plain TCP, or undefined while it is not. */
   fallback: FallbackReason | undefined;
+  /**
+   * Every byte so far has the same position in the first subflow and in the connection, in both directions: then either side may go on as plain TCP
+   * at any time, and the other may notice later, without a byte being lost or doubled. A second subflow or a reinjection ends that for good.
+   */
+  isPlainable = true;
   /** The peer's data sequence numbers had 8 bytes: so have our acknowledgements. */
   #peerUsesLong = false;
 

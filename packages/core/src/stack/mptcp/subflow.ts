@@ -290,8 +290,18 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
       if (verdict !== "go") return this.#obey(verdict, isSyn ? "handshake" : "optionsRemoved");
     }
     if (isSyn) return "accept";
+    if (options.length === 0 && this.#isPlainAnswer(segment)) this.#owner.onFallback("optionsRemoved");
     for (const option of options) if (!this.#onOption(option, segment, position)) return "ignore";
     return this.resetOptions.length > 0 ? "reset" : "accept";
+  }
+
+  /**
+   * The peer acknowledges data and says nothing of Multipath TCP: it is plain TCP, or a middlebox removes options. RFC 8684 section 3.7 lets only
+   * the first segments decide that; as long as plain TCP is the same stream it can be decided at any time.
+   */
+  #isPlainAnswer(segment: TcpSegment): boolean {
+    if (!this.#session.isPlainable || this.isDeaf) return false;
+    return this.tcp.acknowledgedBy(segment) > this.#session.sender.acknowledged;
   }
 
   #obey(verdict: HandshakeVerdict, reason: "handshake" | "optionsRemoved"): "accept" | "reset" | "ignore" {
@@ -331,14 +341,24 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return this.#hasOurKey(options.filter(isMptcp));
   }
 
-  #onPlainSegment(options: readonly MptcpOption[]): "accept" {
+  #onPlainSegment(options: readonly MptcpOption[]): "accept" | "reset" {
     for (const option of options) {
-      if (option.type === "dss" && option.mapping?.length === 0) this.#onInfinite(option.mapping);
+      if (option.type === "dss" && option.mapping !== undefined) {
+        if (option.mapping.length === 0) this.#onInfinite(option.mapping);
+        else if (!this.#isPlain(option.mapping)) return "reset";
+      }
       if (option.type === "fail") {
         this.#owner.onFail(this, this.#session.ownPositionOf({ octets: 8, value: option.sequence }));
       }
     }
     return "accept";
+  }
+
+  /** The peer has not noticed yet that this is plain TCP. What it maps must be what plain TCP says, or the streams part (RFC 8041 section 3.1). */
+  #isPlain({ sequence, subflowSequence, length, dataFin }: DssMapping): boolean {
+    const dataStart = this.#session.peerPositionOf(sequence);
+    if (dataStart === undefined || this.isDeaf || length === (dataFin ? 1 : 0)) return true;
+    return dataStart === toPosition(0, subflowSequence, this.tcp.readPosition) + this.plainReceiveOffset;
   }
 
   /** Returns false when the segment must not be taken. */
@@ -416,6 +436,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
       mapping.start < from && mapping.checksum === undefined
         ? { ...mapping, start: from, dataStart: dataPositionOf(mapping, from) }
         : mapping;
+    if (rest.start !== rest.dataStart) this.#session.isPlainable = false;
     const outcome = this.received.add(rest);
     if (outcome === "conflict") {
       this.#owner.onNonsense("conflictingMapping");

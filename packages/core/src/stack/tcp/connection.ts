@@ -165,6 +165,11 @@ export class TcpConnection {
     if (isSynchronized(this.state)) this.#parts.receiver.acknowledgeNow();
   }
 
+  /** What a segment of the peer acknowledges: a position in our stream. */
+  acknowledgedBy(segment: TcpSegment): number {
+    return toPosition(this.#parts.initialSequence, segment.acknowledgment, this.#parts.sender.next);
+  }
+
   /** Sends a segment that the peer must answer, whatever the window. */
   probe(): void {
     this.#probeDue = isSynchronized(this.state);
