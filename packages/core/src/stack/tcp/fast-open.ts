@@ -43,7 +43,7 @@ export class FastOpenCookies {
 }
 
 function cookieOf(hashes: Hashes, secret: Uint8Array, client: IpAddress): Uint8Array {
-  return hashes.hmac("sha256", secret, client).slice(0, COOKIE_BYTES);
+  return hashes.hmacSha256(secret, client).slice(0, COOKIE_BYTES);
 }
 
 /** A client's: the cookie that each server has given last. */

@@ -36,7 +36,7 @@ export class InitialNumbers {
       Uint8Array.of(purpose),
       ...ends.flatMap(({ address, port }) => [address, portBytes(port)]),
     ]);
-    return readUint32(this.#hashes.hmac("sha256", this.#secret, message), 0);
+    return readUint32(this.#hashes.hmacSha256(this.#secret, message), 0);
   }
 }
 

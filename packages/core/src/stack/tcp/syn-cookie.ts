@@ -60,7 +60,7 @@ export class SynCookies {
     writeUint16(tail, 2, remote.port);
     for (const [index, number] of numbers.entries()) writeUint32(tail, 4 + 4 * index, number);
     const message = concatBytes([Uint8Array.of(purpose), local.address, remote.address, tail]);
-    return this.#hashes.hmac("sha256", this.#secret, message);
+    return this.#hashes.hmacSha256(this.#secret, message);
   }
 }
 
