@@ -44,6 +44,11 @@ export interface SubflowPath {
   readonly backup: boolean;
 }
 
+export interface ConnectionOpenOptions extends OpenOptions {
+  /** Plain TCP: the SYN does not ask for Multipath TCP. */
+  readonly plain?: boolean;
+}
+
 /** Why a subflow cannot be opened. */
 export type JoinRefusal = "fallback" | "tooMany" | "notEstablished" | "closed" | "prohibited";
 
@@ -131,7 +136,8 @@ export class MptcpConnection {
   // Opening.
 
   /** Opens the connection by its first subflow. Of `firstBytes` goes with the SYN what fits, where `open` says so. */
-  open(path: SubflowPath, nowMs: number, open: OpenOptions = {}): Subflow {
+  open(path: SubflowPath, nowMs: number, open: ConnectionOpenOptions = {}): Subflow {
+    if (open.plain) fallBack(this.#parts, "handshake");
     const subflow = this.#addSubflow(path, new CapableHandshake(this.#parts.session), nowMs);
     if (open.dataInSyn) this.#giveToSyn(subflow);
     subflow.tcp.open(nowMs, open);

@@ -29,7 +29,7 @@ import type { Session } from "./session.ts";
 /** What a subflow tells its connection. */
 export interface SubflowOwner {
   /** The connection is plain TCP from now on. */
-  onFallback(reason: "handshake" | "optionsRemoved"): void;
+  onFallback(reason: "handshake" | "synLost" | "optionsRemoved"): void;
   onAddress(option: AddAddressOption | AddAddressV0Option): void;
   onRemovedAddresses(addressIds: readonly number[]): void;
   onPriority(subflow: Subflow, backup: boolean, addressId: number | undefined): void;
@@ -60,6 +60,8 @@ export interface SubflowOptions {
 
 /** Options that wait for a segment without data: addresses, priorities. */
 export const MOST_SIGNALS = 16;
+/** SYNs with MP_CAPABLE that are sent before one without: it goes out after 3 s, as Linux's does (which repeats its SYNs every second). */
+export const MOST_CAPABLE_SYNS = 2;
 /** The largest DSS: both numbers of 8 bytes, with checksum. */
 const LARGEST_DSS_BYTES = 28;
 
@@ -93,6 +95,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   readonly #owner: SubflowOwner;
   #signals: MptcpOption[] = [];
   #timeoutsSeen = 0;
+  #synsSent = 0;
 
   constructor(options: SubflowOptions) {
     this.id = options.id;
@@ -215,7 +218,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     const { flags, start, payload, roomBytes } = outgoing;
     if ((flags & TCP_FLAG.rst) !== 0) return this.resetOptions;
     if (this.#session.fallback !== undefined) return this.#plainOptions(outgoing);
-    if ((flags & TCP_FLAG.syn) !== 0) return [this.handshake.synOption()];
+    if ((flags & TCP_FLAG.syn) !== 0) return this.#synOptions((flags & TCP_FLAG.ack) !== 0);
     const mapping = payload.length === 0 ? undefined : this.sent.find(start);
     const greeting = this.handshake.isConfirmed ? undefined : this.handshake.ackOption(outgoing, mapping);
     if (greeting !== undefined) return [greeting];
@@ -225,6 +228,14 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     const room = roomBytes - options.reduce((sum, option) => sum + segmentOptionByteLength(option), 0);
     if (segmentOptionByteLength(dss) <= room) options.push(dss);
     return options;
+  }
+
+  /** RFC 8684 section 3.1: after some SYNs with MP_CAPABLE that nobody answers, one without it may pass. */
+  #synOptions(isAnswer: boolean): readonly SegmentOption[] {
+    this.#synsSent += 1;
+    if (this.id > 0 || isAnswer || this.#synsSent <= MOST_CAPABLE_SYNS) return [this.handshake.synOption()];
+    this.#owner.onFallback("synLost");
+    return [];
   }
 
   /** One at a time: addresses are too long to share a segment with each other. */

@@ -28,9 +28,15 @@ export class SynCookies {
 
   /** The initial sequence number that answers a SYN. */
   make(local: Endpoint, remote: Endpoint, peerSequence: number, segmentBytes: number, nowMs: number): number {
-    const index = Math.max(0, SEGMENT_BYTES.findLastIndex((bytes) => bytes <= segmentBytes));
+    const index = Math.max(
+      0,
+      SEGMENT_BYTES.findLastIndex((bytes) => bytes <= segmentBytes),
+    );
     const count = countAt(nowMs);
-    return ((count % COUNTS) * 0x0800_0000 + index * 0x0100_0000 + this.#mac(local, remote, peerSequence, count, index)) >>> 0;
+    return (
+      ((count % COUNTS) * 0x0800_0000 + index * 0x0100_0000 + this.#mac(local, remote, peerSequence, count, index)) >>>
+      0
+    );
   }
 
   /** The peer's segment size, when the acknowledgement of `sequence` + 1 shows that we have sent it lately; else undefined. */
