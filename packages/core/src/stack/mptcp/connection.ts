@@ -242,8 +242,21 @@ export class MptcpConnection {
 
   /** Moves readable bytes into `into`; returns how many. */
   read(into: Uint8Array): number {
+    return this.#onRead(this.#parts.session.receiver.read(into));
+  }
+
+  /** Copies readable bytes into `into`, which stay readable; returns how many. */
+  peek(into: Uint8Array): number {
+    return this.#parts.session.receiver.peek(into);
+  }
+
+  /** Takes at most `most` readable bytes away; returns how many. */
+  skip(most: number): number {
+    return this.#onRead(this.#parts.session.receiver.skip(most));
+  }
+
+  #onRead(length: number): number {
     const { receiver, fallback } = this.#parts.session;
-    const length = receiver.read(into);
     const [first] = this.#parts.subflows;
     if (length > 0 && first !== undefined && receiver.shouldTell(first.tcp.sender.segmentBytes)) {
       if (fallback === undefined) acknowledgeOnAll(this.#parts);

@@ -64,6 +64,12 @@ export class TcpConnection {
     return this.#parts.agreement.peerShift;
   }
 
+  /** What the peer has agreed to in its SYN; `windowShift` is that of its windows. */
+  get agreed(): { readonly selective: boolean; readonly windowShift: number | undefined } {
+    const { usesSelective: selective, peerScales, peerShift } = this.#parts.agreement;
+    return { selective, windowShift: peerScales ? peerShift : undefined };
+  }
+
   /** Bytes in order that may be read. */
   get readableBytes(): number {
     return this.#parts.receiver.readableBytes;

@@ -1,0 +1,53 @@
+/** Puts a userspace engine together: uplinks, transport, legs, reactor, path control. */
+import type { Epoll } from "../../platform/epoll.ts";
+import { PLATFORM_HASHES } from "../../platform/hashes.ts";
+import { secureRandomBytes } from "../../platform/random.ts";
+import { TransportHost } from "../../stack/host/transport-host.ts";
+import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "../../stack/mptcp/settings.ts";
+import { PacketDriver } from "./packet-driver.ts";
+import { UserspacePathControl } from "./path-control.ts";
+import { UserspaceReactor } from "./reactor.ts";
+import { TunUplink, type TunUplinkOptions } from "./tun-uplink.ts";
+import { UserspaceEngine } from "./userspace-engine.ts";
+
+/** Connections of one engine, those that are ending included. */
+export const MOST_CONNECTIONS = 65_536;
+
+export interface UserspaceOptions {
+  readonly uplinks: readonly TunUplinkOptions[];
+  readonly settings?: MptcpSettings;
+}
+
+export interface Userspace {
+  readonly engine: UserspaceEngine;
+  readonly paths: UserspacePathControl;
+  /** To be waited with in place of the epoll. */
+  readonly reactor: UserspaceReactor;
+  /** Why packets were refused, and how often. */
+  readonly refused: ReadonlyMap<string, number>;
+  /** Takes the devices down. Connections that are open end without a word. */
+  close(): void;
+}
+
+/** Makes the devices in the calling thread's network namespace. Throws a SystemError. */
+export function openUserspace(
+  { uplinks, settings = DEFAULT_MPTCP_SETTINGS }: UserspaceOptions,
+  epoll: Epoll,
+): Userspace {
+  const ports = { hashes: PLATFORM_HASHES, randomBytes: secureRandomBytes };
+  const host = new TransportHost({ settings, ports, mostConnections: MOST_CONNECTIONS });
+  const opened: TunUplink[] = [];
+  const close = () => {
+    for (const uplink of opened) uplink.close();
+  };
+  try {
+    for (const uplink of uplinks) opened.push(new TunUplink(uplink));
+    const driver = new PacketDriver(host, opened, secureRandomBytes);
+    const engine = new UserspaceEngine(driver);
+    const reactor = new UserspaceReactor(epoll, driver, engine);
+    return { engine, paths: new UserspacePathControl(driver, engine), reactor, refused: host.refused, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}

@@ -1,0 +1,96 @@
+/** An uplink of the userspace engine: a TUN device whose addresses belong to this process, not to the kernel. */
+import { familyOf, type IpAddress } from "../../base/ip-address.ts";
+import { EPOLL, type Epoll } from "../../platform/epoll.ts";
+import { libc, numericAddress } from "../../platform/libc.ts";
+import { RouteClient, RT_TABLE_MAIN } from "../../platform/netlink/route.ts";
+import { setInterfaceUp } from "../../platform/network-interface.ts";
+import { closeDescriptor } from "../../platform/socket.ts";
+import { openTun, readPacketAt, writePacketAt } from "../../platform/tun.ts";
+import { emitTcpPacketInto, type TcpPacket } from "../../wire/tcp/packet.ts";
+
+export interface TunUplinkOptions {
+  /** Of the interface, which is made. */
+  readonly name: string;
+  /** What the host's kernel routes to the interface; none of them may be an address of the kernel's own. */
+  readonly addresses: readonly IpAddress[];
+}
+
+const LARGEST_PACKET_BYTES = 65_535;
+/** Packets lie in blocks one behind the other, because the transport keeps views of them. */
+const BLOCK_BYTES = 4 * LARGEST_PACKET_BYTES;
+
+export class TunUplink {
+  readonly name: string;
+  readonly addresses: readonly IpAddress[];
+  readonly interfaceIndex: number;
+  readonly descriptor: number;
+  /** Packets that the kernel did not take. */
+  refusedPackets = 0;
+  #block = new Uint8Array(BLOCK_BYTES);
+  #blockAddress = numericAddress(this.#block);
+  #used = 0;
+  readonly #out = new Uint8Array(LARGEST_PACKET_BYTES);
+  readonly #outAddress = numericAddress(this.#out);
+
+  /** Makes the interface in the calling thread's network namespace, with its routes. Throws a SystemError. */
+  constructor({ name, addresses }: TunUplinkOptions) {
+    this.name = name;
+    this.addresses = addresses;
+    this.descriptor = openTun(name);
+    try {
+      setInterfaceUp(name, true);
+      this.interfaceIndex = libc.if_nametoindex(name);
+      routeTo(this.interfaceIndex, addresses);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  watch(epoll: Epoll, tag: number): number {
+    return epoll.add(this.descriptor, EPOLL.in, tag);
+  }
+
+  /** The next packet that the kernel has sent here, which nobody changes any more; undefined when there is none. */
+  read(): Uint8Array | undefined {
+    if (this.#used + LARGEST_PACKET_BYTES > BLOCK_BYTES) this.#renewBlock();
+    const length = readPacketAt(this.descriptor, this.#blockAddress + this.#used, LARGEST_PACKET_BYTES);
+    if (length <= 0) return undefined;
+    const packet = this.#block.subarray(this.#used, this.#used + length);
+    // Words at even addresses are summed up faster.
+    this.#used += (length + 3) & ~3;
+    return packet;
+  }
+
+  #renewBlock(): void {
+    this.#block = new Uint8Array(BLOCK_BYTES);
+    this.#blockAddress = numericAddress(this.#block);
+    this.#used = 0;
+  }
+
+  /** Hands a packet to the kernel, which routes it on. One that is not taken counts as lost on the way. */
+  write(packet: TcpPacket): void {
+    const end = emitTcpPacketInto(packet, this.#out, 0);
+    // Whoever makes a segment knows the room for options.
+    if (typeof end !== "number")
+      throw new RangeError(`options without room: ${end.withoutRoom.map(({ type }) => type)}`);
+    if (writePacketAt(this.descriptor, this.#outAddress, end) < 0) this.refusedPackets += 1;
+  }
+
+  /** Ends the interface, and with it its routes. */
+  close(): void {
+    closeDescriptor(this.descriptor);
+  }
+}
+
+function routeTo(interfaceIndex: number, addresses: readonly IpAddress[]): void {
+  const client = new RouteClient();
+  try {
+    for (const destination of addresses) {
+      const family = familyOf(destination);
+      client.addRoute({ family, table: RT_TABLE_MAIN, kind: "unicast", interfaceIndex, destination });
+    }
+  } finally {
+    client.close();
+  }
+}
