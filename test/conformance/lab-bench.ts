@@ -48,12 +48,16 @@ const TOPOLOGY: Topology = {
   routes: [
     { node: "client", to: `${FOREIGN}/32`, via: "10.81.1.2" },
     { node: "server", to: `${FOREIGN_SOURCE}/32`, via: "10.81.1.1" },
-    ...[1, 2].flatMap((path) => [
-      { node: "client", to: `10.82.${path}.2/32`, via: `10.81.${path}.2` },
-      { node: "client", to: `fd82:${path}::2/128`, via: `fd81:${path}::2` },
-      { node: "server", to: `10.82.${path}.1/32`, via: `10.81.${path}.1` },
-      { node: "server", to: `fd82:${path}::1/128`, via: `fd81:${path}::1` },
-    ]),
+    ...(["client", "server"] as const).flatMap((node, index) => {
+      const peer = 2 - index;
+      // Over the other path too: a socket that is bound to its interface asks for a route there.
+      return [1, 2].flatMap((path) =>
+        [path, 3 - path].flatMap((over, metric) => [
+          { node, to: `10.82.${path}.${peer}/32`, via: `10.81.${over}.${peer}`, metric },
+          { node, to: `fd82:${path}::${peer}/128`, via: `fd81:${over}::${peer}`, metric: metric + 1 },
+        ]),
+      );
+    }),
   ],
   firewalls: { client: TRANSPARENT_TABLE, server: TRANSPARENT_TABLE },
 };
