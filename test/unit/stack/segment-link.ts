@@ -1,4 +1,7 @@
-/** One direction of a path for segments, in virtual time: every segment goes over it as bytes, so that it is seen to be a valid one. */
+/**
+ * One direction of a path for segments, in virtual time: every segment goes over it as bytes, so that it is seen to be
+ * a valid one.
+ */
 import { type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { MinHeap } from "@hybrid-access/core/base/min-heap";
 import type { Random } from "@hybrid-access/core/base/random";

@@ -1,6 +1,6 @@
 /**
- * Bytes of a stream between two positions: written at the end, read from anywhere between, dropped at the start. What the transport keeps
- * until it is acknowledged, or until the application reads it.
+ * Bytes of a stream between two positions: written at the end, read from anywhere between, dropped at the start. What
+ * the transport keeps until it is acknowledged, or until the application reads it.
  */
 
 interface Block {
@@ -68,7 +68,10 @@ export class ByteQueue {
     this.#end += bytes.length;
   }
 
-  /** The bytes from `position` on, `length` of them, all of which are in the queue. A view where one block has them, else a copy. */
+  /**
+   * The bytes from `position` on, `length` of them, all of which are in the queue. A view where one block has them,
+   * else a copy.
+   */
   view(position: number, length: number): Uint8Array {
     if (position < this.#start || position + length > this.#end) throw new RangeError("not in the queue");
     let index = this.#indexOf(position);

@@ -13,8 +13,8 @@ export function toSequence(origin: number, position: number): number {
 }
 
 /**
- * The position of the 32-bit number `sequence`: of all positions with this number the one nearest to `reference`. Negative where the
- * number lies before the stream's start.
+ * The position of the 32-bit number `sequence`: of all positions with this number the one nearest to `reference`.
+ * Negative where the number lies before the stream's start.
  */
 export function toPosition(origin: number, sequence: number, reference: number): number {
   const ahead = (((sequence - toSequence(origin, reference)) % SPACE) + SPACE) % SPACE;
@@ -31,7 +31,10 @@ export function toSequence64(origin: bigint, position: number): bigint {
   return BigInt.asUintN(64, origin + BigInt(position));
 }
 
-/** The position of the 64-bit number `sequence`, seen from `origin`; positions before it are negative. Exact within 2^53. */
+/**
+ * The position of the 64-bit number `sequence`, seen from `origin`; positions before it are negative. Exact within
+ * 2^53.
+ */
 export function toPosition64(origin: bigint, sequence: bigint): number {
   return Number(BigInt.asIntN(64, sequence - origin));
 }

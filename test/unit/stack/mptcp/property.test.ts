@@ -1,4 +1,7 @@
-/** Whatever the paths, middleboxes and applications do: every byte is delivered once and in order, or the connection is reset; and nothing is left. */
+/**
+ * Whatever the paths, middleboxes and applications do: every byte is delivered once and in order, or the connection is
+ * reset; and nothing is left.
+ */
 import { equalBytes } from "@hybrid-access/core/base/bytes";
 import { SeededRandom } from "@hybrid-access/core/base/random";
 import type { TcpSegment } from "@hybrid-access/core/wire/tcp/segment";

@@ -1,4 +1,7 @@
-/** Whatever the path and the applications do: every byte is delivered once and in order, or the connection is reset; and then nothing is left. */
+/**
+ * Whatever the path and the applications do: every byte is delivered once and in order, or the connection is reset; and
+ * then nothing is left.
+ */
 import { equalBytes } from "@hybrid-access/core/base/bytes";
 import { CONGESTION_ALGORITHMS } from "@hybrid-access/core/policy/congestion/algorithms";
 import { expect } from "chai";

@@ -4,7 +4,9 @@ import type { TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
 import { expect } from "chai";
 import { pattern, TcpPair, type TcpPairOptions } from "./tcp-pair.ts";
 
-/** Carries `bytes` up, losing the data segments with these numbers (each once); how long it took after the handshake. */
+/**
+ * Carries `bytes` up, losing the data segments with these numbers (each once); how long it took after the handshake.
+ */
 function timeFor(
   bytes: number,
   lost: readonly number[],

@@ -1,11 +1,12 @@
 /** What the userspace engine tells of a connection. */
-import type { HostConnection } from "../../stack/host/host-connection.ts";
+
+import type { MptcpConnection } from "../../stack/mptcp/connection.ts";
 import type { FallbackReason as StackReason } from "../../stack/mptcp/events.ts";
 import type { Subflow } from "../../stack/mptcp/subflow.ts";
 import { TCP_OPTION, type TcpOption } from "../../wire/tcp-options.ts";
 import type { ConnectionInfo, FallbackReason, SubflowInfo } from "../engine.ts";
 
-const FALLBACK: Readonly<Record<StackReason, FallbackReason>> = {
+const FALLBACK: Readonly<Record<Exclude<StackReason, "notWanted">, FallbackReason>> = {
   handshake: "peer-without-mptcp",
   synLost: "syn-dropped",
   optionsRemoved: "unknown",
@@ -13,11 +14,13 @@ const FALLBACK: Readonly<Record<StackReason, FallbackReason>> = {
   peer: "unknown",
 };
 
-export function describeConnection({ mptcp, wantsMultipath }: HostConnection): ConnectionInfo {
-  const subflows = mptcp.subflows.map(describeSubflow);
-  const { fallback } = mptcp.parts.session;
-  if (fallback === undefined) return { multipath: true, token: mptcp.token, subflows };
-  return { multipath: false, ...(wantsMultipath && { fallback: FALLBACK[fallback] }), subflows };
+/** `wantsMultipath`: it was to be Multipath TCP. */
+export function describeConnection(connection: MptcpConnection, wantsMultipath: boolean): ConnectionInfo {
+  const subflows = connection.subflows.map(describeSubflow);
+  const { fallback } = connection.parts.session;
+  if (fallback === undefined) return { multipath: true, token: connection.token, subflows };
+  const isFallback = wantsMultipath && fallback !== "notWanted";
+  return { multipath: false, ...(isFallback && { fallback: FALLBACK[fallback] }), subflows };
 }
 
 function describeSubflow({ tcp }: Subflow): SubflowInfo {
@@ -33,8 +36,8 @@ function describeSubflow({ tcp }: Subflow): SubflowInfo {
 }
 
 /** The options of the peer's SYN+ACK. Timestamps are left out, as their values would have to be the peer's. */
-export function describeOptions({ mptcp }: HostConnection): TcpOption[] {
-  const agreed = mptcp.subflows[0]?.tcp.agreed;
+export function describeOptions({ subflows }: MptcpConnection): TcpOption[] {
+  const agreed = subflows[0]?.tcp.agreed;
   const options: TcpOption[] = [];
   if (agreed?.selective) options.push({ kind: TCP_OPTION.sackPermitted, data: new Uint8Array() });
   if (agreed?.windowShift !== undefined) {

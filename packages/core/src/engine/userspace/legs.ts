@@ -1,6 +1,7 @@
 /** The legs of a userspace engine: what each is, and which readiness it has to tell. */
-import type { HostConnection } from "../../stack/host/host-connection.ts";
-import type { HostListener } from "../../stack/host/listener.ts";
+import type { Endpoint } from "../../base/ip-address.ts";
+import type { Listener } from "../../stack/listener.ts";
+import type { MptcpConnection } from "../../stack/mptcp/connection.ts";
 import type { Leg } from "../engine.ts";
 
 /** Legs begin above every descriptor that Linux gives (fs.nr_open is at most 2^30): beside kernel sockets they cannot be mistaken. */
@@ -16,13 +17,20 @@ interface CommonLeg {
 
 export interface ListenerLeg extends CommonLeg {
   readonly kind: "listener";
-  readonly listener: HostListener;
+  readonly listener: Listener;
+  readonly port: number;
+  /** Of the listener's arrivals, those that readiness was told of. */
+  arrivalsTold: number;
 }
 
 export interface StreamLeg extends CommonLeg {
   readonly kind: "stream";
-  readonly connection: HostConnection;
-  isConnected: boolean;
+  readonly connection: MptcpConnection;
+  /** The ends of the first subflow. */
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  /** It was to be Multipath TCP. */
+  readonly wantsMultipath: boolean;
   /** The peer has ended its stream; what is readable is all. */
   hasEnded: boolean;
   /** We have ended ours. */
@@ -33,29 +41,36 @@ export interface StreamLeg extends CommonLeg {
   isFailurePending: boolean;
 }
 
+/** The ends of a connection's first subflow. */
+export type StreamEnds = Pick<StreamLeg, "local" | "remote">;
+
 export type AnyLeg = ListenerLeg | StreamLeg;
 
 export class LegTable {
   readonly #legs: (AnyLeg | undefined)[] = [];
   readonly #free: number[] = [];
-  readonly #byListener = new Map<HostListener, ListenerLeg>();
-  readonly #byConnection = new Map<HostConnection, StreamLeg>();
+  readonly #listeners = new Set<ListenerLeg>();
+  readonly #byConnection = new Map<MptcpConnection, StreamLeg>();
 
-  addListener(listener: HostListener): ListenerLeg {
-    const leg: ListenerLeg = { kind: "listener", leg: this.#take(), tag: undefined, edges: 0, listener };
-    this.#byListener.set(listener, leg);
+  addListener(listener: Listener, port: number): ListenerLeg {
+    const common = { leg: this.#take(), tag: undefined, edges: 0 };
+    const leg: ListenerLeg = { kind: "listener", ...common, listener, port, arrivalsTold: 0 };
+    this.#listeners.add(leg);
     return this.#put(leg);
   }
 
-  addStream(connection: HostConnection, isConnected: boolean): StreamLeg {
+  /** Of a connection that is not over. */
+  addStream(connection: MptcpConnection, wantsMultipath: boolean, { local, remote }: StreamEnds): StreamLeg {
     const leg: StreamLeg = {
       kind: "stream",
       leg: this.#take(),
       tag: undefined,
       edges: 0,
       connection,
-      isConnected,
-      hasEnded: connection.mptcp.parts.session.receiver.finReached,
+      local,
+      remote,
+      wantsMultipath,
+      hasEnded: connection.parts.session.receiver.finReached,
       isShut: false,
       failure: 0,
       isFailurePending: false,
@@ -82,11 +97,11 @@ export class LegTable {
     return found?.kind === "stream" ? found : undefined;
   }
 
-  ofListener(listener: HostListener): ListenerLeg | undefined {
-    return this.#byListener.get(listener);
+  get listeners(): ReadonlySet<ListenerLeg> {
+    return this.#listeners;
   }
 
-  ofConnection(connection: HostConnection): StreamLeg | undefined {
+  ofConnection(connection: MptcpConnection): StreamLeg | undefined {
     return this.#byConnection.get(connection);
   }
 
@@ -94,7 +109,7 @@ export class LegTable {
   delete(leg: AnyLeg): void {
     this.#legs[leg.leg - FIRST_LEG] = undefined;
     this.#free.push(leg.leg - FIRST_LEG);
-    if (leg.kind === "listener") this.#byListener.delete(leg.listener);
+    if (leg.kind === "listener") this.#listeners.delete(leg);
     else this.#byConnection.delete(leg.connection);
   }
 }

@@ -2,7 +2,7 @@
 import type { Epoll } from "../../platform/epoll.ts";
 import { PLATFORM_HASHES } from "../../platform/hashes.ts";
 import { secureRandomBytes } from "../../platform/random.ts";
-import { TransportHost } from "../../stack/host/transport-host.ts";
+import { StackHost } from "../../stack/host.ts";
 import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "../../stack/mptcp/settings.ts";
 import { PacketDriver } from "./packet-driver.ts";
 import { UserspacePathControl } from "./path-control.ts";
@@ -12,6 +12,8 @@ import { UserspaceEngine } from "./userspace-engine.ts";
 
 /** Connections of one engine, those that are ending included. */
 export const MOST_CONNECTIONS = 65_536;
+/** Of a TUN device that nobody has told another one. */
+const MTU_BYTES = 1500;
 
 export interface UserspaceOptions {
   readonly uplinks: readonly TunUplinkOptions[];
@@ -35,17 +37,17 @@ export function openUserspace(
   epoll: Epoll,
 ): Userspace {
   const ports = { hashes: PLATFORM_HASHES, randomBytes: secureRandomBytes };
-  const host = new TransportHost({ settings, ports, mostConnections: MOST_CONNECTIONS });
+  const host = new StackHost({ settings, ports, mtuBytes: MTU_BYTES, mostConnections: MOST_CONNECTIONS });
   const opened: TunUplink[] = [];
   const close = () => {
     for (const uplink of opened) uplink.close();
   };
   try {
     for (const uplink of uplinks) opened.push(new TunUplink(uplink));
-    const driver = new PacketDriver(host, opened, secureRandomBytes);
+    const driver = new PacketDriver(host, opened);
     const engine = new UserspaceEngine(driver);
     const reactor = new UserspaceReactor(epoll, driver, engine);
-    return { engine, paths: new UserspacePathControl(driver, engine), reactor, refused: host.refused, close };
+    return { engine, paths: new UserspacePathControl(driver, engine), reactor, refused: host.refusals, close };
   } catch (error) {
     close();
     throw error;

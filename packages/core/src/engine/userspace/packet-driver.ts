@@ -1,22 +1,19 @@
 /** Moves packets between a host's transport and its uplinks, and tells it the time. */
 
-import { equalBytes, readUint16 } from "../../base/bytes.ts";
-import { type Endpoint, type Family, familyOf, type IpAddress } from "../../base/ip-address.ts";
-import type { TransportHost } from "../../stack/host/transport-host.ts";
+import { equalBytes } from "../../base/bytes.ts";
+import { type Family, familyOf, type IpAddress } from "../../base/ip-address.ts";
+import type { StackHost } from "../../stack/host.ts";
 import type { TunUplink } from "./tun-uplink.ts";
 
 /** Packets of one uplink before others, and time, get their turn. */
 const PACKETS_PER_TURN = 64;
 
 export class PacketDriver {
-  readonly host: TransportHost;
+  readonly host: StackHost;
   readonly uplinks: readonly TunUplink[];
 
-  readonly #randomBytes: (length: number) => Uint8Array;
-
-  constructor(host: TransportHost, uplinks: readonly TunUplink[], randomBytes: (length: number) => Uint8Array) {
+  constructor(host: StackHost, uplinks: readonly TunUplink[]) {
     this.host = host;
-    this.#randomBytes = randomBytes;
     this.uplinks = uplinks;
   }
 
@@ -58,19 +55,4 @@ export class PacketDriver {
   sourceFor(family: Family): IpAddress | undefined {
     return this.uplinks.flatMap(({ addresses }) => addresses).find((address) => familyOf(address) === family);
   }
-
-  /** A port from which nothing is connected to `remote` yet, chosen at random (RFC 6056 section 3.3.1); undefined when none is found. */
-  freePort(address: IpAddress, remote: Endpoint): number | undefined {
-    const ports = LAST_PORT - FIRST_PORT + 1;
-    const start = readUint16(this.#randomBytes(2), 0) % ports;
-    for (let step = 0; step < ports; step++) {
-      const port = FIRST_PORT + ((start + step) % ports);
-      if (this.host.isFree({ address, port }, remote)) return port;
-    }
-    return undefined;
-  }
 }
-
-/** RFC 6335 section 6: the dynamic ports. */
-const FIRST_PORT = 49_152;
-const LAST_PORT = 65_535;

@@ -2,8 +2,7 @@
 import { type Endpoint, equalEndpoints } from "../../base/ip-address.ts";
 import { ERRNO } from "../../platform/errno.ts";
 import type { PathCommand, PathEvent, SubflowPath } from "../../policy/path-manager/path-manager.ts";
-import type { HostConnection } from "../../stack/host/host-connection.ts";
-import type { HostEvent } from "../../stack/host/transport-host.ts";
+import type { MptcpConnection } from "../../stack/mptcp/connection.ts";
 import type { MptcpEvent, SubflowDescription } from "../../stack/mptcp/events.ts";
 import type { CloseReason } from "../../stack/tcp/events.ts";
 import type { PathControl } from "../engine.ts";
@@ -19,6 +18,12 @@ const ERRORS: Readonly<Record<CloseReason, number>> = {
   timedOut: ERRNO.ETIMEDOUT,
 };
 
+/** What was told of a connection's beginning. */
+interface Beginning extends SubflowPath {
+  readonly serverSide: boolean;
+  readonly denyJoinInitial: boolean;
+}
+
 export class UserspacePathControl implements PathControl {
   readonly unknownEvents = 0;
   readonly #driver: PacketDriver;
@@ -30,68 +35,54 @@ export class UserspacePathControl implements PathControl {
   }
 
   onEvent(listener: (event: PathEvent) => void): void {
-    this.#engine.onHostEvent = (event) => {
-      for (const told of pathEventsOf(event)) listener(told);
+    this.#engine.onConnectionEvent = (connection, event) => {
+      for (const told of pathEventsOf(connection, event)) listener(told);
     };
   }
 
   execute(command: PathCommand): boolean {
     const connection = this.#driver.host.byToken(command.token);
-    if (connection === undefined || connection.mptcp.closeReason !== undefined) return false;
-    const done = this.#carryOut(connection, command);
-    this.#driver.host.touch(connection);
-    return done;
-  }
-
-  #carryOut(connection: HostConnection, command: PathCommand): boolean {
+    if (connection === undefined || connection.closeReason !== undefined) return false;
     const nowMs = performance.now();
-    const { mptcp, announced } = connection;
     switch (command.type) {
       case "createSubflow":
         return this.#createSubflow(connection, command, nowMs);
       case "destroySubflow":
-        return withSubflow(connection, command, (id) => mptcp.closeSubflow(id, nowMs));
+        return withSubflow(connection, command, (id) => connection.closeSubflow(id, nowMs));
       case "setPriority":
-        return withSubflow(connection, command, (id) => mptcp.setBackup(id, command.backup, nowMs));
+        return withSubflow(connection, command, (id) => connection.setBackup(id, command.backup, nowMs));
       case "announce": {
-        const { localId: addressId, local } = command;
-        const port = local.port === 0 ? {} : { port: local.port };
-        if (!mptcp.announce({ addressId, address: local.address, ...port }, nowMs)) return false;
-        announced.set(addressId, local);
-        return true;
+        const { address, port } = command.local;
+        return connection.announce({ addressId: command.localId, address, ...(port !== 0 && { port }) }, nowMs);
       }
       case "remove":
-        announced.delete(command.localId);
-        mptcp.removeAddress(command.localId, nowMs);
+        connection.removeAddress(command.localId, nowMs);
         return true;
     }
   }
 
   #createSubflow(
-    connection: HostConnection,
-    { local: address, localId: localAddressId, remote, backup }: Extract<PathCommand, { type: "createSubflow" }>,
+    connection: MptcpConnection,
+    { local, localId, remote, backup }: Extract<PathCommand, { type: "createSubflow" }>,
     nowMs: number,
   ): boolean {
-    const port = this.#driver.freePort(address, remote);
-    if (port === undefined || this.#driver.uplinkOf(address) === undefined) return false;
-    const path = { local: { address, port }, localAddressId, remote, backup };
-    return typeof this.#driver.host.join(connection, path, nowMs) !== "string";
+    if (this.#driver.uplinkOf(local) === undefined) return false;
+    const ids = { localAddressId: localId, remoteAddressId: connection.idOfPeer(remote.address) };
+    return typeof this.#driver.host.join(connection, { ...ids, remote, backup }, local, nowMs) !== "string";
   }
 
   close(): void {
-    this.#engine.onHostEvent = () => {};
+    this.#engine.onConnectionEvent = () => {};
   }
 }
 
 /** False where there is no such subflow. */
 function withSubflow(
-  { mptcp }: HostConnection,
+  { subflows }: MptcpConnection,
   { local, remote }: { readonly local: Endpoint; readonly remote: Endpoint },
   act: (id: number) => void,
 ): boolean {
-  const found = mptcp.subflows.find(
-    ({ tcp }) => equalEndpoints(tcp.local, local) && equalEndpoints(tcp.remote, remote),
-  );
+  const found = subflows.find(({ tcp }) => equalEndpoints(tcp.local, local) && equalEndpoints(tcp.remote, remote));
   if (found !== undefined) act(found.id);
   return found !== undefined;
 }
@@ -106,14 +97,16 @@ function pathOf({
 }
 
 /** What a path manager is told of an event; nothing of plain TCP. */
-function pathEventsOf({ connection, event }: HostEvent): PathEvent[] {
-  if (event.type === "acceptable" || !connection.mptcp.isMultipath) return [];
-  const { token } = connection.mptcp;
+function pathEventsOf(connection: MptcpConnection, event: MptcpEvent): PathEvent[] {
+  if (!connection.isMultipath) return [];
+  const { token } = connection;
   switch (event.type) {
-    case "connected":
-      return [{ type: "connectionCreated", token, ...beginningOf(connection) }];
+    case "connected": {
+      const beginning = beginningOf(connection);
+      return beginning === undefined ? [] : [{ type: "connectionCreated", token, ...beginning }];
+    }
     case "subflowEstablished":
-      return [onEstablished(connection, event)];
+      return onEstablished(connection, event);
     case "subflowClosed": {
       const { reason, resetReason } = event;
       return [{ type: "subflowClosed", token, error: ERRORS[reason], resetReason, ...pathOf(event) }];
@@ -134,16 +127,21 @@ function pathEventsOf({ connection, event }: HostEvent): PathEvent[] {
 }
 
 function onEstablished(
-  connection: HostConnection,
+  connection: MptcpConnection,
   event: Extract<MptcpEvent, { type: "subflowEstablished" }>,
-): PathEvent {
-  const { token, subflows } = connection.mptcp;
-  if (event.subflow === 0) return { type: "connectionEstablished", token, ...beginningOf(connection) };
-  const backup = subflows.find(({ id }) => id === event.subflow)?.isBackup ?? false;
-  return { type: "subflowEstablished", token, backup, ...pathOf(event) };
+): PathEvent[] {
+  const { token, subflows } = connection;
+  if (event.subflow > 0) {
+    const backup = subflows.find(({ id }) => id === event.subflow)?.isBackup ?? false;
+    return [{ type: "subflowEstablished", token, backup, ...pathOf(event) }];
+  }
+  const beginning = beginningOf(connection);
+  return beginning === undefined ? [] : [{ type: "connectionEstablished", token, ...beginning }];
 }
 
-function beginningOf({ local, remote, listener, mptcp }: HostConnection) {
-  const denyJoinInitial = mptcp.parts.session.peerRefusesJoins;
-  return { local, remote, localId: 0, remoteId: 0, serverSide: listener !== undefined, denyJoinInitial };
+/** Undefined when its first subflow is gone already. */
+function beginningOf({ subflows, parts, isInitiator }: MptcpConnection): Beginning | undefined {
+  const first = subflows.find(({ id }) => id === 0);
+  const denyJoinInitial = parts.session.peerRefusesJoins;
+  return first && { ...pathOf(first.description), serverSide: !isInitiator, denyJoinInitial };
 }

@@ -1,15 +1,17 @@
 /**
- * The userspace engine: the project's own TCP and Multipath TCP over TUN devices. A leg is a number of its own, not a descriptor.
+ * The userspace engine: the project's own TCP and Multipath TCP over TUN devices. A leg is a number of its own, not a
+ * descriptor.
  *
- * Its packets move when {@link UserspaceEngine.advance} is called: reactor.ts does that around every wait of the worker's loop.
+ * Its packets move when {@link UserspaceEngine.advance} is called: reactor.ts does that around every wait of the
+ * worker's loop.
  */
 import { AVAILABLE, unavailable } from "../../base/capability.ts";
 import { AccessError } from "../../base/error.ts";
-import { type Endpoint, familyOf } from "../../base/ip-address.ts";
+import { type Endpoint, familyOf, type IpAddress } from "../../base/ip-address.ts";
 import { ERRNO, SystemError, WOULD_BLOCK } from "../../platform/errno.ts";
-import type { HostConnection } from "../../stack/host/host-connection.ts";
-import { HostListener } from "../../stack/host/listener.ts";
-import type { HostEvent, TransportHost } from "../../stack/host/transport-host.ts";
+import type { StackHost } from "../../stack/host.ts";
+import type { MptcpConnection } from "../../stack/mptcp/connection.ts";
+import type { MptcpEvent } from "../../stack/mptcp/events.ts";
 import type { CloseReason } from "../../stack/tcp/events.ts";
 import type { TcpOption } from "../../wire/tcp-options.ts";
 import {
@@ -29,7 +31,7 @@ import type { PacketDriver } from "./packet-driver.ts";
 const CAPABILITIES: Capabilities = {
   multipathTcp: AVAILABLE,
   fastOpenConnect: AVAILABLE,
-  fastOpenListen: unavailable("the userspace engine does not take the data of SYNs yet"),
+  fastOpenListen: AVAILABLE,
   transparent: unavailable("the userspace engine has the addresses of its TUN devices only"),
   pathControl: AVAILABLE,
 };
@@ -46,12 +48,12 @@ export class UserspaceEngine implements Engine {
   readonly name = "userspace";
   readonly capabilities = CAPABILITIES;
   readonly #driver: PacketDriver;
-  readonly #host: TransportHost;
+  readonly #host: StackHost;
   readonly #legs = new LegTable();
   /** Watched legs that have edges to tell. */
   readonly #ready = new Set<AnyLeg>();
   /** Is told every event of every connection; path-control.ts listens. */
-  onHostEvent: (event: HostEvent) => void = () => {};
+  onConnectionEvent: (connection: MptcpConnection, event: MptcpEvent) => void = () => {};
 
   constructor(driver: PacketDriver) {
     this.#driver = driver;
@@ -63,9 +65,16 @@ export class UserspaceEngine implements Engine {
   /** Does what is due, sends what there is to send, and finds out what has become of the legs. */
   advance(nowMs: number): void {
     this.#driver.advance(nowMs);
-    for (let event = this.#host.pollEvent(); event !== undefined; event = this.#host.pollEvent()) {
-      this.onHostEvent(event);
-      this.#onEvent(event);
+    for (let changed = this.#host.pollChanged(); changed !== undefined; changed = this.#host.pollChanged()) {
+      for (let event = changed.pollEvent(); event !== undefined; event = changed.pollEvent()) {
+        this.onConnectionEvent(changed, event);
+        this.#onEvent(changed, event);
+      }
+    }
+    for (const listening of this.#legs.listeners) {
+      const { arrivals } = listening.listener;
+      if (arrivals > listening.arrivalsTold) this.#raise(listening, READY.read);
+      listening.arrivalsTold = arrivals;
     }
   }
 
@@ -82,22 +91,15 @@ export class UserspaceEngine implements Engine {
     this.#ready.clear();
   }
 
-  #onEvent({ connection, event }: HostEvent): void {
-    if (event.type === "acceptable") {
-      const listening = this.#legs.ofListener(event.listener);
-      if (listening !== undefined) this.#raise(listening, READY.read);
-      return;
-    }
+  #onEvent(connection: MptcpConnection, event: MptcpEvent): void {
     const leg = this.#legs.ofConnection(connection);
     if (leg === undefined) return;
     switch (event.type) {
       case "connected":
-        leg.isConnected = true;
+      case "writable":
         return this.#raise(leg, READY.write);
       case "readable":
         return this.#raise(leg, READY.read);
-      case "writable":
-        return this.#raise(leg, READY.write);
       case "ended":
         leg.hasEnded = true;
         return this.#raise(leg, READY.read | READY.peerClosed | (leg.isShut ? READY.hangUp : 0));
@@ -120,57 +122,57 @@ export class UserspaceEngine implements Engine {
 
   // Opening.
 
+  /** Takes connections to every address of the engine at this port: all of them are its own. */
   listen({ endpoint, protocol, transparent = false }: ListenOptions): Leg {
-    if (transparent)
-      throw new AccessError("EOPNOTSUPP", "configuration", "the userspace engine takes no foreign addresses");
-    const isAny = endpoint.address.every((byte) => byte === 0);
-    if (!isAny && this.#driver.uplinkOf(endpoint.address) === undefined) {
+    const { address, port } = endpoint;
+    if (transparent) throw new AccessError("EOPNOTSUPP", "configuration", "this engine takes no foreign addresses");
+    if (!isAny(address) && this.#driver.uplinkOf(address) === undefined) {
       throw new SystemError(ERRNO.EADDRNOTAVAIL, "listen");
     }
-    const listener = new HostListener(endpoint, protocol === "mptcp");
-    if (!this.#host.listen(listener)) throw new SystemError(ERRNO.EADDRINUSE, "listen");
-    return this.#legs.addListener(listener).leg;
+    if (this.#host.isListening(port)) throw new SystemError(ERRNO.EADDRINUSE, "listen");
+    const listener = this.#host.listen(port, { multipath: protocol === "mptcp", fastOpen: "always" });
+    return this.#legs.addListener(listener, port).leg;
   }
 
   accept(leg: Leg): Leg {
     const found = this.#legs.get(leg);
     if (found?.kind !== "listener") return -ERRNO.EINVAL;
-    const connection = found.listener.waiting.shift();
+    const connection = found.listener.accept();
     if (connection === undefined) return WOULD_BLOCK;
-    const accepted = this.#legs.addStream(connection, true);
-    const { closeReason } = connection.mptcp;
+    const [first] = connection.subflows;
     // It was over before anybody has looked at it.
-    if (closeReason !== undefined) this.#onClosed(accepted, closeReason);
-    return accepted.leg;
+    if (first === undefined || connection.closeReason !== undefined) return -ERRNO.ECONNABORTED;
+    return this.#legs.addStream(connection, found.listener.options.multipath, first.tcp).leg;
   }
 
   connect(options: ConnectOptions): ConnectResult {
-    const { peer, protocol, firstBytes } = options;
-    const local = this.#sourceOf(options);
-    if (typeof local === "number") return { leg: local, taken: 0 };
-    const wanted = { local, remote: peer, multipath: protocol === "mptcp", ...(firstBytes && { firstBytes }) };
-    const connection = this.#host.connect(wanted, performance.now());
-    if (connection === "tooMany") return { leg: -ERRNO.ENOBUFS, taken: 0 };
-    const taken = connection.mptcp.parts.session.sender.bufferedBytes;
-    return { leg: this.#legs.addStream(connection, false).leg, taken };
+    const { peer, protocol, source, firstBytes } = options;
+    const address = this.#sourceOf(options);
+    if (typeof address === "number") return { leg: address, taken: 0 };
+    const connection = this.#host.connect(address, peer, performance.now(), {
+      multipath: protocol === "mptcp",
+      ...(firstBytes !== undefined && { fastOpen: "always", firstBytes }),
+      ...(source !== undefined && source.port !== 0 && { localPort: source.port }),
+    });
+    const [first] = connection?.subflows ?? [];
+    if (connection === undefined || first === undefined) return { leg: -ERRNO.EADDRNOTAVAIL, taken: 0 };
+    const { leg } = this.#legs.addStream(connection, protocol === "mptcp", first.tcp);
+    return { leg, taken: connection.parts.session.sender.bufferedBytes };
   }
 
-  /** The end to leave from, or minus errno. */
-  #sourceOf({ peer, source, transparent }: ConnectOptions): Endpoint | number {
+  /** The address to leave from, or minus errno. */
+  #sourceOf({ peer, source, transparent }: ConnectOptions): IpAddress | number {
     if (transparent) return -ERRNO.EOPNOTSUPP;
     const address = source?.address ?? this.#driver.sourceFor(familyOf(peer.address));
     if (address === undefined) return -ERRNO.ENETUNREACH;
-    if (this.#driver.uplinkOf(address) === undefined) return -ERRNO.EADDRNOTAVAIL;
-    const port = source?.port || this.#driver.freePort(address, peer);
-    if (port === undefined || !this.#host.isFree({ address, port }, peer)) return -ERRNO.EADDRNOTAVAIL;
-    return { address, port };
+    return this.#driver.uplinkOf(address) === undefined ? -ERRNO.EADDRNOTAVAIL : address;
   }
 
   watch(leg: Leg, tag: number): number {
     const found = this.#legs.get(leg);
     if (found === undefined) return -ERRNO.EINVAL;
     found.tag = tag;
-    const bits = found.kind === "listener" ? (found.listener.waiting.length > 0 ? READY.read : 0) : stateOf(found);
+    const bits = found.kind === "listener" ? (found.listener.waiting > 0 ? READY.read : 0) : readinessOf(found);
     if ((found.edges | bits) !== 0) this.#raise(found, bits);
     return 0;
   }
@@ -178,38 +180,34 @@ export class UserspaceEngine implements Engine {
   // Streams.
 
   read(leg: Leg, into: Uint8Array, length: number): number {
-    return this.#readBy(leg, (stream) => stream.connection.mptcp.read(into.subarray(0, length)));
+    return this.#readBy(leg, (connection) => connection.read(into.subarray(0, length)));
   }
 
   peek(leg: Leg, into: Uint8Array, length: number): number {
-    return this.#readBy(leg, (stream) => stream.connection.mptcp.peek(into.subarray(0, length)));
+    return this.#readBy(leg, (connection) => connection.peek(into.subarray(0, length)));
   }
 
   discard(leg: Leg, length: number): number {
-    return this.#readBy(leg, (stream) => stream.connection.mptcp.skip(length));
+    return this.#readBy(leg, (connection) => connection.skip(length));
   }
 
-  #readBy(leg: Leg, take: (stream: StreamLeg) => number): number {
+  #readBy(leg: Leg, take: (connection: MptcpConnection) => number): number {
     const stream = this.#legs.stream(leg);
     if (stream === undefined) return -ERRNO.EINVAL;
-    const count = take(stream);
-    if (count > 0) {
-      this.#host.touch(stream.connection);
-      return count;
-    }
+    const count = take(stream.connection);
+    if (count > 0) return count;
     if (stream.failure !== 0) {
       stream.isFailurePending = false;
       return -stream.failure;
     }
-    return stream.connection.mptcp.parts.session.receiver.finReached ? 0 : WOULD_BLOCK;
+    return stream.connection.parts.session.receiver.finReached ? 0 : WOULD_BLOCK;
   }
 
   write(leg: Leg, from: Uint8Array, length: number): number {
     const stream = this.#legs.stream(leg);
     if (stream === undefined) return -ERRNO.EINVAL;
     if (stream.failure !== 0 || stream.isShut) return -ERRNO.EPIPE;
-    const taken = stream.connection.mptcp.write(from.subarray(0, length), performance.now());
-    if (taken > 0) this.#host.touch(stream.connection);
+    const taken = stream.connection.write(from.subarray(0, length), performance.now());
     return taken > 0 || length === 0 ? taken : WOULD_BLOCK;
   }
 
@@ -218,28 +216,28 @@ export class UserspaceEngine implements Engine {
     if (stream === undefined) return -ERRNO.EINVAL;
     if (stream.failure !== 0) return -ERRNO.EPIPE;
     stream.isShut = true;
-    stream.connection.mptcp.shutdownWrite(performance.now());
-    this.#host.touch(stream.connection);
+    stream.connection.shutdownWrite(performance.now());
     if (stream.hasEnded) this.#raise(stream, READY.hangUp);
     return 0;
   }
 
   reset(leg: Leg): void {
-    this.#release(leg, (connection) => connection.mptcp.reset(performance.now()));
+    this.#release(leg)?.reset(performance.now());
   }
 
   close(leg: Leg): void {
-    this.#release(leg, (connection) => connection.mptcp.close(performance.now()));
+    this.#release(leg)?.close(performance.now());
   }
 
-  #release(leg: Leg, end: (connection: HostConnection) => void): void {
+  /** Takes the number back, and gives the connection that is to be ended; a listener ends at once. */
+  #release(leg: Leg): MptcpConnection | undefined {
     const found = this.#legs.get(leg);
-    if (found === undefined) return;
+    if (found === undefined) return undefined;
     this.#legs.delete(found);
     this.#ready.delete(found);
-    if (found.kind === "listener") return this.#host.stopListening(found.listener, performance.now());
-    end(found.connection);
-    this.#host.touch(found.connection);
+    if (found.kind === "stream") return found.connection;
+    this.#host.unlisten(found.port, performance.now());
+    return undefined;
   }
 
   // What is known.
@@ -252,12 +250,12 @@ export class UserspaceEngine implements Engine {
   }
 
   isEstablished(leg: Leg): boolean {
-    return this.#legs.stream(leg)?.isConnected ?? false;
+    return this.#legs.stream(leg)?.connection.isConnected ?? false;
   }
 
   isMultipath(leg: Leg): boolean {
-    const stream = this.#legs.stream(leg);
-    return stream?.isConnected === true && stream.connection.mptcp.isMultipath;
+    const connection = this.#legs.stream(leg)?.connection;
+    return connection?.isConnected === true && connection.isMultipath;
   }
 
   /** Of plain TCP legs accepted transparently, of which this engine has none. */
@@ -266,16 +264,17 @@ export class UserspaceEngine implements Engine {
   }
 
   localEndpoint(leg: Leg): Endpoint | undefined {
-    return this.#legs.stream(leg)?.connection.local;
+    return this.#legs.stream(leg)?.local;
   }
 
   remoteEndpoint(leg: Leg): Endpoint | undefined {
-    return this.#legs.stream(leg)?.connection.remote;
+    return this.#legs.stream(leg)?.remote;
   }
 
   info(leg: Leg): ConnectionInfo {
     const stream = this.#legs.stream(leg);
-    return stream === undefined ? { multipath: false, subflows: [] } : describeConnection(stream.connection);
+    if (stream === undefined) return { multipath: false, subflows: [] };
+    return describeConnection(stream.connection, stream.wantsMultipath);
   }
 
   tcpOptions(leg: Leg): TcpOption[] {
@@ -284,11 +283,15 @@ export class UserspaceEngine implements Engine {
   }
 }
 
+function isAny(address: IpAddress): boolean {
+  return address.every((byte) => byte === 0);
+}
+
 /** The readiness that a leg has now, whatever was told before. */
-function stateOf({ connection, isConnected, hasEnded, failure }: StreamLeg): number {
-  const { receiver, sender } = connection.mptcp.parts.session;
+function readinessOf({ connection, hasEnded, failure }: StreamLeg): number {
+  const { receiver, sender } = connection.parts.session;
   let bits = receiver.readableBytes > 0 ? READY.read : 0;
-  if (isConnected && sender.room > 0) bits |= READY.write;
+  if (connection.isConnected && sender.room > 0) bits |= READY.write;
   if (hasEnded || receiver.finReached) bits |= READY.read | READY.peerClosed;
   if (failure !== 0) bits |= READY.error | READY.hangUp;
   return bits;

@@ -1,6 +1,7 @@
 /**
- * Congestion control: how many bytes a subflow may have in flight. What to send again is another question (policy/recovery). Read RFC 5681
- * before changing anything here. One algorithm for each file; algorithms.ts has the list.
+ * Congestion control: how many bytes a subflow may have in flight. What to send again is another question
+ * (policy/recovery). Read RFC 5681 before changing anything here. One algorithm for each file; algorithms.ts has the
+ * list.
  */
 
 /** What an acknowledgement says, outside of recovery. */
@@ -29,7 +30,10 @@ export interface CongestionControl {
   onLoss(nowMs: number, inFlightBytes: number): void;
   /** Recovery has ended. */
   onRecovered(nowMs: number): void;
-  /** The retransmission timer has expired (RFC 5681 section 3.1): the window is one segment. Called once for each loss, not for each back-off. */
+  /**
+   * The retransmission timer has expired (RFC 5681 section 3.1): the window is one segment. Called once for each loss,
+   * not for each back-off.
+   */
   onTimeout(nowMs: number, inFlightBytes: number): void;
   /** Nothing was sent for longer than a retransmission timeout (RFC 5681 section 4.1). */
   onIdle(nowMs: number): void;

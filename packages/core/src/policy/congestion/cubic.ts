@@ -1,4 +1,7 @@
-/** CUBIC: RFC 9438. The window grows with the time since the last loss, not with the round-trip time. Section numbers are of that RFC. */
+/**
+ * CUBIC: RFC 9438. The window grows with the time since the last loss, not with the round-trip time. Section numbers
+ * are of that RFC.
+ */
 import {
   type Acknowledgement,
   type CongestionAlgorithm,

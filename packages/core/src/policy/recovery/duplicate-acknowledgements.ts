@@ -1,6 +1,6 @@
 /**
- * Loss detection toward a peer without selective acknowledgements: RFC 5681 section 3.2 and RFC 6582. The third duplicate acknowledgement, and
- * in recovery each partial one, say that the first byte that is missing is lost.
+ * Loss detection toward a peer without selective acknowledgements: RFC 5681 section 3.2 and RFC 6582. The third
+ * duplicate acknowledgement, and in recovery each partial one, say that the first byte that is missing is lost.
  */
 import type { DetectionInput, LossDetector } from "./recovery.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Proportional rate reduction (RFC 9937, before it RFC 6937): during recovery, how many bytes each acknowledgement lets go, so that the window
- * shrinks smoothly to the threshold instead of stopping for half a round trip.
+ * Proportional rate reduction (RFC 9937, before it RFC 6937): during recovery, how many bytes each acknowledgement lets
+ * go, so that the window shrinks smoothly to the threshold instead of stopping for half a round trip.
  */
 
 export interface DeliveredBytes {
@@ -10,9 +10,14 @@ export interface DeliveredBytes {
   readonly inFlightBytes: number;
   readonly thresholdBytes: number;
   readonly segmentBytes: number;
-  /** The acknowledgement moved the start of the window and revealed no further loss: the path can take a little more. */
+  /**
+   * The acknowledgement moved the start of the window and revealed no further loss: the path can take a little more.
+   */
   readonly safe: boolean;
-  /** Something is to be sent again at once, whatever the rate: without SACK each partial acknowledgement says so (RFC 6582). */
+  /**
+   * Something is to be sent again at once, whatever the rate: without SACK each partial acknowledgement says so (RFC
+   * 6582).
+   */
   readonly repeatsNow: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * RACK: what was sent before something that has arrived, by more than the reordering window, is lost. RFC 8985 section 6; section numbers are
- * of that RFC. Needs selective acknowledgements.
+ * RACK: what was sent before something that has arrived, by more than the reordering window, is lost. RFC 8985 section
+ * 6; section numbers are of that RFC. Needs selective acknowledgements.
  */
 import type { DetectionInput, LossDetector, SentRange } from "./recovery.ts";
 
@@ -37,8 +37,8 @@ export class Rack implements LossDetector {
     if (range.end > this.#highest) this.#highest = range.end;
     else if (range.end < this.#highest && !repeated) this.#reorderingSeen = true;
     const rttMs = nowMs - range.sentMs;
-    // What arrived so early was an earlier transmission. (That the echoed timestamp is older says nothing: RFC 7323 section 4.3 lets what is out of
-    // order echo one of before.)
+    // What arrived so early was an earlier transmission. (That the echoed timestamp is older says nothing: RFC 7323
+    // section 4.3 lets what is out of order echo one of before.)
     if (repeated && rttMs < (minimumRttMs ?? 0)) return;
     if (!isAfter(range.sentMs, range.end, this.#sentMs, this.#end)) return;
     this.#sentMs = range.sentMs;

@@ -1,6 +1,6 @@
 /**
- * Loss detection: which of the bytes in flight are lost. How many bytes may be in flight is another question (policy/congestion); what is
- * done about a loss is the sender's. One rule for each file.
+ * Loss detection: which of the bytes in flight are lost. How many bytes may be in flight is another question
+ * (policy/congestion); what is done about a loss is the sender's. One rule for each file.
  */
 
 /** What one transmission carried, or the part of it that is not acknowledged cumulatively. Positions in the stream. */
@@ -37,7 +37,9 @@ export interface DetectionInput {
 }
 
 export interface LossDetector {
-  /** Says which ranges are lost. Returns after how many milliseconds to call again when nothing arrives, or undefined. */
+  /**
+   * Says which ranges are lost. Returns after how many milliseconds to call again when nothing arrives, or undefined.
+   */
   detect(input: DetectionInput): number | undefined;
   /** Recovery has ended. */
   onRecovered(): void;

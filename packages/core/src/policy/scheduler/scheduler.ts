@@ -1,4 +1,7 @@
-/** Schedulers: which subflow carries the next bytes of a Multipath TCP connection (RFC 8041 section 3.7). One for each file; schedulers.ts has the list. */
+/**
+ * Schedulers: which subflow carries the next bytes of a Multipath TCP connection (RFC 8041 section 3.7). One for each
+ * file; schedulers.ts has the list.
+ */
 
 /** What a scheduler may know of a subflow. */
 export interface SchedulableSubflow {
@@ -13,11 +16,17 @@ export interface SchedulableSubflow {
 
 export interface Scheduler {
   readonly name: string;
-  /** The subflow that takes the next bytes, of those that may and can; undefined lets them wait. `subflows` is not empty. */
+  /**
+   * The subflow that takes the next bytes, of those that may and can; undefined lets them wait. `subflows` is not
+   * empty.
+   */
   choose<Subflow extends SchedulableSubflow>(subflows: readonly Subflow[]): Subflow | undefined;
 }
 
-/** The subflows that may carry data: the regular ones that work, else the backups that work, else those that may work again. */
+/**
+ * The subflows that may carry data: the regular ones that work, else the backups that work, else those that may work
+ * again.
+ */
 export function usableSubflows<Subflow extends SchedulableSubflow>(subflows: readonly Subflow[]): readonly Subflow[] {
   const working = subflows.filter(({ isStale }) => !isStale);
   const regular = working.filter(({ isBackup }) => !isBackup);

@@ -1,8 +1,14 @@
-/** Segment-size rules: how many bytes one subflow is given at a time, where subflows have different segment sizes (RFC 8041 section 3.8). */
+/**
+ * Segment-size rules: how many bytes one subflow is given at a time, where subflows have different segment sizes (RFC
+ * 8041 section 3.8).
+ */
 
 export interface SegmentSizeRule {
   readonly name: string;
-  /** Payload of a full segment: `ownBytes` is the chosen subflow's, `allBytes` those of all that are established, that one among them. */
+  /**
+   * Payload of a full segment: `ownBytes` is the chosen subflow's, `allBytes` those of all that are established, that
+   * one among them.
+   */
   segmentBytes(ownBytes: number, allBytes: readonly number[]): number;
 }
 

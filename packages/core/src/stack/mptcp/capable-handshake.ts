@@ -1,6 +1,7 @@
 /**
- * MP_CAPABLE: the handshake of a connection (RFC 8684 section 3.1; RFC 6824 section 3.1 for version 0). In version 1 the third ACK is made reliable:
- * its keys go with every segment without data, and with the first data, until the peer shows by a DSS that it has them.
+ * MP_CAPABLE: the handshake of a connection (RFC 8684 section 3.1; RFC 6824 section 3.1 for version 0). In version 1
+ * the third ACK is made reliable: its keys go with every segment without data, and with the first data, until the peer
+ * shows by a DSS that it has them.
  */
 import { equalSecrets } from "../../base/bytes.ts";
 import { CAPABLE_FLAG, type CapableOption, type MptcpOption, RESET_REASON } from "../../wire/mptcp/options.ts";
@@ -10,7 +11,10 @@ import { findMptcp, type Handshake, type HandshakeVerdict } from "./handshake.ts
 import type { Mapping } from "./mappings.ts";
 import type { Session } from "./session.ts";
 
-/** Whether an MP_CAPABLE of a SYN is one that we can take (RFC 8684 section 3.1: crypto algorithm known, no extensibility flag). */
+/**
+ * Whether an MP_CAPABLE of a SYN is one that we can take (RFC 8684 section 3.1: crypto algorithm known, no
+ * extensibility flag).
+ */
 export function isUsableCapable({ flags }: CapableOption): boolean {
   return (flags & CAPABLE_FLAG.hmac) !== 0 && (flags & CAPABLE_FLAG.extensibility) === 0;
 }
@@ -72,13 +76,14 @@ export class CapableHandshake implements Handshake {
       receiverKey: remote.key,
     };
     if (payload.length === 0) return keys;
-    const isFirst = version === 1 && start === 1 && mapping?.start === 1;
+    const first = 1 + this.#session.ownSynBytes;
+    const isFirst = version === 1 && start === first && mapping?.start === first;
     if (!isFirst) return undefined;
     const checksum = usesChecksum && mapping.checksum !== undefined ? { checksum: mapping.checksum } : {};
     return { ...keys, data: { length: mapping.end - mapping.start, ...checksum } };
   }
 
-  onSegment(_segment: TcpSegment, options: readonly MptcpOption[]): HandshakeVerdict {
+  onSegment({ payload }: TcpSegment, options: readonly MptcpOption[]): HandshakeVerdict {
     const dss = findMptcp(options, "dss");
     if (this.#isInitiator) {
       if (dss !== undefined) this.#isConfirmed = true;
@@ -86,8 +91,11 @@ export class CapableHandshake implements Handshake {
     }
     const capable = findMptcp(options, "capable");
     if (capable?.senderKey !== undefined && capable.receiverKey !== undefined) return this.#takeKeys(capable);
-    // Without the peer's key its numbers mean nothing yet: what is lost comes again.
-    if (dss !== undefined && this.#session.remote === undefined) return "ignore";
+    // Without the peer's key its numbers mean nothing yet: what is lost comes again. But data without a mapping does not
+    // get one later: Linux repeats so what a server did not take from its SYN.
+    if (dss !== undefined && this.#session.remote === undefined) {
+      return payload.length > 0 && dss.mapping === undefined ? "fallback" : "ignore";
+    }
     if (dss !== undefined) this.#isConfirmed = true;
     return options.length === 0 ? "fallback" : "go";
   }

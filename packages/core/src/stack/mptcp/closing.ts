@@ -1,6 +1,7 @@
 /**
- * How a connection ends (RFC 8684 sections 3.3.3 to 3.5). Its streams end with DATA_FIN; only then are subflows closed. The side that has ended first
- * closes them; the other waits for that, so that it is not left with TIME-WAIT (RFC 8041 section 3.6).
+ * How a connection ends (RFC 8684 sections 3.3.3 to 3.5). Its streams end with DATA_FIN; only then are subflows closed.
+ * The side that has ended first closes them; the other waits for that, so that it is not left with TIME-WAIT (RFC 8041
+ * section 3.6).
  */
 import type { MptcpOption } from "../../wire/mptcp/options.ts";
 import type { CloseReason } from "../tcp/events.ts";
@@ -22,11 +23,22 @@ export function closeSubflows(parts: MptcpParts, nowMs: number): void {
   }
 }
 
-/** In plain TCP the subflow's end is the connection's. */
-export function closePlain({ session }: MptcpParts, { tcp }: Subflow): void {
-  const { sender, receiver } = session;
+/** Ends one subflow, and says why (RFC 8684 section 3.6). */
+export function dropSubflow(subflow: Subflow, reason: number): void {
+  subflow.resetWith(reason);
+  subflow.tcp.reset();
+}
+
+/**
+ * In plain TCP the end of the subflow is that of the connection, unless a byte before it is missing: then there is
+ * none.
+ */
+export function closePlain(parts: MptcpParts, { tcp, plainReceiveOffset }: Subflow): void {
+  const { sender, receiver } = parts.session;
   if (sender.isFinished && sender.next === sender.end) tcp.shutdownWrite();
-  if (tcp.hasEnded && tcp.readableBytes === 0 && !receiver.finReached) receiver.onFin(receiver.next);
+  if (!tcp.hasEnded || tcp.readableBytes > 0 || receiver.finReached) return;
+  if (receiver.next === tcp.readPosition + plainReceiveOffset) receiver.onFin(receiver.next);
+  else abort(parts, "aborted");
 }
 
 /** Aborts: the peer learns it on every subflow (RFC 8684 section 3.5, a reset with MP_FASTCLOSE). */

@@ -18,7 +18,10 @@ export function collectData(parts: MptcpParts, subflow: Subflow): void {
   }
 }
 
-/** Drops what the peer sends once more as plain TCP; returns false while it is not known where that begins, or it is not reached. */
+/**
+ * Drops what the peer sends once more as plain TCP; returns false while it is not known where that begins, or it is not
+ * reached.
+ */
 function skipToPlain(subflow: Subflow): boolean {
   const { tcp, plainFrom } = subflow;
   if (plainFrom === undefined) return false;
@@ -29,7 +32,7 @@ function skipToPlain(subflow: Subflow): boolean {
 
 function collectPlain({ session }: MptcpParts, { tcp, plainReceiveOffset }: Subflow): void {
   const position = tcp.readPosition + plainReceiveOffset;
-  session.receiver.onData(position, tcp.take(tcp.readableBytes));
+  session.receiver.onData(position, tcp.take(tcp.readableBytes), true);
 }
 
 /** Returns false when the rest of the mapping is to be waited for. */
@@ -42,23 +45,23 @@ function collectMapped(parts: MptcpParts, subflow: Subflow, mapping: Mapping): b
     if (position + available < mapping.end) return false;
     const bytes = tcp.take(available);
     received.discardTo(mapping.end);
-    if (!isIntact(parts, mapping, bytes)) {
+    if (!isIntact(parts, subflow, mapping, bytes)) {
       onWrongChecksum(parts, subflow, mapping);
       return !subflow.isDeaf;
     }
-    session.receiver.onData(mapping.dataStart, bytes);
+    session.receiver.onData(mapping.dataStart, bytes, session.fallback !== undefined);
     return true;
   }
-  session.receiver.onData(dataPositionOf(mapping, position), tcp.take(available));
+  session.receiver.onData(dataPositionOf(mapping, position), tcp.take(available), session.fallback !== undefined);
   received.discardTo(position + available);
   return true;
 }
 
-function isIntact({ session }: MptcpParts, mapping: Mapping, bytes: Uint8Array): boolean {
+function isIntact({ session }: MptcpParts, { synBytesTaken }: Subflow, mapping: Mapping, bytes: Uint8Array): boolean {
   const { start, end, dataStart, checksum, isImplicit } = mapping;
   if (isImplicit) return true;
   if (bytes.length !== end - start) return false;
   const sequence = session.peerSequenceOf(dataStart);
-  const subflowSequence = start >>> 0;
+  const subflowSequence = (start - synBytesTaken) >>> 0;
   return checksum === dssChecksum({ sequence, subflowSequence, length: end - start }, sumWords(bytes));
 }

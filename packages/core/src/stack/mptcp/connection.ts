@@ -1,37 +1,55 @@
 /**
- * One Multipath TCP connection: segments of its subflows and time in, segments and events out. Before changing this folder read RFC 8684 (RFC 6824
- * for version 0), section 3.
+ * One Multipath TCP connection: segments of its subflows and time in, segments and events out. Before changing this
+ * folder read RFC 8684 (RFC 6824 for version 0), section 3.
  *
- * A subflow (subflow.ts) is a TCP connection with options; session.ts is what subflows share. assigning.ts gives bytes to subflows, collecting.ts
- * takes them from subflows, closing.ts ends streams and subflows, fallback.ts makes plain TCP of it. With a peer that has no Multipath TCP this is
- * a plain TCP connection.
+ * A subflow (subflow.ts) is a TCP connection with options; session.ts is what subflows share. assigning.ts gives bytes
+ * to subflows, collecting.ts takes them from subflows, closing.ts ends streams and subflows, fallback.ts makes plain
+ * TCP of it. With a peer that has no Multipath TCP this is a plain TCP connection.
  *
- * A driver does as with a TCP connection: it takes segments until there are none after every call, then the next timeout.
+ * A driver does as with a TCP connection: it takes segments until there are none after every call, then the next
+ * timeout.
  */
+
+import { equalBytes } from "../../base/bytes.ts";
 import { Deadlines } from "../../base/deadlines.ts";
-import type { Endpoint } from "../../base/ip-address.ts";
+import type { Endpoint, IpAddress } from "../../base/ip-address.ts";
 import type { AnnouncedAddress } from "../../wire/mptcp/keys.ts";
 import type { CapableOption, JoinSynOption } from "../../wire/mptcp/options.ts";
 import { RESET_REASON } from "../../wire/mptcp/options.ts";
 import type { TcpSegment } from "../../wire/tcp/segment.ts";
 import type { CloseReason } from "../tcp/events.ts";
+import type { SynOptions } from "../tcp/handshake.ts";
 import type { InitialNumbers } from "../tcp/initial-numbers.ts";
 import type { AcceptOptions, OpenOptions } from "../tcp/settings.ts";
 import { AddressBook } from "./address-book.ts";
-import { assignData, reinjectAll, repeatUnacknowledged } from "./assigning.ts";
 import { CapableHandshake } from "./capable-handshake.ts";
-import { abort, closePlain, closeSubflows, end, isComplete } from "./closing.ts";
-import { collectData } from "./collecting.ts";
+import { abort, dropSubflow, isComplete } from "./closing.ts";
 import type { MptcpEvent } from "./events.ts";
-import { fallBack, onFail, onInfiniteMapping } from "./fallback.ts";
+import { fallBack } from "./fallback.ts";
 import type { Handshake } from "./handshake.ts";
 import { JoinHandshake } from "./join-handshake.ts";
-import { acknowledgeOnAll, type MptcpParts, type MptcpTimer, tell, usable } from "./parts.ts";
+import { acknowledgeOnAll, type MptcpParts, type MptcpTimer, usable } from "./parts.ts";
+import { Progress } from "./progress.ts";
 import { Session, type SessionOptions } from "./session.ts";
-import { Subflow, type SubflowOwner } from "./subflow.ts";
+import { Subflow } from "./subflow.ts";
 
 export interface MptcpConnectionOptions extends SessionOptions {
   readonly numbers: InitialNumbers;
+  /**
+   * Called when there may be something to send, or another timeout: a host that has many connections then looks at this
+   * one.
+   */
+  readonly onActive?: () => void;
+}
+
+/** The third segment of a handshake of which nothing was kept, and what is known of the others. */
+export interface CookieAccept {
+  readonly ack: TcpSegment;
+  readonly peerSyn: SynOptions;
+  /** The one of our SYN-ACK. */
+  readonly initialSequence: number;
+  /** Where the segment has both keys, ours being the one that was given. */
+  readonly capable: CapableOption | undefined;
 }
 
 /** The ends of a subflow, and what both sides call their addresses. */
@@ -42,11 +60,6 @@ export interface SubflowPath {
   readonly remoteAddressId: number;
   /** To be used only when no other one works. */
   readonly backup: boolean;
-}
-
-export interface ConnectionOpenOptions extends OpenOptions {
-  /** Plain TCP: the SYN does not ask for Multipath TCP. */
-  readonly plain?: boolean;
 }
 
 /** Why a subflow cannot be opened. */
@@ -60,27 +73,19 @@ export interface OutgoingSubflowSegment {
 
 /** Further subflows of which the peer has not shown yet that it knows the keys (RFC 7430 section 4.1). */
 export const MOST_HALF_OPEN_JOINS = 3;
-/** How often the third segment of a join is said that no fourth one answers. */
-const MOST_JOIN_ACKNOWLEDGEMENTS = 6;
 
 export class MptcpConnection {
   readonly #parts: MptcpParts;
   readonly #numbers: InitialNumbers;
-  readonly #owner: SubflowOwner;
+  readonly #progress: Progress;
+  readonly #onActive: () => void;
   #nextId = 0;
-  #isConnected = false;
-  /** Either side has shown that it has both keys. */
-  #isConfirmed = false;
-  #hasEndedTold = false;
-  #finSaid = false;
-  #fastClosed = false;
-  #acknowledged = 1;
-  #repetitions = 0;
-  #joinAcknowledgements = 0;
+  #isInitiator = false;
 
   constructor(options: MptcpConnectionOptions) {
     const session = new Session(options);
     this.#numbers = options.numbers;
+    this.#onActive = options.onActive ?? (() => {});
     this.#parts = {
       session,
       addresses: new AddressBook(session),
@@ -98,7 +103,7 @@ export class MptcpConnection {
       isOrphan: false,
       endedFirst: false,
     };
-    this.#owner = this.#createOwner();
+    this.#progress = new Progress(this.#parts);
   }
 
   // What is known.
@@ -120,6 +125,16 @@ export class MptcpConnection {
     return this.#parts.session.fallback === undefined;
   }
 
+  /** The first subflow's handshake has ended. */
+  get isConnected(): boolean {
+    return this.#progress.isConnected;
+  }
+
+  /** This side has opened it. */
+  get isInitiator(): boolean {
+    return this.#isInitiator;
+  }
+
   get closeReason(): CloseReason | undefined {
     return this.#parts.closeReason;
   }
@@ -136,13 +151,19 @@ export class MptcpConnection {
   // Opening.
 
   /** Opens the connection by its first subflow. Of `firstBytes` goes with the SYN what fits, where `open` says so. */
-  open(path: SubflowPath, nowMs: number, open: ConnectionOpenOptions = {}): Subflow {
-    if (open.plain) fallBack(this.#parts, "handshake");
+  open(path: SubflowPath, nowMs: number, open: OpenOptions = {}): Subflow {
+    this.#isInitiator = true;
     const subflow = this.#addSubflow(path, new CapableHandshake(this.#parts.session), nowMs);
     if (open.dataInSyn) this.#giveToSyn(subflow);
     subflow.tcp.open(nowMs, open);
     this.#advance(nowMs);
     return subflow;
+  }
+
+  /** Opens a plain TCP connection. */
+  openPlain(path: SubflowPath, nowMs: number, open: OpenOptions = {}): Subflow {
+    fallBack(this.#parts, "notWanted");
+    return this.open(path, nowMs, open);
   }
 
   #giveToSyn(subflow: Subflow): void {
@@ -164,7 +185,8 @@ export class MptcpConnection {
     if (capable === undefined) fallBack(this.#parts, "handshake");
     const subflow = this.#addSubflow(path, handshake, nowMs);
     if (options.takeData && syn.payload.length > 0) {
-      // RFC 8684 appendix B.2: the data of a SYN has no mapping; it is the connection's first.
+      // RFC 8684 appendix B.2: the data of a SYN has no mapping, and no data sequence numbers; it is the connection's first.
+      session.peerSynBytes = syn.payload.length;
       subflow.received.add({
         start: 1,
         end: 1 + syn.payload.length,
@@ -174,6 +196,16 @@ export class MptcpConnection {
       });
     }
     subflow.tcp.accept(syn, nowMs, options);
+    this.#advance(nowMs);
+    return subflow;
+  }
+
+  /** Takes the third segment of a handshake that a SYN cookie answered. */
+  acceptCookie({ ack, peerSyn, initialSequence, capable }: CookieAccept, path: SubflowPath, nowMs: number): Subflow {
+    const handshake = new CapableHandshake(this.#parts.session, capable ?? PLAIN);
+    if (capable === undefined) fallBack(this.#parts, "handshake");
+    const subflow = this.#addSubflow(path, handshake, nowMs, initialSequence);
+    subflow.tcp.acceptCookie(ack, peerSyn, nowMs);
     this.#advance(nowMs);
     return subflow;
   }
@@ -189,7 +221,10 @@ export class MptcpConnection {
     return subflow;
   }
 
-  /** Takes a SYN with MP_JOIN whose token is ours; returns the reason of the reset that it is to get where it is refused (RFC 8684 section 3.6). */
+  /**
+   * Takes a SYN with MP_JOIN whose token is ours; returns the reason of the reset that it is to get where it is refused
+   * (RFC 8684 section 3.6).
+   */
   acceptJoin(syn: TcpSegment, option: JoinSynOption, path: SubflowPath, nowMs: number): Subflow | number {
     const { session, subflows } = this.#parts;
     const refusal = this.#joinRefusal();
@@ -210,10 +245,10 @@ export class MptcpConnection {
     if (session.fallback !== undefined) return "fallback";
     if (subflows.length >= session.settings.mostSubflows) return "tooMany";
     // Until both have seen that options pass, the connection may still become plain TCP.
-    return this.#isConfirmed ? undefined : "notEstablished";
+    return this.#progress.isConfirmed ? undefined : "notEstablished";
   }
 
-  #addSubflow(path: SubflowPath, handshake: Handshake, nowMs: number): Subflow {
+  #addSubflow(path: SubflowPath, handshake: Handshake, nowMs: number, initialSequence?: number): Subflow {
     const { session, timers } = this.#parts;
     const { local, remote } = path;
     const subflow = new Subflow({
@@ -221,13 +256,14 @@ export class MptcpConnection {
       id: this.#nextId++,
       session,
       handshake,
-      owner: this.#owner,
-      initialSequence: this.#numbers.sequence(local, remote, nowMs),
+      owner: this.#progress.owner,
+      initialSequence: initialSequence ?? this.#numbers.sequence(local, remote, nowMs),
       timestampOffset: this.#numbers.timestampOffset(local, remote),
     });
     this.#parts.subflows.push(subflow);
     if (subflow.id > 0) session.isPlainable = false;
     timers.clear("empty");
+    this.#onActive();
     return subflow;
   }
 
@@ -261,6 +297,7 @@ export class MptcpConnection {
     if (length > 0 && first !== undefined && receiver.shouldTell(first.tcp.sender.segmentBytes)) {
       if (fallback === undefined) acknowledgeOnAll(this.#parts);
       else first.tcp.requestAcknowledgement();
+      this.#onActive();
     }
     return length;
   }
@@ -276,7 +313,7 @@ export class MptcpConnection {
   close(nowMs: number): void {
     this.#parts.isOrphan = true;
     if (this.closeReason !== undefined) return this.#parts.session.receiver.discard();
-    if (this.readableBytes > 0 || !this.#isConnected) return this.reset(nowMs);
+    if (this.readableBytes > 0 || !this.#progress.isConnected) return this.reset(nowMs);
     this.shutdownWrite(nowMs);
   }
 
@@ -297,6 +334,16 @@ export class MptcpConnection {
     return true;
   }
 
+  /** What we call this address of ours; 0 where the peer was not told of it. */
+  idOfOwn(address: IpAddress): number {
+    return idOf(this.#parts.addresses.ownAddresses, address);
+  }
+
+  /** What the peer calls this address of its own; 0 where it has not told of it. */
+  idOfPeer(address: IpAddress): number {
+    return idOf(this.#parts.addresses.peerAddresses, address);
+  }
+
   /** Takes addresses of ours back (REMOVE_ADDR), and ends their subflows. */
   removeAddress(addressId: number, nowMs: number): void {
     const { session, addresses, subflows } = this.#parts;
@@ -305,7 +352,7 @@ export class MptcpConnection {
     const rest = usable(this.#parts).filter((subflow) => subflow.localAddressId !== addressId);
     rest[0]?.signal({ type: "removeAddress", addressIds: [addressId] });
     for (const subflow of subflows)
-      if (subflow.localAddressId === addressId) this.#drop(subflow, RESET_REASON.unspecified);
+      if (subflow.localAddressId === addressId) dropSubflow(subflow, RESET_REASON.unspecified);
     this.#advance(nowMs);
   }
 
@@ -313,7 +360,7 @@ export class MptcpConnection {
   closeSubflow(id: number, nowMs: number): void {
     const subflow = this.#parts.subflows.find((one) => one.id === id);
     if (subflow === undefined || this.#parts.session.fallback !== undefined) return;
-    this.#drop(subflow, RESET_REASON.unspecified);
+    dropSubflow(subflow, RESET_REASON.unspecified);
     this.#advance(nowMs);
   }
 
@@ -324,11 +371,6 @@ export class MptcpConnection {
     subflow.localBackup = backup;
     subflow.signal({ type: "priority", backup });
     this.#advance(nowMs);
-  }
-
-  #drop(subflow: Subflow, reason: number): void {
-    subflow.resetWith(reason);
-    subflow.tcp.reset();
   }
 
   // Segments, time and events.
@@ -361,7 +403,8 @@ export class MptcpConnection {
   onTimeout(nowMs: number): void {
     const { subflows, timers } = this.#parts;
     for (const { tcp } of subflows) tcp.onTimeout(nowMs);
-    for (let timer = timers.takeDue(nowMs); timer !== undefined; timer = timers.takeDue(nowMs)) this.#onTimer(timer);
+    for (let timer = timers.takeDue(nowMs); timer !== undefined; timer = timers.takeDue(nowMs))
+      this.#progress.onTimer(timer);
     this.#advance(nowMs);
   }
 
@@ -369,234 +412,18 @@ export class MptcpConnection {
     return this.#parts.events.shift();
   }
 
-  #onTimer(timer: MptcpTimer): void {
-    const { subflows } = this.#parts;
-    switch (timer) {
-      case "dataRetransmission":
-        this.#repetitions += 1;
-        repeatUnacknowledged(this.#parts);
-        return acknowledgeOnAll(this.#parts);
-      case "giveUp":
-        return abort(this.#parts, "timedOut");
-      case "dataPersist":
-        this.#repetitions += 1;
-        return usable(this.#parts)[0]?.tcp.probe();
-      case "joinAcknowledgement":
-        return this.#repeatJoinAcknowledgements();
-      case "lateClose":
-        for (const { tcp } of subflows) tcp.shutdownWrite();
-        return;
-      case "empty":
-        return end(this.#parts, isComplete(this.#parts) ? "finished" : "timedOut");
-    }
-  }
-
-  #repeatJoinAcknowledgements(): void {
-    this.#joinAcknowledgements += 1;
-    for (const subflow of this.#waitingJoins()) {
-      if (this.#joinAcknowledgements > MOST_JOIN_ACKNOWLEDGEMENTS)
-        this.#drop(subflow, RESET_REASON.unacceptablePerformance);
-      else subflow.tcp.requestAcknowledgement();
-    }
-  }
-
-  #waitingJoins(): Subflow[] {
-    return this.#parts.subflows.filter(
-      ({ handshake, tcp, id }) => id > 0 && !handshake.isConfirmed && tcp.state === "established",
-    );
-  }
-
-  // What follows from what has happened.
-
-  #createOwner(): SubflowOwner {
-    const parts = this.#parts;
-    return {
-      onFallback: (reason) => fallBack(parts, reason),
-      onAddress: (option) => {
-        const { echo, isNew } = parts.addresses.onAddress(option);
-        if (echo !== undefined) usable(parts)[0]?.signal(echo);
-        if (isNew)
-          tell(parts, {
-            type: "addressAnnounced",
-            addressId: option.addressId,
-            address: option.address,
-            port: option.port,
-          });
-      },
-      onRemovedAddresses: (addressIds) => {
-        for (const addressId of addressIds) this.#onRemovedAddress(addressId);
-      },
-      onPriority: (subflow, backup, addressId) => {
-        const meant =
-          addressId === undefined ? [subflow] : parts.subflows.filter((one) => one.remoteAddressId === addressId);
-        for (const one of meant) {
-          one.peerBackup = backup;
-          tell(parts, { type: "subflowPriority", backup, ...one.description });
-        }
-      },
-      onFail: (subflow, position) => onFail(parts, subflow, position),
-      onInfiniteMapping: (subflow, start, dataStart) => onInfiniteMapping(parts, subflow, start, dataStart),
-      onFastClose: () => {
-        this.#fastClosed = true;
-      },
-      onNonsense: (what) => {
-        parts.counters[what] += 1;
-      },
-    };
-  }
-
-  #onRemovedAddress(addressId: number): void {
-    this.#parts.addresses.onRemoved(addressId);
-    tell(this.#parts, { type: "addressRemoved", addressId });
-    for (const subflow of this.#parts.subflows) {
-      if (subflow.remoteAddressId === addressId) this.#drop(subflow, RESET_REASON.unspecified);
-    }
-  }
-
   #advance(nowMs: number): void {
-    const parts = this.#parts;
-    for (const subflow of parts.subflows) {
-      collectData(parts, subflow);
-      if (parts.session.fallback !== undefined) this.#followPlain(subflow);
-      this.#followTcp(subflow);
-    }
-    if (this.#fastClosed && parts.closeReason === undefined) this.#onFastClosed();
-    this.#forgetClosed(nowMs);
-    // TIME-WAIT is the subflow's, and nothing that the application waits for.
-    if (isComplete(parts) && parts.subflows.every(({ tcp }) => tcp.state === "timeWait")) end(parts, "finished");
-    if (parts.closeReason !== undefined) return;
-    this.#tellApplication(nowMs);
-    this.#sayAddresses(nowMs);
-    assignData(parts);
-    this.#sayFin();
-    for (const subflow of parts.subflows) if (parts.session.fallback !== undefined) closePlain(parts, subflow);
-    if (isComplete(parts) && parts.session.fallback === undefined) closeSubflows(parts, nowMs);
-    this.#arm(nowMs);
-  }
-
-  /** In plain TCP the subflow's acknowledgement and window are the connection's. */
-  #followPlain({ tcp, plainOffset }: Subflow): void {
-    const { acknowledged, windowEdge } = tcp.sender;
-    this.#parts.session.sender.onDataAck(acknowledged + plainOffset, Math.max(0, windowEdge - acknowledged));
-  }
-
-  #followTcp(subflow: Subflow): void {
-    const { tcp, handshake } = subflow;
-    for (let event = tcp.pollEvent(); event !== undefined; event = tcp.pollEvent()) {
-      if (event !== "connected" || subflow.id > 0) continue;
-      this.#isConnected = true;
-      tell(this.#parts, { type: "connected" });
-    }
-    subflow.sent.discardTo(tcp.sender.acknowledged);
-    if (subflow.takeTimeout() && this.#parts.session.fallback === undefined) reinjectAll(this.#parts, subflow, false);
-    if (subflow.isAnnounced || !handshake.isConfirmed || tcp.state !== "established") return;
-    subflow.isAnnounced = true;
-    this.#isConfirmed = true;
-    if (handshake instanceof JoinHandshake && handshake.peer !== undefined) {
-      subflow.remoteAddressId = handshake.peer.addressId;
-      subflow.peerBackup ||= handshake.peer.backup;
-    }
-    // By the next segment the one who has asked sees that its third one was taken.
-    tcp.requestAcknowledgement();
-    tell(this.#parts, { type: "subflowEstablished", ...subflow.description });
-  }
-
-  #onFastClosed(): void {
-    for (const { tcp } of this.#parts.subflows) tcp.reset();
-    end(this.#parts, "reset");
-  }
-
-  #forgetClosed(nowMs: number): void {
-    const parts = this.#parts;
-    const closed = parts.subflows.filter(({ tcp }) => tcp.isDone);
-    if (closed.length === 0) return;
-    parts.subflows = parts.subflows.filter((subflow) => !closed.includes(subflow));
-    for (const subflow of closed) this.#onSubflowClosed(subflow);
-    if (parts.subflows.length > 0 || parts.closeReason !== undefined) return;
-    const last = closed.at(-1)?.tcp.closeReason ?? "reset";
-    if (isComplete(parts)) return end(parts, "finished");
-    if (parts.session.fallback !== undefined || !this.#isConnected) return end(parts, last);
-    parts.timers.setIfIdle("empty", nowMs + parts.session.settings.emptyMs);
-  }
-
-  #onSubflowClosed(subflow: Subflow): void {
-    const { session } = this.#parts;
-    if (session.fallback === undefined && this.closeReason === undefined) reinjectAll(this.#parts, subflow, true);
-    const reason = subflow.tcp.closeReason ?? "reset";
-    tell(this.#parts, { type: "subflowClosed", reason, resetReason: subflow.peerResetReason, ...subflow.description });
-  }
-
-  #tellApplication(nowMs: number): void {
-    const parts = this.#parts;
-    const { receiver, sender } = parts.session;
-    if (receiver.readableBytes > 0) {
-      if (parts.isOrphan) return abort(parts, "aborted");
-      tell(parts, { type: "readable" });
-    }
-    if (receiver.finReached && !this.#hasEndedTold) {
-      this.#hasEndedTold = true;
-      tell(parts, { type: "ended" });
-      acknowledgeOnAll(parts);
-    }
-    if (sender.acknowledged === this.#acknowledged) return;
-    this.#acknowledged = sender.acknowledged;
-    this.#repetitions = 0;
-    parts.timers.clear("dataRetransmission");
-    if (parts.session.fallback === undefined) parts.timers.set("giveUp", nowMs + parts.session.settings.tcp.giveUpMs);
-    if (sender.takeUnblocked()) tell(parts, { type: "writable" });
-  }
-
-  #sayAddresses(nowMs: number): void {
-    if (this.#parts.session.fallback !== undefined) return;
-    const [subflow] = usable(this.#parts);
-    if (subflow === undefined) return;
-    for (const option of this.#parts.addresses.takeDue(nowMs)) subflow.signal(option);
-  }
-
-  #sayFin(): void {
-    const { session } = this.#parts;
-    if (this.#finSaid || !session.sender.finDue || session.fallback !== undefined || session.remote === undefined)
-      return;
-    this.#finSaid = true;
-    this.#parts.endedFirst = !session.receiver.finReached;
-    acknowledgeOnAll(this.#parts);
-  }
-
-  /** Sets the connection's timers as its state asks for. */
-  #arm(nowMs: number): void {
-    const { session, timers, subflows } = this.#parts;
-    if (session.fallback !== undefined) {
-      if (subflows.some(({ isDeaf }) => isDeaf)) timers.setIfIdle("giveUp", nowMs + session.settings.tcp.giveUpMs);
-      else timers.clear("giveUp");
-      return;
-    }
-    const pauseMs = Math.min(LONGEST_PAUSE_MS, this.#timeoutMs * 2 ** this.#repetitions);
-    if (session.sender.isOutstanding && this.#isConnected) {
-      timers.setIfIdle("dataRetransmission", nowMs + pauseMs);
-      timers.setIfIdle("giveUp", nowMs + session.settings.tcp.giveUpMs);
-    } else {
-      timers.clear("dataRetransmission");
-      timers.clear("giveUp");
-    }
-    if (session.sender.isBlockedByWindow && !session.sender.isOutstanding)
-      timers.setIfIdle("dataPersist", nowMs + pauseMs);
-    else timers.clear("dataPersist");
-    if (this.#waitingJoins().length > 0) timers.setIfIdle("joinAcknowledgement", nowMs + this.#timeoutMs);
-    else {
-      timers.clear("joinAcknowledgement");
-      this.#joinAcknowledgements = 0;
-    }
-  }
-
-  /** The longest retransmission timeout of the subflows: what is not acknowledged by then has not only been late. */
-  get #timeoutMs(): number {
-    return Math.max(LEAST_TIMEOUT_MS, ...this.#parts.subflows.map(({ tcp }) => tcp.roundTrip.timeoutMs));
+    this.#onActive();
+    this.#progress.advance(nowMs);
   }
 }
 
-const LEAST_TIMEOUT_MS = 200;
-const LONGEST_PAUSE_MS = 60_000;
 /** What a SYN's options take at most. */
 const SYN_OPTION_BYTES = 40;
 /** Stands for the MP_CAPABLE of a peer that has none. */
 const PLAIN: CapableOption = { type: "capable", version: 1, flags: 0 };
+
+function idOf(addresses: ReadonlyMap<number, AnnouncedAddress>, address: IpAddress): number {
+  for (const [id, one] of addresses) if (equalBytes(one.address, address)) return id;
+  return 0;
+}

@@ -1,4 +1,7 @@
-/** The receiving half of a Multipath TCP connection: what subflows have brought, in the order of data sequence numbers, and the one window of all. */
+/**
+ * The receiving half of a Multipath TCP connection: what subflows have brought, in the order of data sequence numbers,
+ * and the one window of all.
+ */
 import { ByteQueue } from "../../base/byte-queue.ts";
 import { Reassembly } from "../tcp/reassembly.ts";
 
@@ -52,9 +55,12 @@ export class DataReceiver {
     return told < this.#bufferBytes / 2 && free - told >= Math.min(2 * segmentBytes, this.#bufferBytes / 2);
   }
 
-  /** Takes `bytes`, which nobody changes any more. What was there already is dropped, and so is what lies beyond the window. */
-  onData(position: number, bytes: Uint8Array): void {
-    const fitting = bytes.subarray(0, Math.max(0, this.edge - position));
+  /**
+   * Takes `bytes`, which nobody changes any more. What was there already is dropped, and so is what lies beyond the
+   * window, which comes again; but in plain TCP, where the subflow's window has let it in, nothing would come again.
+   */
+  onData(position: number, bytes: Uint8Array, isPlain: boolean): void {
+    const fitting = isPlain ? bytes : bytes.subarray(0, Math.max(0, this.edge - position));
     const end = position + fitting.length;
     if (this.#finReached || end <= this.#queue.end) return;
     if (position > this.#queue.end) {

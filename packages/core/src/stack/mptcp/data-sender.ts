@@ -1,6 +1,7 @@
 /**
- * The sending half of a Multipath TCP connection: what the application has written, the connection's window, and what is to be given to subflows.
- * Position 0 is the initial data sequence number, position 1 the first byte; DATA_FIN follows the last byte (RFC 8684 section 3.3).
+ * The sending half of a Multipath TCP connection: what the application has written, the connection's window, and what
+ * is to be given to subflows. Position 0 is the initial data sequence number, position 1 the first byte; DATA_FIN
+ * follows the last byte (RFC 8684 section 3.3).
  */
 import { ByteQueue } from "../../base/byte-queue.ts";
 
@@ -12,7 +13,10 @@ interface Reinjection {
   readonly from: number;
 }
 
-/** Stretches that wait to be sent again. Those of one subflow are in order, and few; beyond this the data-level timer repeats what is missing. */
+/**
+ * Stretches that wait to be sent again. Those of one subflow are in order, and few; beyond this the data-level timer
+ * repeats what is missing.
+ */
 export const MOST_REINJECTIONS = 4096;
 
 /** Bytes for a subflow. */
@@ -57,7 +61,9 @@ export class DataSender {
     return this.#finished;
   }
 
-  /** Every byte was given to a subflow, and the application has ended: DATA_FIN is to be said, until it is acknowledged. */
+  /**
+   * Every byte was given to a subflow, and the application has ended: DATA_FIN is to be said, until it is acknowledged.
+   */
   get finDue(): boolean {
     return this.#finished && this.#next === this.end && this.#acknowledged <= this.end;
   }

@@ -4,6 +4,8 @@ import type { CloseReason } from "../tcp/events.ts";
 
 /** Why a connection is plain TCP (RFC 8684 section 3.7). */
 export type FallbackReason =
+  /** This side did not ask for anything else. */
+  | "notWanted"
   /** The peer's SYN or SYN-ACK did not have MP_CAPABLE, or not of a version that both have. */
   | "handshake"
   /** Our SYNs with MP_CAPABLE were not answered: a path that drops them (RFC 8684 section 3.1). */

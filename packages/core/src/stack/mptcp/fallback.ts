@@ -16,7 +16,10 @@ export function fallBack(parts: MptcpParts, reason: FallbackReason): void {
   tell(parts, { type: "fallback", reason });
 }
 
-/** Data has come that no mapping speaks of: where plain TCP is the same stream, it goes on so; else the data cannot be placed. */
+/**
+ * Data has come that no mapping speaks of: where plain TCP is the same stream, it goes on so; else the data cannot be
+ * placed.
+ */
 export function onDataWithoutMapping(parts: MptcpParts, subflow: Subflow): void {
   const { tcp } = subflow;
   if (parts.session.isPlainable) return fallBack(parts, "optionsRemoved");

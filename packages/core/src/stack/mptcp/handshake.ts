@@ -1,10 +1,16 @@
-/** What the two handshakes of Multipath TCP have in common: that of a connection (capable-handshake.ts), and that of a further subflow (join-handshake.ts). */
+/**
+ * What the two handshakes of Multipath TCP have in common: that of a connection (capable-handshake.ts), and that of a
+ * further subflow (join-handshake.ts).
+ */
 import type { MptcpOption } from "../../wire/mptcp/options.ts";
 import type { TcpSegment } from "../../wire/tcp/segment.ts";
 import type { OutgoingSegment } from "../tcp/extension.ts";
 import type { Mapping } from "./mappings.ts";
 
-/** What follows from a segment. "fallback": the connection is plain TCP; "reset": the subflow ends, `resetReason` says why. */
+/**
+ * What follows from a segment. "fallback": the connection is plain TCP; "reset": the subflow ends, `resetReason` says
+ * why.
+ */
 export type HandshakeVerdict = "go" | "fallback" | "reset" | "ignore";
 
 export interface Handshake {

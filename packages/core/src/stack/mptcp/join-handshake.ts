@@ -1,6 +1,6 @@
 /**
- * MP_JOIN: the handshake of a further subflow (RFC 8684 section 3.2). Both sides show by an HMAC that they have the keys; the one who asks sends
- * data only after a fourth segment, by which the other shows that it has seen the third.
+ * MP_JOIN: the handshake of a further subflow (RFC 8684 section 3.2). Both sides show by an HMAC that they have the
+ * keys; the one who asks sends data only after a fourth segment, by which the other shows that it has seen the third.
  */
 import { equalSecrets, readUint32 } from "../../base/bytes.ts";
 import { joinAckHmac, joinSynAckHmac } from "../../wire/mptcp/keys.ts";

@@ -1,4 +1,7 @@
-/** Mappings between a subflow's bytes and the connection's (RFC 8684 section 3.3.1). Positions: 1 is the first byte of either. */
+/**
+ * Mappings between a subflow's bytes and the connection's (RFC 8684 section 3.3.1). Positions: 1 is the first byte of
+ * either.
+ */
 
 export interface Mapping {
   /** Position in the subflow. */
@@ -43,8 +46,8 @@ export class MappingList {
   }
 
   /**
-   * Adds one that the peer says. "known" when it was there already, "full" when there are {@link MOST_MAPPINGS}, "conflict" when it says something
-   * else about bytes of which another one has spoken.
+   * Adds one that the peer says. "known" when it was there already, "full" when there are {@link MOST_MAPPINGS},
+   * "conflict" when it says something else about bytes of which another one has spoken.
    */
   add(mapping: Mapping): "added" | "known" | "full" | "conflict" {
     const before = this.#indexBefore(mapping.start);

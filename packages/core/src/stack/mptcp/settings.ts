@@ -19,7 +19,10 @@ export interface MptcpSettings {
   readonly mostSubflows: number;
   /** How long a connection lives without a subflow. */
   readonly emptyMs: number;
-  /** How long the side that ends second waits for the other to close its subflows first, so that it has no TIME-WAIT (RFC 8041 section 3.6). */
+  /**
+   * How long the side that ends second waits for the other to close its subflows first, so that it has no TIME-WAIT
+   * (RFC 8041 section 3.6).
+   */
   readonly lateCloseMs: number;
   readonly scheduler: Scheduler;
   readonly segmentSize: SegmentSizeRule;

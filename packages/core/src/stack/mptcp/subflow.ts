@@ -1,6 +1,6 @@
 /**
- * One subflow: a TCP connection whose segments carry the options of Multipath TCP. What they say of the connection goes to its {@link SubflowOwner}.
- * Read RFC 8684 section 3 before changing this file.
+ * One subflow: a TCP connection whose segments carry the options of Multipath TCP. What they say of the connection goes
+ * to its {@link SubflowOwner}. Read RFC 8684 section 3 before changing this file.
  */
 import { equalSecrets } from "../../base/bytes.ts";
 import type { Endpoint } from "../../base/ip-address.ts";
@@ -35,7 +35,10 @@ export interface SubflowOwner {
   onPriority(subflow: Subflow, backup: boolean, addressId: number | undefined): void;
   /** MP_FAIL: our data from this position on has arrived changed. */
   onFail(subflow: Subflow, position: number): void;
-  /** The peer has fallen back: what stands at `start` of the subflow stands at `dataStart` of the connection, and so on without end. */
+  /**
+   * The peer has fallen back: what stands at `start` of the subflow stands at `dataStart` of the connection, and so on
+   * without end.
+   */
   onInfiniteMapping(subflow: Subflow, start: number, dataStart: number): void;
   /** The peer aborts the whole connection. */
   onFastClose(): void;
@@ -96,6 +99,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   #signals: MptcpOption[] = [];
   #timeoutsSeen = 0;
   #synsSent = 0;
+  /** What went with the SYN, until that is answered. */
+  #synBytes: Uint8Array = NO_BYTES;
 
   constructor(options: SubflowOptions) {
     this.id = options.id;
@@ -130,7 +135,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return open && (this.#session.fallback !== undefined || this.#mayCarryData);
   }
 
-  /** The one who has asked for a further subflow waits for the fourth segment; who has asked for the first one need not wait. */
+  /**
+   * The one who has asked for a further subflow waits for the fourth segment; who has asked for the first one need not
+   * wait.
+   */
   get #mayCarryData(): boolean {
     return this.handshake.isConfirmed || (this.id === 0 && this.#session.remote !== undefined);
   }
@@ -159,11 +167,40 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return expired;
   }
 
-  /** The first bytes of the connection go with the SYN: whether checksums are used is not known yet. */
+  /** The first bytes of the connection go with the SYN. */
   assignToSyn(bytes: Uint8Array): void {
     this.tcp.write(bytes);
-    const mapping = { start: 1, end: 1 + bytes.length, dataStart: 1 };
-    this.sent.append({ ...mapping, checksum: this.#checksumOf(mapping, bytes) });
+    this.#synBytes = bytes;
+  }
+
+  /**
+   * The SYN was answered. What of its data was taken counts as acknowledged, and has no data sequence numbers (RFC 8684 appendix B.2); what was not
+   * is mapped like any other data.
+   */
+  settleSyn(): void {
+    const { length } = this.#synBytes;
+    if (length === 0 || this.#session.fallback !== undefined) return;
+    const taken = Math.min(length, this.tcp.sender.acknowledged - 1);
+    this.#session.ownSynBytes = taken;
+    this.#session.sender.onDataAck(1 + taken, 0);
+    const rest = { start: 1 + taken, end: 1 + length, dataStart: 1 + taken };
+    if (taken < length) this.sent.append({ ...rest, checksum: this.#checksumOf(rest, this.#synBytes.subarray(taken)) });
+    this.#synBytes = NO_BYTES;
+  }
+
+  /** Bytes of the peer's SYN that were taken: what its mappings say of this subflow counts from behind them. */
+  get synBytesTaken(): number {
+    return this.id === 0 ? this.#session.peerSynBytes : 0;
+  }
+
+  /** The subflow sequence number with which a mapping names a position of ours. */
+  #sequenceOf(position: number): number {
+    return toSequence(0, position - (this.id === 0 ? this.#session.ownSynBytes : 0));
+  }
+
+  /** The position in the peer's subflow that a mapping names, near `expected`. */
+  #positionOf(sequence: number, expected: number): number {
+    return toPosition(0, sequence, expected - this.synBytesTaken) + this.synBytesTaken;
   }
 
   /** Whether it would take a segment, or as much as there is: `wanted` bytes. */
@@ -188,7 +225,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   #checksumOf({ start, end, dataStart }: Omit<Mapping, "checksum">, bytes: Uint8Array): number {
     const sequence = this.#session.sequenceOf(dataStart);
-    return dssChecksum({ sequence, subflowSequence: toSequence(0, start), length: end - start }, sumWords(bytes));
+    return dssChecksum({ sequence, subflowSequence: this.#sequenceOf(start), length: end - start }, sumWords(bytes));
   }
 
   /** Says something to the peer with the next segment without data; returns false when too much is waiting already. */
@@ -207,7 +244,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   windowBytes(): number {
     const window = this.#session.receiver.takeWindow();
-    return this.isDeaf ? Math.max(0, window - this.tcp.readableBytes) : window;
+    // In plain TCP what waits here takes of it; in Multipath TCP it lies within it, behind the DATA_ACK.
+    return this.#session.fallback === undefined ? window : Math.max(0, window - this.tcp.readableBytes);
   }
 
   boundary(start: number, end: number): number {
@@ -256,7 +294,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   #wireMapping({ start, end, dataStart, checksum }: Mapping): DssMapping {
     return {
       sequence: this.#session.dataNumberOf(dataStart),
-      subflowSequence: toSequence(0, start),
+      subflowSequence: this.#sequenceOf(start),
       length: end - start,
       dataFin: false,
       ...(checksum !== undefined && this.#session.usesChecksum && { checksum }),
@@ -284,7 +322,9 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     if (payload.length === 0) return this.#signals.splice(0, 1);
     if (this.infiniteFrom === undefined || start !== this.infiniteFrom) return [];
     const sequence = this.#session.dataNumberOf(start + this.plainOffset);
-    return [{ type: "dss", mapping: { sequence, subflowSequence: toSequence(0, start), length: 0, dataFin: false } }];
+    return [
+      { type: "dss", mapping: { sequence, subflowSequence: this.#sequenceOf(start), length: 0, dataFin: false } },
+    ];
   }
 
   // What comes in: SegmentExtension.
@@ -299,6 +339,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
       if (isSyn && (segment.flags & TCP_FLAG.ack) === 0) return "accept";
       const verdict = isSyn ? this.handshake.onSynAck(options) : this.handshake.onSegment(segment, options);
       if (verdict !== "go") return this.#obey(verdict, isSyn ? "handshake" : "optionsRemoved");
+      // Before the first DATA_ACK the window is told by the handshake (RFC 8684 section 3.3.5); in a SYN it is not
+      // scaled.
+      const windowBytes = segment.window * (isSyn ? 1 : 2 ** this.tcp.peerWindowShift);
+      this.#session.sender.onDataAck(1, windowBytes);
     }
     if (isSyn) return "accept";
     if (options.length === 0 && this.#isPlainAnswer(segment)) this.#owner.onFallback("optionsRemoved");
@@ -307,8 +351,9 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   }
 
   /**
-   * The peer acknowledges data and says nothing of Multipath TCP: it is plain TCP, or a middlebox removes options. RFC 8684 section 3.7 lets only
-   * the first segments decide that; as long as plain TCP is the same stream it can be decided at any time.
+   * The peer acknowledges data and says nothing of Multipath TCP: it is plain TCP, or a middlebox removes options. RFC
+   * 8684 section 3.7 lets only the first segments decide that; as long as plain TCP is the same stream it can be
+   * decided at any time.
    */
   #isPlainAnswer(segment: TcpSegment): boolean {
     if (!this.#session.isPlainable || this.isDeaf) return false;
@@ -365,11 +410,14 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return "accept";
   }
 
-  /** The peer has not noticed yet that this is plain TCP. What it maps must be what plain TCP says, or the streams part (RFC 8041 section 3.1). */
+  /**
+   * The peer has not noticed yet that this is plain TCP. What it maps must be what plain TCP says, or the streams part
+   * (RFC 8041 section 3.1).
+   */
   #isPlain({ sequence, subflowSequence, length, dataFin }: DssMapping): boolean {
     const dataStart = this.#session.peerPositionOf(sequence);
     if (dataStart === undefined || this.isDeaf || length === (dataFin ? 1 : 0)) return true;
-    return dataStart === toPosition(0, subflowSequence, this.tcp.readPosition) + this.plainReceiveOffset;
+    return dataStart === this.#positionOf(subflowSequence, this.tcp.readPosition) + this.plainReceiveOffset;
   }
 
   /** Returns false when the segment must not be taken. */
@@ -403,7 +451,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** RFC 8684 section 3.1: MP_CAPABLE with data maps the connection's first bytes. */
   #onCapableData(data: { readonly length: number; readonly checksum?: number } | undefined): boolean {
     if (data === undefined || data.length === 0) return true;
-    return this.#addMapping({ start: 1, end: 1 + data.length, dataStart: 1, checksum: data.checksum });
+    const start = 1 + this.synBytesTaken;
+    return this.#addMapping({ start, end: start + data.length, dataStart: start, checksum: data.checksum });
   }
 
   #onDss({ dataAck, mapping }: DssOption, segment: TcpSegment, position: number): boolean {
@@ -428,14 +477,14 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
       this.tcp.requestAcknowledgement();
     }
     if (length === 0) return true;
-    const start = toPosition(0, mapping.subflowSequence, position);
+    const start = this.#positionOf(mapping.subflowSequence, position);
     if (dataStart + length > this.#session.receiver.edge) this.#owner.onNonsense("mappingBeyondWindow");
     return this.#addMapping({ start, end: start + length, dataStart, checksum: mapping.checksum });
   }
 
   #onInfinite(mapping: DssMapping): void {
     const dataStart = this.#session.peerPositionOf(mapping.sequence);
-    const start = toPosition(0, mapping.subflowSequence, this.tcp.readPosition);
+    const start = this.#positionOf(mapping.subflowSequence, this.tcp.readPosition);
     if (dataStart !== undefined) this.#owner.onInfiniteMapping(this, start, dataStart);
   }
 
@@ -475,3 +524,5 @@ const MPTCP_TYPES: ReadonlySet<string> = new Set<MptcpOption["type"]>([
 function isMptcp(option: SegmentOption): option is MptcpOption {
   return MPTCP_TYPES.has(option.type);
 }
+
+const NO_BYTES = new Uint8Array(0);

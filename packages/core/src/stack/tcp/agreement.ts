@@ -16,6 +16,8 @@ export class Agreement {
   pathSize: PathSegmentSize;
   /** The peer's windows are scaled, and so are ours. */
   peerScales = false;
+  /** The Fast Open cookie of the peer's SYN. */
+  givenCookie: Uint8Array | undefined;
 
   constructor(settings: TcpSettings) {
     this.#settings = settings;
@@ -29,12 +31,16 @@ export class Agreement {
     this.usesTimestamps = settings.timestamps && peer.timestamps !== undefined;
     this.usesSelective = settings.selectiveAcknowledgements && peer.selective;
     this.peerScales = peer.windowShift !== undefined;
+    this.givenCookie = peer.fastOpenCookie;
     this.peerShift = peer.windowShift ?? 0;
     this.shift = this.peerScales ? windowShiftFor(settings.receiveBufferBytes) : 0;
     this.pathSize = new PathSegmentSize(Math.min(peer.maximumSegmentBytes, settings.maximumSegmentBytes));
   }
 
-  /** RFC 6691: what is left of a segment when the options that every one has are in it. `extensionBytes` are those of the extension. */
+  /**
+   * RFC 6691: what is left of a segment when the options that every one has are in it. `extensionBytes` are those of
+   * the extension.
+   */
   payloadBytes(extensionBytes: number): number {
     const options = (this.usesTimestamps ? TIMESTAMP_BYTES : 0) + extensionBytes;
     return Math.max(1, this.pathSize.bytes - Math.min(options, MOST_OPTION_BYTES));

@@ -1,4 +1,7 @@
-/** What is to be known of a segment that has arrived: RFC 9293 section 3.10.7.4. Positions are in the streams (base/sequence.ts). */
+/**
+ * What is to be known of a segment that has arrived: RFC 9293 section 3.10.7.4. Positions are in the streams
+ * (base/sequence.ts).
+ */
 import { toPosition } from "../../base/sequence.ts";
 import { TCP_FLAG, type TcpSegment } from "../../wire/tcp/segment.ts";
 import { findOption } from "./handshake.ts";
@@ -10,7 +13,10 @@ export interface ReceiveWindow {
   readonly edge: number;
 }
 
-/** The first check: whether the segment is in the window. With a closed window the next position is still good for what is not data. */
+/**
+ * The first check: whether the segment is in the window. With a closed window the next position is still good for what
+ * is not data.
+ */
 export function isAcceptable({ flags, payload }: TcpSegment, position: number, { next, edge }: ReceiveWindow): boolean {
   const length = payload.length + ((flags & (TCP_FLAG.syn | TCP_FLAG.fin)) === 0 ? 0 : 1);
   if (position === next) return true;
@@ -22,13 +28,19 @@ export function isAcceptable({ flags, payload }: TcpSegment, position: number, {
 export interface SelectiveBlocks {
   /** Above the cumulative acknowledgement, and of what was sent. */
   readonly blocks: readonly Interval[];
-  /** RFC 2883 section 4: the first block lies below the acknowledgement, or within the second one, and reports a duplicate. */
+  /**
+   * RFC 2883 section 4: the first block lies below the acknowledgement, or within the second one, and reports a
+   * duplicate.
+   */
   readonly duplicateReported: boolean;
 }
 
 export const NO_BLOCKS: SelectiveBlocks = { blocks: [], duplicateReported: false };
 
-/** RFC 9293 section 3.10.7.3: what is to be done about a segment in SYN-SENT; `acknowledged` is SEG.ACK as a position, `next` SND.NXT. */
+/**
+ * RFC 9293 section 3.10.7.3: what is to be done about a segment in SYN-SENT; `acknowledged` is SEG.ACK as a position,
+ * `next` SND.NXT.
+ */
 export function judgeInSynSent(
   { flags }: TcpSegment,
   acknowledged: number,

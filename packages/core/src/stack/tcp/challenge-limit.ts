@@ -1,6 +1,6 @@
 /**
- * How often segments that lie outside the window, or would reset the connection from a guess, are answered (RFC 5961 section 7). For each
- * connection by itself: a limit that connections share would tell strangers about them.
+ * How often segments that lie outside the window, or would reset the connection from a guess, are answered (RFC 5961
+ * section 7). For each connection by itself: a limit that connections share would tell strangers about them.
  */
 
 /** RFC 5961 section 7: ten in five seconds. */

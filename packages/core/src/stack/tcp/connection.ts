@@ -1,11 +1,14 @@
 /**
- * One TCP connection: segments and time in, segments and events out. Before changing this folder read RFC 9293 sections 3.5 to 3.8 and 3.10.
+ * One TCP connection: segments and time in, segments and events out. Before changing this folder read RFC 9293 sections
+ * 3.5 to 3.8 and 3.10.
  *
- * The states are in state.ts; segment-arrival.ts takes segments, sender.ts and loss-recovery.ts decide what is sent, receiver.ts what is kept and
- * acknowledged, ending.ts how it ends. Positions (see base/sequence.ts) become sequence numbers only where a segment is read or made.
+ * The states are in state.ts; segment-arrival.ts takes segments, sender.ts and loss-recovery.ts decide what is sent,
+ * receiver.ts what is kept and acknowledged, ending.ts how it ends. Positions (see base/sequence.ts) become sequence
+ * numbers only where a segment is read or made.
  *
- * A driver calls {@link TcpConnection.receive} and {@link TcpConnection.onTimeout} as things happen, and after these and after every call of the
- * application {@link TcpConnection.pollTransmit} until it has nothing, then {@link TcpConnection.pollTimeout}.
+ * A driver calls {@link TcpConnection.receive} and {@link TcpConnection.onTimeout} as things happen, and after these
+ * and after every call of the application {@link TcpConnection.pollTransmit} until it has nothing, then {@link
+ * TcpConnection.pollTimeout}.
  */
 import { type Endpoint, isIpv4 } from "../../base/ip-address.ts";
 import { toPosition } from "../../base/sequence.ts";
@@ -70,6 +73,26 @@ export class TcpConnection {
     return { selective, windowShift: peerScales ? peerShift : undefined };
   }
 
+  /** A Fast Open cookie that the peer has given with its SYN-ACK. */
+  get givenCookie(): Uint8Array | undefined {
+    return this.#parts.agreement.givenCookie;
+  }
+
+  /**
+   * In TIME-WAIT: whether `syn` is no old duplicate, and may begin a new connection of the same ends (RFC 9293 section
+   * 3.6.1, RFC 6191).
+   */
+  mayGiveWayTo(syn: TcpSegment): boolean {
+    const { agreement, receiver } = this.#parts;
+    if (this.state !== "timeWait") return false;
+    return toPosition(agreement.peerInitialSequence, syn.sequence, receiver.next) > receiver.next;
+  }
+
+  /** Ends TIME-WAIT before its time: {@link mayGiveWayTo}. */
+  endTimeWait(): void {
+    if (this.state === "timeWait") endConnection(this.#parts, "timeout", "finished");
+  }
+
   /** Bytes in order that may be read. */
   get readableBytes(): number {
     return this.#parts.receiver.readableBytes;
@@ -117,8 +140,8 @@ export class TcpConnection {
   }
 
   /**
-   * Passive open from the third segment of a handshake of which nothing was kept (SYN cookies, RFC 4987 section 3.6), which is taken too. `peerSyn`
-   * is what is known of the SYN.
+   * Passive open from the third segment of a handshake of which nothing was kept (SYN cookies, RFC 4987 section 3.6),
+   * which is taken too. `peerSyn` is what is known of the SYN.
    */
   acceptCookie(ack: TcpSegment, peerSyn: SynOptions, nowMs: number): void {
     this.#parts.life.change("passiveOpen");
@@ -149,8 +172,8 @@ export class TcpConnection {
   }
 
   /**
-   * Nobody reads or writes any more; what was written still arrives. Where something was not read, the peer learns by a reset that it was lost (RFC
-   * 9293 section 3.6.1).
+   * Nobody reads or writes any more; what was written still arrives. Where something was not read, the peer learns by a
+   * reset that it was lost (RFC 9293 section 3.6.1).
    */
   close(nowMs: number): void {
     const { life, receiver, timers, settings } = this.#parts;
@@ -186,7 +209,10 @@ export class TcpConnection {
     if (isSynchronized(this.state)) resizeSegments(this.#parts);
   }
 
-  /** A router says that segments with more than `segmentBytes` (payload and options) do not pass; `sequence` is of the one it quotes (RFC 5927). */
+  /**
+   * A router says that segments with more than `segmentBytes` (payload and options) do not pass; `sequence` is of the
+   * one it quotes (RFC 5927).
+   */
   onPacketTooBig(segmentBytes: number, sequence: number, nowMs: number): void {
     const { sender, agreement, initialSequence } = this.#parts;
     const position = toPosition(initialSequence, sequence, sender.next);

@@ -1,4 +1,7 @@
-/** The seam between a TCP connection and what adds options to its segments: Multipath TCP makes a subflow of it through this. */
+/**
+ * The seam between a TCP connection and what adds options to its segments: Multipath TCP makes a subflow of it through
+ * this.
+ */
 import type { SegmentOption } from "../../wire/tcp/options.ts";
 import type { TcpSegment } from "../../wire/tcp/segment.ts";
 
@@ -22,11 +25,14 @@ export interface SegmentExtension {
   /** Where a segment that starts at `start` must end: `end`, or before it. */
   boundary(start: number, end: number): number;
   /**
-   * A segment has arrived that TCP accepts, before its data is taken. `position` is that of the payload's first byte in the peer's stream. "reset"
-   * makes the connection answer with a reset, "ignore" with nothing.
+   * A segment has arrived that TCP accepts, before its data is taken. `position` is that of the payload's first byte in
+   * the peer's stream. "reset" makes the connection answer with a reset, "ignore" with nothing.
    */
   onSegment(segment: TcpSegment, position: number, nowMs: number): "accept" | "reset" | "ignore";
-  /** Whether a reset shows that it is the peer's: then it need not have exactly the next sequence number (RFC 5961 section 3). */
+  /**
+   * Whether a reset shows that it is the peer's: then it need not have exactly the next sequence number (RFC 5961
+   * section 3).
+   */
   isAuthenticReset(segment: TcpSegment): boolean;
   /** The window to tell, where it is shared with other connections; undefined leaves it to this connection. */
   windowBytes(): number | undefined;

@@ -4,8 +4,8 @@ import type { Hashes } from "../../base/hashes.ts";
 import { type Endpoint, endpointKey, type IpAddress } from "../../base/ip-address.ts";
 import type { StackPorts } from "../ports.ts";
 
-/** RFC 7413 section 4.1.1: 4 to 16. */
-const COOKIE_BYTES = 8;
+/** RFC 7413 section 4.1.1: 4 to 16. More would not fit into a SYN-ACK beside MP_CAPABLE and all options of TCP. */
+const COOKIE_BYTES = 6;
 const SECRET_BYTES = 16;
 /** A secret makes cookies for this time, and its cookies are good for as long again. */
 export const SECRET_LIFE_MS = 3_600_000;

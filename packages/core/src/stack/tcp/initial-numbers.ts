@@ -1,4 +1,7 @@
-/** Numbers that a connection begins with, and that nobody outside can guess: RFC 6528 (sequence numbers), RFC 7323 section 5.4 (timestamps). */
+/**
+ * Numbers that a connection begins with, and that nobody outside can guess: RFC 6528 (sequence numbers), RFC 7323
+ * section 5.4 (timestamps).
+ */
 import { concatBytes, readUint32, writeUint16 } from "../../base/bytes.ts";
 import type { Hashes } from "../../base/hashes.ts";
 import type { Endpoint } from "../../base/ip-address.ts";
@@ -23,7 +26,10 @@ export class InitialNumbers {
     return (this.#keyed(1, [local, remote]) + (Math.floor(nowMs * TICKS_IN_MS) % SPACE)) % SPACE;
   }
 
-  /** What timestamps show at 0 ms: one value for each pair of addresses, so that they go on from one connection to the next (RFC 6191). */
+  /**
+   * What timestamps show at 0 ms: one value for each pair of addresses, so that they go on from one connection to the
+   * next (RFC 6191).
+   */
   timestampOffset(local: Endpoint, remote: Endpoint): number {
     return this.#keyed(2, [
       { ...local, port: 0 },

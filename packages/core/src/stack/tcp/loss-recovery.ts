@@ -1,6 +1,7 @@
 /**
- * What is in flight, what of it is lost, and how much more may be sent: the scoreboard (RFC 6675), a loss detector of policy/recovery, congestion
- * control of policy/congestion, proportional rate reduction, the retransmission timer (RFC 6298) and tail loss probes (RFC 8985 section 7).
+ * What is in flight, what of it is lost, and how much more may be sent: the scoreboard (RFC 6675), a loss detector of
+ * policy/recovery, congestion control of policy/congestion, proportional rate reduction, the retransmission timer (RFC
+ * 6298) and tail loss probes (RFC 8985 section 7).
  */
 import type { CongestionControl } from "../../policy/congestion/congestion.ts";
 import { DuplicateAcknowledgements } from "../../policy/recovery/duplicate-acknowledgements.ts";
@@ -342,7 +343,8 @@ export class LossRecovery {
   onRetransmissionTimeout(nowMs: number): void {
     if (this.sent.isEmpty) return;
     const { baseTimeoutMs, backOffs } = this.#roundTrip;
-    // The receiver has dropped what it had acknowledged selectively, where the first of all is among it (RFC 2018 section 8).
+    // The receiver has dropped what it had acknowledged selectively, where the first of all is among it (RFC 2018
+    // section 8).
     if (this.sent.first?.delivered) this.sent.forgetDelivered();
     for (const range of this.sent) {
       const due = range === this.sent.first || range.sentMs + baseTimeoutMs <= nowMs;

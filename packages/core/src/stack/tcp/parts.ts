@@ -1,4 +1,7 @@
-/** The parts of a connection, each of which has its own file; connection.ts, segment-arrival.ts and ending.ts make them work together. */
+/**
+ * The parts of a connection, each of which has its own file; connection.ts, segment-arrival.ts and ending.ts make them
+ * work together.
+ */
 import { Agreement } from "./agreement.ts";
 import { ChallengeLimit } from "./challenge-limit.ts";
 import type { SegmentExtension } from "./extension.ts";

@@ -1,6 +1,7 @@
 /**
- * How large segments may be on the path: what both sides have announced, what routers say (ICMP "packet too big", RFC 8201, RFC 1191), and what is
- * found out where they say nothing: a path that swallows large packets (RFC 4821 section 7.7, black-hole detection).
+ * How large segments may be on the path: what both sides have announced, what routers say (ICMP "packet too big", RFC
+ * 8201, RFC 1191), and what is found out where they say nothing: a path that swallows large packets (RFC 4821 section
+ * 7.7, black-hole detection).
  */
 
 /** Timeouts in a row of a large segment after which the path is taken for a black hole. */
@@ -28,13 +29,19 @@ export class PathSegmentSize {
     return this.#limitBytes;
   }
 
-  /** A router says that larger segments do not pass. What is implausible is ignored: anybody may have sent it. Returns whether the size changed. */
+  /**
+   * A router says that larger segments do not pass. What is implausible is ignored: anybody may have sent it. Returns
+   * whether the size changed.
+   */
   onTooBig(segmentBytes: number, nowMs: number): boolean {
     if (segmentBytes >= this.#limitBytes) return false;
     return this.#limit(Math.max(segmentBytes, Math.min(LEAST_SEGMENT_BYTES, this.#agreedBytes)), nowMs);
   }
 
-  /** The retransmission timer has expired `backOffs` times in a row, the first segment having `segmentBytes`. Returns whether the size changed. */
+  /**
+   * The retransmission timer has expired `backOffs` times in a row, the first segment having `segmentBytes`. Returns
+   * whether the size changed.
+   */
   onTimeout(backOffs: number, segmentBytes: number, nowMs: number): boolean {
     if (backOffs < BLACK_HOLE_TIMEOUTS) return false;
     const smaller = [SAFE_SEGMENT_BYTES, LEAST_SEGMENT_BYTES].find((bytes) => bytes < segmentBytes);

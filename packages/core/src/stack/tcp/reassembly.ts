@@ -1,6 +1,6 @@
 /**
- * What has arrived out of order (RFC 9293 section 3.10.7.4, RFC 2018): runs of bytes without gaps, between gaps. Where bytes arrive twice the
- * first copy stays, whatever the second one says.
+ * What has arrived out of order (RFC 9293 section 3.10.7.4, RFC 2018): runs of bytes without gaps, between gaps. Where
+ * bytes arrive twice the first copy stays, whatever the second one says.
  */
 import type { Interval } from "./sent-queue.ts";
 
@@ -49,8 +49,8 @@ export class Reassembly {
   }
 
   /**
-   * Keeps a copy of `bytes` at `position`, where they are not there already. Refused, none of it is kept: it would take more than
-   * {@link MOST_RUNS} runs or `mostBytes` of memory.
+   * Keeps a copy of `bytes` at `position`, where they are not there already. Refused, none of it is kept: it would take
+   * more than {@link MOST_RUNS} runs or `mostBytes` of memory.
    */
   insert(position: number, bytes: Uint8Array, mostBytes: number): "kept" | "duplicate" | "refused" {
     const end = position + bytes.length;

@@ -1,6 +1,6 @@
 /**
- * The receiving half of a connection: what has arrived, what of it is in order, the window, and when to acknowledge. Position 0 is the peer's SYN,
- * position 1 its first byte of data.
+ * The receiving half of a connection: what has arrived, what of it is in order, the window, and when to acknowledge.
+ * Position 0 is the peer's SYN, position 1 its first byte of data.
  */
 import { ByteQueue } from "../../base/byte-queue.ts";
 import { Reassembly } from "./reassembly.ts";
@@ -85,8 +85,8 @@ export class Receiver {
   }
 
   /**
-   * Takes data at `position`, which the caller has found to be within the window; `fin` says that FIN follows it. Returns whether something has
-   * become readable, or FIN been reached.
+   * Takes data at `position`, which the caller has found to be within the window; `fin` says that FIN follows it.
+   * Returns whether something has become readable, or FIN been reached.
    */
   onData(position: number, payload: Uint8Array, fin: boolean, nowMs: number): boolean {
     const before = this.next;
@@ -127,7 +127,10 @@ export class Receiver {
     this.#acknowledgeNow = true;
   }
 
-  /** RFC 9293 section 3.8.6.3, RFC 5681 section 4.2: at once for what is out of order or fills a gap, else every second segment. */
+  /**
+   * RFC 9293 section 3.8.6.3, RFC 5681 section 4.2: at once for what is out of order or fills a gap, else every second
+   * segment.
+   */
   #decide(outcome: { inOrder: boolean; advanced: boolean; fin: boolean }, nowMs: number): void {
     this.#segmentsWaiting += 1;
     const prompt = this.#promptLeft > 0;

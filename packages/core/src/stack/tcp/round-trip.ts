@@ -1,10 +1,12 @@
-/** Round-trip time and retransmission timeout: RFC 6298, with the shorter least timeout that is in use since (RFC 8961). */
+/**
+ * Round-trip time and retransmission timeout: RFC 6298, with the shorter least timeout that is in use since (RFC 8961).
+ */
 
 /** RFC 6298 (2.1): before the first measurement. */
 const FIRST_TIMEOUT_MS = 1000;
 /**
- * Deviation: RFC 6298 (2.4) says 1 s. Linux uses this value; a fail-over to another subflow that waits for 1 s would be seen by people. A
- * delayed acknowledgement comes well before it.
+ * Deviation: RFC 6298 (2.4) says 1 s. Linux uses this value; a fail-over to another subflow that waits for 1 s would be
+ * seen by people. A delayed acknowledgement comes well before it.
  */
 const LEAST_TIMEOUT_MS = 200;
 /** RFC 6298 (2.5): not below 60 s. */
@@ -26,7 +28,10 @@ export class RoundTrip {
   #firstTimeoutMs = FIRST_TIMEOUT_MS;
   #backOffs = 0;
 
-  /** A measurement of something that was sent once, or is known by its timestamp. `samples` is how many are expected in one round trip. */
+  /**
+   * A measurement of something that was sent once, or is known by its timestamp. `samples` is how many are expected in
+   * one round trip.
+   */
   onMeasured(rttMs: number, nowMs: number, samples = 1): void {
     this.#measureMinimum(rttMs, nowMs);
     if (this.smoothedMs === undefined) {

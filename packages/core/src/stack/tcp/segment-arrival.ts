@@ -1,6 +1,6 @@
 /**
- * Takes the segments of a connection: RFC 9293 section 3.10.7, whose order of checks this file keeps, with those of RFC 5961 (blind attacks) and
- * RFC 7323 (timestamps).
+ * Takes the segments of a connection: RFC 9293 section 3.10.7, whose order of checks this file keeps, with those of RFC
+ * 5961 (blind attacks) and RFC 7323 (timestamps).
  */
 import { toPosition } from "../../base/sequence.ts";
 import { TCP_FLAG, type TcpSegment } from "../../wire/tcp/segment.ts";

@@ -42,10 +42,13 @@ export class SegmentWriter {
     const { agreement, receiver, timestamps, extension, initialSequence } = this.#with;
     const flags = TCP_FLAG.syn | (answer ? TCP_FLAG.ack : 0);
     const stamp = { value: timestamps.value(nowMs), echoReply: timestamps.echo };
-    const options = agreement.synOptions(answer, stamp, fastOpenCookie);
-    const roomBytes = MOST_OPTION_BYTES - segmentOptionsByteLength(options);
-    options.push(...(extension?.options({ flags, start: 1, payload: NO_BYTES, nowMs, roomBytes }) ?? []));
-    const data = payload(agreement.pathSize.bytes - paddedBytes(options));
+    const own = agreement.synOptions(answer, stamp, fastOpenCookie);
+    const roomBytes = MOST_OPTION_BYTES - segmentOptionsByteLength(own);
+    const extra = extension?.options({ flags, start: 1, payload: NO_BYTES, nowMs, roomBytes }) ?? [];
+    const fits = segmentOptionsByteLength(extra) <= roomBytes;
+    // Where there is no room for both, the cookie stays away, and so does data.
+    const options = [...(fits ? own : own.filter(({ type }) => type !== "fastOpen")), ...extra];
+    const data = fits ? payload(agreement.pathSize.bytes - paddedBytes(options)) : NO_BYTES;
     if (answer) receiver.onAcknowledged();
     return this.#header({
       flags,
@@ -80,7 +83,10 @@ export class SegmentWriter {
     return this.#header({ flags, sequence, window: receiver.takeWindow(true), options, payload });
   }
 
-  /** Adds SACK. Returns false where there was no room beside data for what should be said: a segment without data is to follow. */
+  /**
+   * Adds SACK. Returns false where there was no room beside data for what should be said: a segment without data is to
+   * follow.
+   */
   #addBlocks(options: SegmentOption[], payloadBytes: number): boolean {
     const { agreement, receiver } = this.#with;
     if (!agreement.usesSelective || !receiver.hasBlocks) return true;

@@ -1,6 +1,7 @@
 /**
- * The sending half of a connection: what the application has written, the peer's window, and which bytes go next (RFC 9293 section 3.8). Position
- * 0 is our SYN, position 1 the first byte of data; our FIN follows the last byte. Small segments are not delayed (no Nagle algorithm).
+ * The sending half of a connection: what the application has written, the peer's window, and which bytes go next (RFC
+ * 9293 section 3.8). Position 0 is our SYN, position 1 the first byte of data; our FIN follows the last byte. Small
+ * segments are not delayed (no Nagle algorithm).
  */
 import { ByteQueue } from "../../base/byte-queue.ts";
 import type { AcknowledgementReceived, AgreedTransport, LossRecovery } from "./loss-recovery.ts";
@@ -20,7 +21,10 @@ export interface Transmission {
   readonly repetition: boolean;
 }
 
-/** The window as a segment says it, scaled; positions are in our stream (`acknowledgement`) and in the peer's (`sequence`). */
+/**
+ * The window as a segment says it, scaled; positions are in our stream (`acknowledgement`) and in the peer's
+ * (`sequence`).
+ */
 export interface WindowUpdate {
   readonly sequence: number;
   readonly acknowledgement: number;
@@ -180,7 +184,10 @@ export class Sender {
     this.#sendAgain();
   }
 
-  /** What is in flight was too large for the path, which is no sign of congestion: it is to be sent again, in smaller segments. */
+  /**
+   * What is in flight was too large for the path, which is no sign of congestion: it is to be sent again, in smaller
+   * segments.
+   */
   onTooBig(): void {
     this.#sendAgain();
   }
@@ -202,7 +209,10 @@ export class Sender {
     if (this.#windowEdge > this.#next) this.#stopPersisting();
   }
 
-  /** Takes an acknowledgement that the caller has found acceptable. Returns how many bytes of data it acknowledges for the first time. */
+  /**
+   * Takes an acknowledgement that the caller has found acceptable. Returns how many bytes of data it acknowledges for
+   * the first time.
+   */
   onAcknowledgement(ack: AcknowledgementReceived, nowMs: number): number {
     this.recovery.onAcknowledgement(ack, nowMs);
     // The peer is alive, even where its window stays closed (RFC 9293 section 3.8.6.1).
@@ -285,7 +295,10 @@ export class Sender {
     return { start, end, payload, fin: end > this.#queue.end, push: dataEnd === this.#queue.end, repetition };
   }
 
-  /** There is something to send, and the peer's window is against it: once nothing is in flight, only a probe finds out that it opens. */
+  /**
+   * There is something to send, and the peer's window is against it: once nothing is in flight, only a probe finds out
+   * that it opens.
+   */
   #persist(nowMs: number): undefined {
     if (!this.recovery.sent.isEmpty || this.#windowEdge > this.#next) return;
     const { timeoutMs } = this.#options.roundTrip;

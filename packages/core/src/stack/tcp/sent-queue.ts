@@ -1,6 +1,7 @@
 /**
- * What was sent and is not acknowledged cumulatively: RFC 6675's scoreboard, as the ranges that transmissions carried. Ranges are without gaps,
- * in the stream's order; one is split where an acknowledgement or a repetition covers part of it.
+ * What was sent and is not acknowledged cumulatively: RFC 6675's scoreboard, as the ranges that transmissions carried.
+ * Ranges are without gaps, in the stream's order; one is split where an acknowledgement or a repetition covers part of
+ * it.
  */
 import type { SentRange } from "../../policy/recovery/recovery.ts";
 
@@ -165,7 +166,9 @@ export class SentQueue {
     this.#count(range, 1);
   }
 
-  /** The receiver may drop what it acknowledged selectively (RFC 2018 section 8): after a timeout nothing of it counts. */
+  /**
+   * The receiver may drop what it acknowledged selectively (RFC 2018 section 8): after a timeout nothing of it counts.
+   */
   forgetDelivered(): void {
     for (const range of this) range.delivered = false;
     this.#recount();

@@ -12,7 +12,9 @@ export interface TcpSettings {
   readonly timestamps: boolean;
   readonly selectiveAcknowledgements: boolean;
   readonly congestion: CongestionAlgorithm;
-  /** The largest payload of one segment that the device below cuts into smaller ones; 0 for a device that cuts nothing. */
+  /**
+   * The largest payload of one segment that the device below cuts into smaller ones; 0 for a device that cuts nothing.
+   */
   readonly bulkBytes: number;
   /** For how long data may be unacknowledged until the connection is given up (RFC 9293 section 3.8.3, R2). */
   readonly giveUpMs: number;

@@ -1,10 +1,11 @@
 /**
- * The states of a TCP connection: RFC 9293 section 3.3.2, figure 5, as a table. Two rules for this file: whatever changes a connection's state is
- * an event of this table, and the file does not know what else an event does.
+ * The states of a TCP connection: RFC 9293 section 3.3.2, figure 5, as a table. Two rules for this file: whatever
+ * changes a connection's state is an event of this table, and the file does not know what else an event does.
  *
- * Read beside the figure: a row is a box, an entry an arrow that leaves it. What differs from the figure: "receive SYN" of LISTEN makes a
- * connection of its own, in SYN-RECEIVED; SEND in LISTEN does not exist; a segment that acknowledges our FIN and carries the peer's is two events,
- * so FIN-WAIT-1 goes to TIME-WAIT by way of FIN-WAIT-2. An abort (a RST sent or received, or giving up) leads from everywhere to CLOSED.
+ * Read beside the figure: a row is a box, an entry an arrow that leaves it. What differs from the figure: "receive SYN"
+ * of LISTEN makes a connection of its own, in SYN-RECEIVED; SEND in LISTEN does not exist; a segment that acknowledges
+ * our FIN and carries the peer's is two events, so FIN-WAIT-1 goes to TIME-WAIT by way of FIN-WAIT-2. An abort (a RST
+ * sent or received, or giving up) leads from everywhere to CLOSED.
  */
 import { AccessError } from "../../base/error.ts";
 
@@ -48,7 +49,10 @@ export const TRANSITIONS: Readonly<Record<TcpState, Readonly<Partial<Record<Stat
   timeWait: { timeout: "closed", abort: "closed" },
 };
 
-/** Where an event leads. Throws an {@link AccessError} with the code TCP_STATE where the table has no arrow: a fault of this program. */
+/**
+ * Where an event leads. Throws an {@link AccessError} with the code TCP_STATE where the table has no arrow: a fault of
+ * this program.
+ */
 export function transition(state: TcpState, event: StateEvent): TcpState {
   const next = TRANSITIONS[state][event];
   if (next === undefined) throw new AccessError("TCP_STATE", "local", `no ${event} in the TCP state ${state}`);

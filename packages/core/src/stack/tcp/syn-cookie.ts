@@ -1,7 +1,8 @@
 /**
- * SYN cookies (RFC 4987 section 3.6): the answer to a SYN of which nothing is kept. Our initial sequence number holds what must be known when the
- * third segment comes: count(5), index of the segment size(3), HMAC(24). Where the peer sends timestamps, the low six bits of ours hold the rest: 1
- * when it allows SACK(1), its window shift or 15 for none(4), one bit unused.
+ * SYN cookies (RFC 4987 section 3.6): the answer to a SYN of which nothing is kept. Our initial sequence number holds
+ * what must be known when the third segment comes: count(5), index of the segment size(3), HMAC(24). Where the peer
+ * sends timestamps, the low six bits of ours hold the rest: 1 when it allows SACK(1), its window shift or 15 for
+ * none(4), one bit unused.
  */
 import { concatBytes, readUint32, writeUint16, writeUint32 } from "../../base/bytes.ts";
 import type { Hashes } from "../../base/hashes.ts";
@@ -39,7 +40,10 @@ export class SynCookies {
     );
   }
 
-  /** The peer's segment size, when the acknowledgement of `sequence` + 1 shows that we have sent it lately; else undefined. */
+  /**
+   * The peer's segment size, when the acknowledgement of `sequence` + 1 shows that we have sent it lately; else
+   * undefined.
+   */
   check(local: Endpoint, remote: Endpoint, peerSequence: number, sequence: number, nowMs: number): number | undefined {
     const index = (sequence >>> 24) & 7;
     const now = countAt(nowMs);

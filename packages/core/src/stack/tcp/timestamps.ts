@@ -1,4 +1,7 @@
-/** Timestamps and protection against wrapped sequence numbers: RFC 7323 sections 3 to 5. The clock ticks once in a millisecond. */
+/**
+ * Timestamps and protection against wrapped sequence numbers: RFC 7323 sections 3 to 5. The clock ticks once in a
+ * millisecond.
+ */
 import { isBefore } from "../../base/sequence.ts";
 
 /** RFC 7323 section 5.5: after 24 days the peer's clock may have gone round. */

@@ -1,0 +1,100 @@
+/**
+ * Answers SYNs of which nothing is kept, and knows the third segment again (RFC 4987 section 3.6). Multipath TCP works
+ * through it: our key is made again from the cookie, and the third segment brings both keys (RFC 8041 section 3.11).
+ */
+import { equalSecrets } from "../base/bytes.ts";
+import { type Endpoint, familyOf } from "../base/ip-address.ts";
+import { CAPABLE_FLAG, type CapableOption, type MptcpOption } from "../wire/mptcp/options.ts";
+import { TCP_FLAG, type TcpSegment } from "../wire/tcp/segment.ts";
+import type { CookieAccept } from "./mptcp/connection.ts";
+import { findMptcp } from "./mptcp/handshake.ts";
+import type { MptcpSettings } from "./mptcp/settings.ts";
+import type { StackPorts } from "./ports.ts";
+import { findOption, readSynOptions, windowShiftFor, writeSynOptions } from "./tcp/handshake.ts";
+import type { InitialNumbers } from "./tcp/initial-numbers.ts";
+import { hideInTimestamp, readFromTimestamp, SynCookies } from "./tcp/syn-cookie.ts";
+import { Timestamps } from "./tcp/timestamps.ts";
+
+const LARGEST_UNSCALED_WINDOW = 0xffff;
+const NO_BYTES = new Uint8Array(0);
+
+/** A handshake that has ended, and our key where it is Multipath TCP. */
+export interface AcceptedCookie {
+  readonly key: Uint8Array;
+  readonly accept: CookieAccept;
+}
+
+export class CookieDesk {
+  readonly #cookies: SynCookies;
+  readonly #numbers: InitialNumbers;
+
+  constructor(ports: StackPorts, numbers: InitialNumbers) {
+    this.#cookies = new SynCookies(ports);
+    this.#numbers = numbers;
+  }
+
+  /**
+   * The SYN-ACK for a SYN. Without timestamps it offers neither SACK nor window scaling: there is no room to remember
+   * them.
+   */
+  answer(
+    syn: TcpSegment,
+    capable: CapableOption | undefined,
+    local: Endpoint,
+    remote: Endpoint,
+    settings: MptcpSettings,
+    nowMs: number,
+  ): TcpSegment {
+    const peer = readSynOptions(syn, familyOf(local.address));
+    const { tcp } = settings;
+    const sequence = this.#cookies.make(local, remote, syn.sequence, peer.maximumSegmentBytes, nowMs);
+    const stamps = tcp.timestamps ? peer.timestamps : undefined;
+    const clock = new Timestamps(this.#numbers.timestampOffset(local, remote));
+    const options = writeSynOptions({
+      maximumSegmentBytes: tcp.maximumSegmentBytes,
+      windowShift: stamps && peer.windowShift !== undefined ? windowShiftFor(tcp.receiveBufferBytes) : undefined,
+      selective: stamps !== undefined && peer.selective && tcp.selectiveAcknowledgements,
+      timestamps: stamps && { value: hideInTimestamp(clock.value(nowMs), peer), echoReply: stamps.value },
+      fastOpenCookie: undefined,
+    });
+    const answer = capable && this.#capable(capable, this.#cookies.keyFor(local, remote, sequence), settings);
+    return {
+      sourcePort: local.port,
+      destinationPort: remote.port,
+      sequence,
+      acknowledgment: (syn.sequence + 1) >>> 0,
+      flags: TCP_FLAG.syn | TCP_FLAG.ack,
+      window: Math.min(LARGEST_UNSCALED_WINDOW, tcp.receiveBufferBytes),
+      urgentPointer: 0,
+      options: answer === undefined ? options : [...options, answer],
+      payload: NO_BYTES,
+    };
+  }
+
+  #capable({ version }: CapableOption, senderKey: Uint8Array, { checksum }: MptcpSettings): MptcpOption {
+    const flags = CAPABLE_FLAG.hmac | (checksum ? CAPABLE_FLAG.checksumRequired : 0);
+    return { type: "capable", version: version === 0 ? 0 : 1, flags, senderKey };
+  }
+
+  /** The handshake that this segment ends, or undefined where we have not begun it. */
+  check(segment: TcpSegment, local: Endpoint, remote: Endpoint, nowMs: number): AcceptedCookie | undefined {
+    if ((segment.flags & (TCP_FLAG.syn | TCP_FLAG.ack | TCP_FLAG.rst)) !== TCP_FLAG.ack) return undefined;
+    const initialSequence = (segment.acknowledgment - 1) >>> 0;
+    const peerSequence = (segment.sequence - 1) >>> 0;
+    const segmentBytes = this.#cookies.check(local, remote, peerSequence, initialSequence, nowMs);
+    if (segmentBytes === undefined) return undefined;
+    const timestamps = findOption(segment.options, "timestamps");
+    const said =
+      timestamps === undefined ? { selective: false, windowShift: undefined } : readFromTimestamp(timestamps.echoReply);
+    const key = this.#cookies.keyFor(local, remote, initialSequence);
+    const peerSyn = { ...said, maximumSegmentBytes: segmentBytes, timestamps, fastOpenCookie: undefined };
+    return { key, accept: { ack: segment, peerSyn, initialSequence, capable: usableKeys(segment, key) } };
+  }
+}
+
+/** MP_CAPABLE with both keys, ours being `key`. */
+function usableKeys({ options }: TcpSegment, key: Uint8Array): CapableOption | undefined {
+  const capable = findMptcp(options as readonly MptcpOption[], "capable");
+  if (capable?.senderKey === undefined || capable.receiverKey === undefined) return undefined;
+  return equalSecrets(capable.receiverKey, key) ? capable : undefined;
+}

@@ -1,0 +1,469 @@
+/**
+ * A host's transport: many connections of Multipath TCP and TCP, their packets in and out. It finds the connection of a
+ * packet, takes new ones at ports that listen, and answers what belongs to nobody.
+ */
+import { equalBytes } from "../base/bytes.ts";
+import { type Endpoint, endpointKey, familyOf, type IpAddress } from "../base/ip-address.ts";
+import { MinHeap } from "../base/min-heap.ts";
+import { parseIcmpError, parseQuotedSegment } from "../wire/icmp.ts";
+import {
+  IP_PROTOCOL,
+  IPV4_HEADER_BYTES,
+  IPV6_HEADER_BYTES,
+  type IpHeader,
+  ipHeaderBytes,
+  parseIpPacket,
+} from "../wire/ip-packet.ts";
+import type { MptcpVersion } from "../wire/mptcp/keys.ts";
+import type { CapableOption, JoinSynOption, MptcpOption } from "../wire/mptcp/options.ts";
+import { emitTcpPacket, type PacketRefusal, parseTcpPacket, type TcpPacket } from "../wire/tcp/packet.ts";
+import { TCP_FLAG, TCP_HEADER_BYTES, type TcpSegment } from "../wire/tcp/segment.ts";
+import { CookieDesk } from "./cookie-desk.ts";
+import type { PacketEndpoint } from "./endpoint.ts";
+import { DEFAULT_LISTEN_OPTIONS, Listener, type ListenOptions } from "./listener.ts";
+import { isUsableCapable } from "./mptcp/capable-handshake.ts";
+import { type JoinRefusal, MptcpConnection, type SubflowPath } from "./mptcp/connection.ts";
+import { findMptcp } from "./mptcp/handshake.ts";
+import { chooseKey } from "./mptcp/session.ts";
+import type { MptcpSettings } from "./mptcp/settings.ts";
+import type { Subflow } from "./mptcp/subflow.ts";
+import type { StackPorts } from "./ports.ts";
+import { CookieCache, FastOpenCookies } from "./tcp/fast-open.ts";
+import { InitialNumbers } from "./tcp/initial-numbers.ts";
+import { resetFor } from "./tcp/reset.ts";
+
+export interface StackHostOptions {
+  readonly settings: MptcpSettings;
+  readonly ports: StackPorts;
+  /** The largest packet that the paths carry. */
+  readonly mtuBytes: number;
+  /** Connections, those in TIME-WAIT included. */
+  readonly mostConnections: number;
+}
+
+/** What an active open may bring along. */
+export interface ConnectOptions {
+  readonly multipath?: boolean;
+  /** Goes with the SYN where the server has given a cookie before, or always. */
+  readonly fastOpen?: "cookie" | "always";
+  readonly firstBytes?: Uint8Array;
+  readonly localAddressId?: number;
+  /** The port to leave from; one of the host's choice without it. */
+  readonly localPort?: number;
+}
+
+/** Answers to packets of nobody that wait to be sent, and those of one second. */
+export const MOST_ANSWERS = 256;
+export const ANSWERS_PER_SECOND = 1000;
+/** RFC 6056 section 3.2: ports of our own choice. */
+const FIRST_PORT = 32_768;
+const PORTS = 28_232;
+const MOST_PORT_TRIES = 64;
+
+/** A packet to send. One with more payload than `segmentBytes` is to be cut by the device that sends it. */
+export interface OutgoingPacket extends TcpPacket {
+  readonly segmentBytes: number;
+}
+
+interface Flow {
+  readonly connection: MptcpConnection;
+  readonly subflow: Subflow;
+}
+
+/** Why a packet was not taken; each is counted. */
+export type HostRefusal =
+  | PacketRefusal
+  | "notOurs"
+  | "tooManyConnections"
+  | "listenerFull"
+  | "unknownToken"
+  | "joinRefused";
+
+export class StackHost implements PacketEndpoint {
+  readonly #options: StackHostOptions;
+  readonly #numbers: InitialNumbers;
+  readonly #desk: CookieDesk;
+  readonly #fastOpen: FastOpenCookies;
+  readonly #cookies = new CookieCache();
+  readonly #listeners = new Map<number, Listener>();
+  readonly #flows = new Map<string, Flow>();
+  readonly #connections = new Map<MptcpConnection, Set<string>>();
+  readonly #tokens = new Map<number, MptcpConnection>();
+  readonly #active = new Set<MptcpConnection>();
+  /** Those that have done something since {@link pollChanged} gave them out. */
+  readonly #changed = new Set<MptcpConnection>();
+  readonly #deadlines = new MinHeap<MptcpConnection>();
+  readonly #deadlineOf = new Map<MptcpConnection, number>();
+  readonly #answers: OutgoingPacket[] = [];
+  readonly #refusals = new Map<HostRefusal, number>();
+  #answersSinceMs = 0;
+  #answersSent = 0;
+
+  constructor(options: StackHostOptions) {
+    this.#options = options;
+    this.#numbers = new InitialNumbers(options.ports);
+    this.#desk = new CookieDesk(options.ports, this.#numbers);
+    this.#fastOpen = new FastOpenCookies(options.ports, 0);
+  }
+
+  /** Why packets were not taken, and how often. */
+  get refusals(): ReadonlyMap<HostRefusal, number> {
+    return this.#refusals;
+  }
+
+  /** Connections, those in TIME-WAIT included. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** The connection with this local token (RFC 8684 section 3.1). */
+  byToken(token: number): MptcpConnection | undefined {
+    return this.#tokens.get(token);
+  }
+
+  isListening(port: number): boolean {
+    return this.#listeners.has(port);
+  }
+
+  /** Whether no connection has these ends. */
+  isFree(local: Endpoint, remote: Endpoint): boolean {
+    return !this.#flows.has(keyOf(local, remote));
+  }
+
+  /** A connection that may have events to tell, or bytes, once for each time that it has done something; after packets, time and calls. */
+  pollChanged(): MptcpConnection | undefined {
+    for (const connection of this.#changed) {
+      this.#changed.delete(connection);
+      return connection;
+    }
+    return undefined;
+  }
+
+  /** Takes connections to a port from now on. */
+  listen(port: number, options: Partial<ListenOptions> = {}): Listener {
+    const listener = new Listener({ ...DEFAULT_LISTEN_OPTIONS, ...options });
+    this.#listeners.set(port, listener);
+    return listener;
+  }
+
+  /** Takes no further connections to a port; those that nobody has accepted are reset. */
+  unlisten(port: number, nowMs: number): void {
+    for (const connection of this.#listeners.get(port)?.abandon() ?? []) connection.reset(nowMs);
+    this.#listeners.delete(port);
+  }
+
+  /** Opens a connection from an address of ours; undefined where no port or no room is left. */
+  connect(
+    local: IpAddress,
+    remote: Endpoint,
+    nowMs: number,
+    options: ConnectOptions = {},
+  ): MptcpConnection | undefined {
+    const { localPort } = options;
+    const from = localPort === undefined ? this.#choosePort(local, remote) : { address: local, port: localPort };
+    if (from !== undefined && !this.isFree(from, remote)) return undefined;
+    const connection = from && this.#create(this.#options.settings.version, familyOf(local));
+    if (from === undefined || connection === undefined) return undefined;
+    const { multipath = true, fastOpen, firstBytes, localAddressId = 0 } = options;
+    if (firstBytes !== undefined) connection.write(firstBytes, nowMs);
+    const known = this.#cookies.get(remote);
+    const open = {
+      ...(fastOpen === "cookie" && { fastOpenCookie: known ?? new Uint8Array(0) }),
+      dataInSyn: fastOpen === "always" || (fastOpen === "cookie" && known !== undefined),
+    };
+    const path = { local: from, remote, localAddressId, remoteAddressId: 0, backup: false };
+    const subflow = multipath ? connection.open(path, nowMs, open) : connection.openPlain(path, nowMs, open);
+    this.#register(connection, subflow);
+    return connection;
+  }
+
+  /** Opens a further subflow from an address of ours, or says why not. */
+  join(
+    connection: MptcpConnection,
+    path: Omit<SubflowPath, "local">,
+    local: IpAddress,
+    nowMs: number,
+  ): Subflow | JoinRefusal | "noPort" {
+    const from = this.#choosePort(local, path.remote);
+    if (from === undefined) return "noPort";
+    const subflow = connection.join({ ...path, local: from }, nowMs);
+    if (typeof subflow !== "string") this.#register(connection, subflow);
+    return subflow;
+  }
+
+  #choosePort(address: IpAddress, remote: Endpoint): Endpoint | undefined {
+    for (let tries = 0; tries < MOST_PORT_TRIES; tries++) {
+      const [high = 0, low = 0] = this.#options.ports.randomBytes(2);
+      const local = { address, port: FIRST_PORT + ((high * 256 + low) % PORTS) };
+      if (!this.#flows.has(keyOf(local, remote)) && !this.#listeners.has(local.port)) return local;
+    }
+    return undefined;
+  }
+
+  /** A connection with a key whose token is free, or with this one; undefined where there is no room. */
+  #create(version: MptcpVersion, family: "ipv4" | "ipv6", key?: Uint8Array): MptcpConnection | undefined {
+    const { settings, ports, mtuBytes, mostConnections } = this.#options;
+    const localKey = key ?? chooseKey(ports, version, (token) => this.#tokens.has(token));
+    if (localKey === undefined || this.#connections.size >= mostConnections) return undefined;
+    const header = family === "ipv4" ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+    const tcp = { ...settings.tcp, maximumSegmentBytes: mtuBytes - header - TCP_HEADER_BYTES };
+    const connection: MptcpConnection = new MptcpConnection({
+      settings: { ...settings, tcp },
+      ports,
+      version,
+      localKey,
+      numbers: this.#numbers,
+      onActive: () => this.#active.add(connection),
+    });
+    if (this.#tokens.has(connection.token)) return undefined;
+    this.#connections.set(connection, new Set());
+    this.#tokens.set(connection.token, connection);
+    return connection;
+  }
+
+  #register(connection: MptcpConnection, subflow: Subflow): void {
+    const key = keyOf(subflow.tcp.local, subflow.tcp.remote);
+    this.#flows.set(key, { connection, subflow });
+    this.#connections.get(connection)?.add(key);
+    this.#active.add(connection);
+  }
+
+  // Packets in.
+
+  /** `verify` is false where somebody else has looked at TCP's checksum. */
+  onPacket(nowMs: number, bytes: Uint8Array, verify = true): void {
+    const packet = parseTcpPacket(bytes, verify);
+    if (typeof packet === "string") {
+      if (packet !== "notTcp" || !this.#onIcmp(nowMs, bytes)) this.#refuse(packet);
+      return;
+    }
+    const { ip, segment } = packet;
+    const local = { address: ip.destination, port: segment.destinationPort };
+    const remote = { address: ip.source, port: segment.sourcePort };
+    const flow = this.#flows.get(keyOf(local, remote));
+    if (flow === undefined) return this.#onStranger(segment, local, remote, nowMs);
+    const opens = opensConnection(segment);
+    if (opens && flow.subflow.tcp.mayGiveWayTo(segment)) {
+      flow.subflow.tcp.endTimeWait();
+      this.#sweep(flow.connection);
+      return this.#onStranger(segment, local, remote, nowMs);
+    }
+    flow.connection.receive(flow.subflow, segment, nowMs);
+    const { givenCookie } = flow.subflow.tcp;
+    if (givenCookie !== undefined && givenCookie.length > 0 && !opens) this.#cookies.put(remote, givenCookie);
+    this.#listeners.get(local.port)?.update(flow.connection);
+  }
+
+  /** A segment of no connection. */
+  #onStranger(segment: TcpSegment, local: Endpoint, remote: Endpoint, nowMs: number): void {
+    const options = segment.options as readonly MptcpOption[];
+    const join = findMptcp(options, "joinSyn");
+    if (opensConnection(segment)) {
+      if (join !== undefined) return this.#onJoin(segment, join, local, remote, nowMs);
+      const listener = this.#listeners.get(local.port);
+      if (listener !== undefined) return this.#onSyn(listener, segment, local, remote, nowMs);
+    } else if (this.#onCookie(segment, local, remote, nowMs)) return;
+    this.#refuse("notOurs");
+    this.#answerReset(segment, local, remote, nowMs);
+  }
+
+  #onSyn(listener: Listener, syn: TcpSegment, local: Endpoint, remote: Endpoint, nowMs: number): void {
+    if (listener.isFull) return this.#refuse("listenerFull");
+    const offered = findMptcp(syn.options as readonly MptcpOption[], "capable");
+    const capable =
+      listener.options.multipath && offered !== undefined && isUsableCapable(offered) ? offered : undefined;
+    if (listener.isHalfOpenFull) {
+      const { settings, mtuBytes } = this.#options;
+      const header = familyOf(local.address) === "ipv4" ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+      const tcp = { ...settings.tcp, maximumSegmentBytes: mtuBytes - header - TCP_HEADER_BYTES };
+      return this.#answer(
+        local,
+        remote,
+        this.#desk.answer(syn, capable, local, remote, { ...settings, tcp }, nowMs),
+        nowMs,
+      );
+    }
+    const connection = this.#create(versionOf(capable), familyOf(local.address));
+    if (connection === undefined) return this.#refuse("tooManyConnections");
+    const { takeData, cookie } = this.#judgeFastOpen(listener, syn, remote, nowMs);
+    const accept = { takeData, ...(cookie && { fastOpenCookie: cookie }) };
+    this.#register(connection, connection.accept(syn, capable, pathBetween(local, remote), nowMs, accept));
+    listener.onOpened(connection, takeData && syn.payload.length > 0);
+  }
+
+  #judgeFastOpen(
+    { options }: Listener,
+    syn: TcpSegment,
+    { address }: Endpoint,
+    nowMs: number,
+  ): { takeData: boolean; cookie: Uint8Array | undefined } {
+    if (options.fastOpen === "never") return { takeData: false, cookie: undefined };
+    if (options.fastOpen === "always") return { takeData: true, cookie: undefined };
+    const said = syn.options.find((option) => option.type === "fastOpen")?.cookie;
+    if (said === undefined) return { takeData: false, cookie: undefined };
+    const isGood = said.length > 0 && this.#fastOpen.isGood(address, said, nowMs);
+    return { takeData: isGood, cookie: isGood ? undefined : this.#fastOpen.make(address, nowMs) };
+  }
+
+  #onJoin(syn: TcpSegment, join: JoinSynOption, local: Endpoint, remote: Endpoint, nowMs: number): void {
+    const connection = this.#tokens.get(join.token);
+    if (connection !== undefined && !this.#takesJoins(connection, local)) {
+      this.#refuse("notOurs");
+      return this.#answerReset(syn, local, remote, nowMs);
+    }
+    const path = { ...pathBetween(local, remote), localAddressId: connection?.idOfOwn(local.address) ?? 0 };
+    const answer = connection?.acceptJoin(syn, join, path, nowMs);
+    if (connection !== undefined && typeof answer === "object") return this.#register(connection, answer);
+    this.#refuse(connection === undefined ? "unknownToken" : "joinRefused");
+    const reset = resetFor(syn);
+    if (reset === undefined) return;
+    const options = typeof answer === "number" ? [{ type: "reset" as const, transient: false, reason: answer }] : [];
+    this.#answer(local, remote, { ...reset, options }, nowMs);
+  }
+
+  /** Joins come where connections are taken, to the port of the connection's other subflows, or to an end that the peer was told. */
+  #takesJoins({ subflows, parts }: MptcpConnection, { address, port }: Endpoint): boolean {
+    if (this.#listeners.has(port) || subflows.some(({ tcp }) => tcp.local.port === port)) return true;
+    const { ownAddresses } = parts.addresses;
+    return Array.from(ownAddresses.values()).some((own) => own.port === port && equalBytes(own.address, address));
+  }
+
+  /** Whether this is the third segment of a handshake that a SYN cookie answered. */
+  #onCookie(segment: TcpSegment, local: Endpoint, remote: Endpoint, nowMs: number): boolean {
+    const listener = this.#listeners.get(local.port);
+    const cookie = listener && this.#desk.check(segment, local, remote, nowMs);
+    if (listener === undefined || cookie === undefined || listener.isFull) return false;
+    const { key, accept } = cookie;
+    const connection = this.#create(versionOf(accept.capable), familyOf(local.address), accept.capable && key);
+    if (connection === undefined) return false;
+    this.#register(connection, connection.acceptCookie(accept, pathBetween(local, remote), nowMs));
+    listener.onOpened(connection, false);
+    listener.update(connection);
+    return true;
+  }
+
+  /** Whether it was an error about a segment of ours; only what says that packets are too large has a consequence. */
+  #onIcmp(nowMs: number, bytes: Uint8Array): boolean {
+    const ip = parseIpPacket(bytes);
+    const error = typeof ip === "string" ? undefined : parseIcmpError(ip);
+    const about = error && parseQuotedSegment(error.quoted);
+    if (typeof ip === "string" || error === undefined || about === undefined) return false;
+    const flow = this.#flows.get(keyOf(about.source, about.destination));
+    if (flow === undefined || error.reason.type !== "packetTooBig") return true;
+    const segmentBytes = error.reason.mtuBytes - ipHeaderBytes(ip) - TCP_HEADER_BYTES;
+    flow.subflow.tcp.onPacketTooBig(segmentBytes, about.sequence, nowMs);
+    this.#active.add(flow.connection);
+    return true;
+  }
+
+  #refuse(reason: HostRefusal): void {
+    this.#refusals.set(reason, (this.#refusals.get(reason) ?? 0) + 1);
+  }
+
+  #answerReset(segment: TcpSegment, local: Endpoint, remote: Endpoint, nowMs: number): void {
+    const reset = resetFor(segment);
+    if (reset !== undefined) this.#answer(local, remote, reset, nowMs);
+  }
+
+  #answer(local: Endpoint, remote: Endpoint, segment: TcpSegment, nowMs: number): void {
+    if (nowMs - this.#answersSinceMs >= 1000) {
+      this.#answersSinceMs = nowMs;
+      this.#answersSent = 0;
+    }
+    if (this.#answersSent >= ANSWERS_PER_SECOND || this.#answers.length >= MOST_ANSWERS) return;
+    this.#answersSent += 1;
+    this.#answers.push({
+      ip: headerBetween(local.address, remote.address),
+      segment,
+      segmentBytes: segment.payload.length,
+    });
+  }
+
+  // Time, and packets out.
+
+  pollTimeout(): number | undefined {
+    for (let next = this.#deadlines.next; next !== undefined; next = this.#deadlines.next) {
+      if (this.#deadlineOf.get(next) === this.#deadlines.nextKey) break;
+      this.#deadlines.pop();
+    }
+    return this.#deadlines.nextKey;
+  }
+
+  onTimeout(nowMs: number): void {
+    for (let at = this.pollTimeout(); at !== undefined && at <= nowMs; at = this.pollTimeout()) {
+      const connection = this.#deadlines.pop();
+      if (connection === undefined) return;
+      this.#deadlineOf.delete(connection);
+      connection.onTimeout(nowMs);
+      this.#active.add(connection);
+    }
+  }
+
+  pollTransmit(nowMs: number): Uint8Array | undefined {
+    const packet = this.pollPacket(nowMs);
+    return packet && emitTcpPacket(packet);
+  }
+
+  /** As {@link pollTransmit}, not yet as bytes. */
+  pollPacket(nowMs: number): OutgoingPacket | undefined {
+    const answer = this.#answers.shift();
+    if (answer !== undefined) return answer;
+    for (const connection of this.#active) {
+      const out = connection.pollTransmit(nowMs);
+      if (out !== undefined) {
+        const { local, remote, sender } = out.subflow.tcp;
+        const ip = headerBetween(local.address, remote.address);
+        return { ip, segment: out.segment, segmentBytes: sender.segmentBytes };
+      }
+      this.#active.delete(connection);
+      this.#changed.add(connection);
+      this.#sweep(connection);
+    }
+    return undefined;
+  }
+
+  /** Nothing is left to send for now: forgets what is over, and notes the next timeout. */
+  #sweep(connection: MptcpConnection): void {
+    const keys = this.#connections.get(connection);
+    for (const key of keys ?? []) {
+      if (!this.#flows.get(key)?.subflow.tcp.isDone) continue;
+      this.#flows.delete(key);
+      keys?.delete(key);
+    }
+    if (connection.isDone) {
+      this.#connections.delete(connection);
+      this.#deadlineOf.delete(connection);
+      if (this.#tokens.get(connection.token) === connection) this.#tokens.delete(connection.token);
+      return;
+    }
+    const at = connection.pollTimeout();
+    if (at === undefined) this.#deadlineOf.delete(connection);
+    else if (this.#deadlineOf.get(connection) !== at) {
+      this.#deadlineOf.set(connection, at);
+      this.#deadlines.push(at, connection);
+    }
+  }
+}
+
+function opensConnection({ flags }: TcpSegment): boolean {
+  return (flags & (TCP_FLAG.syn | TCP_FLAG.ack | TCP_FLAG.rst)) === TCP_FLAG.syn;
+}
+
+function versionOf(capable: CapableOption | undefined): MptcpVersion {
+  return capable?.version === 0 ? 0 : 1;
+}
+
+function keyOf(local: Endpoint, remote: Endpoint): string {
+  return endpointKey(local) + endpointKey(remote);
+}
+
+function pathBetween(local: Endpoint, remote: Endpoint): SubflowPath {
+  return { local, remote, localAddressId: 0, remoteAddressId: 0, backup: false };
+}
+
+function headerBetween(source: IpAddress, destination: IpAddress): IpHeader {
+  const common = { source, destination, protocol: IP_PROTOCOL.tcp, trafficClass: 0, hopLimit: 64 };
+  return familyOf(source) === "ipv4"
+    ? { family: "ipv4", ...common, identification: 0, dontFragment: true }
+    : { family: "ipv6", ...common, flowLabel: 0 };
+}
