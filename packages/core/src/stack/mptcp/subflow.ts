@@ -99,6 +99,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   #signals: MptcpOption[] = [];
   #timeoutsSeen = 0;
   #synsSent = 0;
+  /** See {@link #isTurnOfFin}: the third ACK was the keys' first turn. */
+  #isFinNext = true;
   /** What went with the SYN, until that is answered. */
   #synBytes: Uint8Array = NO_BYTES;
 
@@ -259,7 +261,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     if ((flags & TCP_FLAG.syn) !== 0) return this.#synOptions((flags & TCP_FLAG.ack) !== 0);
     const mapping = payload.length === 0 ? undefined : this.sent.find(start);
     const greeting = this.handshake.isConfirmed ? undefined : this.handshake.ackOption(outgoing, mapping);
-    if (greeting !== undefined) return [greeting];
+    if (greeting !== undefined && !this.#isTurnOfFin(payload)) return [greeting];
     const options: MptcpOption[] = [];
     if (payload.length === 0) this.#addSignal(options, roomBytes);
     const dss = this.#dss(mapping);
@@ -274,6 +276,16 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     if (this.id > 0 || isAnswer || this.#synsSent <= MOST_CAPABLE_SYNS) return [this.handshake.synOption()];
     this.#owner.onFallback("synLost");
     return [];
+  }
+
+  /**
+   * DATA_FIN and the keys of the third ACK do not fit into one segment. A peer that has the keys need not say anything
+   * before it hears of the end (Linux does not), so they take turns.
+   */
+  #isTurnOfFin(payload: Uint8Array): boolean {
+    if (this.id > 0 || payload.length > 0 || !this.#session.sender.finDue) return false;
+    this.#isFinNext = !this.#isFinNext;
+    return !this.#isFinNext;
   }
 
   /** One at a time: addresses are too long to share a segment with each other. */
