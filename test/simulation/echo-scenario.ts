@@ -7,14 +7,13 @@ import {
   nearAddresses,
   randomPaths,
 } from "@hybrid-access/core/testing/simulator/random-paths";
-import { LivelockError, type PathPlan, type RunEnd, Simulator } from "@hybrid-access/core/testing/simulator/simulator";
+import { type PathPlan, Simulator } from "@hybrid-access/core/testing/simulator/simulator";
 import { EchoClient, EchoServer } from "./echo-endpoints.ts";
+import { runToRest } from "./run-to-rest.ts";
 import type { Scenario, ScenarioRun } from "./scenario.ts";
 
 const MOST_CHUNKS = 6;
 const LARGEST_CHUNK = 1400;
-/** Longer than any client tries. */
-const LONGEST_MS = 3_600_000;
 
 export const ECHO_SCENARIO: Scenario = { name: "echo", run: runEcho };
 
@@ -51,8 +50,8 @@ function judge(
   paths: Readonly<Record<string, PathPlan>>,
   clients: readonly EchoClient[],
 ): string | undefined {
-  const end = runToEnd(simulator);
-  if (end !== "idle") return end === "time" ? "something still happens after an hour" : end;
+  const unrest = runToRest(simulator);
+  if (unrest !== undefined) return unrest;
   if (simulator.counters.unroutedPackets > 0) return "a packet had no route";
   for (const [index, { outcome }] of clients.entries()) {
     const plan = paths[`path${1 + Math.floor(index / 2)}`];
@@ -60,15 +59,6 @@ function judge(
     if (outcome !== "complete" && !(outcome === "gaveUp" && mayFail)) return `client ${index} is ${outcome}`;
   }
   return undefined;
-}
-
-function runToEnd(simulator: Simulator): RunEnd | string {
-  try {
-    return simulator.run({ untilMs: LONGEST_MS });
-  } catch (error) {
-    if (error instanceof LivelockError) return error.message;
-    throw error;
-  }
 }
 
 /** Several endpoints as those of one host: each packet is shown to all. */

@@ -1,5 +1,7 @@
 /** What middleboxes do, and what becomes of a connection: RFC 8684 section 3.7, RFC 8041 section 3.1. */
 import { equalBytes } from "@hybrid-access/core/base/bytes";
+import { RESET_REASON } from "@hybrid-access/core/wire/mptcp/options";
+import type { SegmentOption } from "@hybrid-access/core/wire/tcp/options";
 import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
 import { expect } from "chai";
 import type { SegmentLinkOptions } from "../segment-link.ts";
@@ -138,6 +140,32 @@ describe("stack/mptcp: middleboxes", () => {
     expect(equalBytes(pair.server.bytes, data)).to.equal(true);
     expect(pair.server.eventOf("subflowClosed")?.subflow).to.equal(1);
     expect(pair.client.connection.isMultipath).to.equal(true);
+  });
+
+  it("and attackers that map the same bytes to another place are found out: counted, and the subflow is reset", () => {
+    let seen = 0;
+    const elsewhere = (option: SegmentOption): SegmentOption =>
+      option.type === "dss" && option.mapping !== undefined
+        ? {
+            ...option,
+            mapping: { ...option.mapping, sequence: { octets: 8, value: option.mapping.sequence.value + 1n } },
+          }
+        : option;
+    const middlebox = (segment: TcpSegment) => {
+      if (!hasData(segment)) return [segment];
+      seen += 1;
+      // What waits behind a gap is mapped once more.
+      if (seen === 3) return [];
+      return seen === 5 ? [segment, { ...segment, options: segment.options.map(elsewhere) }] : [segment];
+    };
+    const pair = new MptcpPair({ paths: [{ up: { middlebox } }] }).connect();
+    pair.client.connection.write(pattern(60_000), pair.nowMs);
+    pair.run(() => pair.server.saw("subflowClosed"), 5000);
+    expect(pair.server.connection.parts.counters.conflictingMapping).to.equal(1);
+    expect(pair.server.eventOf("subflowClosed")?.reason).to.equal("aborted");
+    const reset = pair.paths[0]?.down.sent.find(({ flags }) => (flags & TCP_FLAG.rst) !== 0);
+    expect(reset?.options).to.deep.equal([{ type: "reset", transient: false, reason: RESET_REASON.multipathError }]);
+    expect(equalBytes(pair.server.bytes, pattern(60_000).slice(0, pair.server.receivedBytes))).to.equal(true);
   });
 
   it("are no reason to ask for checksums: one side that wants them is enough", () => {

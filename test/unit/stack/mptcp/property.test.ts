@@ -11,6 +11,9 @@ import { pattern } from "../tcp/tcp-pair.ts";
 import { split, stripWhere } from "./middleboxes.ts";
 import { MptcpPair, type MptcpPairOptions, type MptcpSide } from "./mptcp-pair.ts";
 
+/** Runs of each property; STACK_RUNS asks for more. */
+const RUNS = Number(process.env.STACK_RUNS ?? 200);
+
 const MIDDLEBOXES = {
   none: (segment: TcpSegment) => [segment],
   stripSyn: stripWhere(({ flags }) => (flags & 2) !== 0),
@@ -121,7 +124,7 @@ function check(from: MptcpSide, to: MptcpSide, sent: Uint8Array): void {
 
 describe("stack/mptcp: any paths, any application", () => {
   it("delivers every byte once and in order, or resets; leaves no timer and no byte behind", function () {
-    this.timeout(60_000);
+    this.timeout(60_000 + 20 * RUNS);
     fc.assert(
       fc.property(options, application, application, paths, ({ version, client, server, ...made }, up, down, steps) => {
         const sides = { client: { ...client, version }, server: { ...server, version } };
@@ -142,7 +145,7 @@ describe("stack/mptcp: any paths, any application", () => {
         check(pair.client, pair.server, pattern(up.bytes, 1));
         check(pair.server, pair.client, pattern(down.bytes, 2));
       }),
-      { numRuns: Number(process.env.STACK_RUNS ?? 200) },
+      { numRuns: RUNS },
     );
   });
 

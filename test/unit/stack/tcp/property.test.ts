@@ -8,6 +8,9 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { pattern, type Side, TcpPair, type TcpPairOptions } from "./tcp-pair.ts";
 
+/** Runs of each property; STACK_RUNS asks for more. */
+const RUNS = Number(process.env.STACK_RUNS ?? 200);
+
 const link = fc.record({
   delayMs: fc.integer({ min: 0, max: 300 }),
   rateBitsPerSecond: fc.constantFrom(1e6, 10e6, 1e9),
@@ -66,7 +69,7 @@ function check(pair: TcpPair, from: Side, to: Side, sent: Uint8Array): void {
 
 describe("stack/tcp: any path, any application", () => {
   it("delivers every byte once and in order, or resets; leaves no timer and no byte behind", function () {
-    this.timeout(60_000);
+    this.timeout(60_000 + 20 * RUNS);
     const options = fc.record({ seed: fc.nat(1e9), link, linkBack: link, client: settings, server: settings });
     fc.assert(
       fc.property(options, application, application, (made, up, down) => {
@@ -84,7 +87,7 @@ describe("stack/tcp: any path, any application", () => {
         check(pair, pair.client, pair.server, pattern(up.bytes, 1));
         check(pair, pair.server, pair.client, pattern(down.bytes, 2));
       }),
-      { numRuns: Number(process.env.STACK_RUNS ?? 200) },
+      { numRuns: RUNS },
     );
   });
 });

@@ -3,7 +3,7 @@
  * The side that has ended first closes them; the other waits for that, so that it is not left with TIME-WAIT (RFC 8041
  * section 3.6).
  */
-import type { MptcpOption } from "../../wire/mptcp/options.ts";
+import { type MptcpOption, RESET_REASON } from "../../wire/mptcp/options.ts";
 import type { CloseReason } from "../tcp/events.ts";
 import { type MptcpParts, tell } from "./parts.ts";
 import type { Subflow } from "./subflow.ts";
@@ -27,6 +27,15 @@ export function closeSubflows(parts: MptcpParts, nowMs: number): void {
 export function dropSubflow(subflow: Subflow, reason: number): void {
   subflow.resetWith(reason);
   subflow.tcp.reset();
+}
+
+/**
+ * The peer has closed a subflow before the connection was complete. The answer is a reset, never an end: a peer that has
+ * become plain TCP would take an end for that of the stream.
+ */
+export function answerEnd(parts: MptcpParts, subflow: Subflow): void {
+  const { tcp } = subflow;
+  if (tcp.hasEnded && tcp.readableBytes === 0 && !isComplete(parts)) dropSubflow(subflow, RESET_REASON.unspecified);
 }
 
 /**

@@ -392,8 +392,11 @@ export class MptcpConnection {
   }
 
   pollTimeout(): number | undefined {
-    const { subflows, timers, addresses } = this.#parts;
-    const times = [timers.nextMs, addresses.nextMs, ...subflows.map(({ tcp }) => tcp.pollTimeout())];
+    const { subflows, timers, addresses, session } = this.#parts;
+    // What nobody can be told now waits for a subflow, not for a time.
+    const maySay = session.fallback === undefined && usable(this.#parts).length > 0;
+    const addressesMs = maySay ? addresses.nextMs : undefined;
+    const times = [timers.nextMs, addressesMs, ...subflows.map(({ tcp }) => tcp.pollTimeout())];
     return times.reduce(
       (least, at) => (at !== undefined && (least === undefined || at < least) ? at : least),
       undefined,

@@ -3,7 +3,7 @@
  */
 import { RESET_REASON } from "../../wire/mptcp/options.ts";
 import { assignData, reinjectAll, repeatUnacknowledged } from "./assigning.ts";
-import { abort, closePlain, closeSubflows, dropSubflow, end, isComplete } from "./closing.ts";
+import { abort, answerEnd, closePlain, closeSubflows, dropSubflow, end, isComplete } from "./closing.ts";
 import { collectData } from "./collecting.ts";
 import { fallBack, onFail, onInfiniteMapping } from "./fallback.ts";
 import { JoinHandshake } from "./join-handshake.ts";
@@ -105,7 +105,10 @@ export class Progress {
     this.#sayAddresses(nowMs);
     assignData(parts);
     this.#sayFin();
-    for (const subflow of parts.subflows) if (parts.session.fallback !== undefined) closePlain(parts, subflow);
+    for (const subflow of parts.subflows) {
+      if (parts.session.fallback !== undefined) closePlain(parts, subflow);
+      else answerEnd(parts, subflow);
+    }
     if (isComplete(parts) && parts.session.fallback === undefined) closeSubflows(parts, nowMs);
     this.#arm(nowMs);
   }

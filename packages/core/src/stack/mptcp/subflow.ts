@@ -363,13 +363,14 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   }
 
   /**
-   * The peer acknowledges data and says nothing of Multipath TCP: it is plain TCP, or a middlebox removes options. RFC
-   * 8684 section 3.7 lets only the first segments decide that; as long as plain TCP is the same stream it can be
-   * decided at any time.
+   * The peer acknowledges data, or ends, and says nothing of Multipath TCP: it is plain TCP, or a middlebox removes
+   * options. RFC 8684 section 3.7 lets only the first segments decide that; as long as plain TCP is the same stream it
+   * can be decided at any time.
    */
   #isPlainAnswer(segment: TcpSegment): boolean {
     if (!this.#session.isPlainable || this.isDeaf) return false;
-    return this.tcp.acknowledgedBy(segment) > this.#session.sender.acknowledged;
+    const ends = (segment.flags & TCP_FLAG.fin) !== 0;
+    return ends || this.tcp.acknowledgedBy(segment) > this.#session.sender.acknowledged;
   }
 
   #obey(verdict: HandshakeVerdict, reason: "handshake" | "optionsRemoved"): "accept" | "reset" | "ignore" {
