@@ -13,14 +13,24 @@ function missing({ needs = [] }: Check, capabilities: readonly Capabilities[]): 
   return undefined;
 }
 
+/** Something that goes on beside the checks, such as a capture. */
+export interface Beside {
+  /** Of the test that {@link Beside.begin} gives. */
+  readonly name: string;
+  /** Begins it. What it gives is the last test. */
+  begin(bench: LabBench): Promise<() => Promise<void>>;
+}
+
 /** Describes every check for a client and a server of these kinds. */
-export function describeConformance(title: string, client: HostKind, server: HostKind): void {
+export function describeConformance(title: string, client: HostKind, server: HostKind, beside?: Beside): void {
   describe(title, function () {
     this.timeout(20_000);
     let bench: LabBench;
+    let finish = async () => {};
 
     before(async () => {
       bench = await LabBench.up(client, server);
+      if (beside !== undefined) finish = await beside.begin(bench);
     });
     after(async () => await bench?.down());
 
@@ -34,5 +44,6 @@ export function describeConformance(title: string, client: HostKind, server: Hos
         await check.run(bench);
       });
     }
+    if (beside !== undefined) it(beside.name, async () => await finish());
   });
 }

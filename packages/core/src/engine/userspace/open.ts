@@ -7,7 +7,7 @@ import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "../../stack/mptcp/se
 import { PacketDriver } from "./packet-driver.ts";
 import { UserspacePathControl } from "./path-control.ts";
 import { UserspaceReactor } from "./reactor.ts";
-import { TunUplink, type TunUplinkOptions } from "./tun-uplink.ts";
+import type { Uplink } from "./uplink.ts";
 import { UserspaceEngine } from "./userspace-engine.ts";
 
 /** Connections of one engine, those that are ending included. */
@@ -16,7 +16,8 @@ export const MOST_CONNECTIONS = 65_536;
 const MTU_BYTES = 1500;
 
 export interface UserspaceOptions {
-  readonly uplinks: readonly TunUplinkOptions[];
+  /** The engine's from now on. The first one with an address of the right family is what connections leave by. */
+  readonly uplinks: readonly Uplink[];
   readonly settings?: MptcpSettings;
 }
 
@@ -27,29 +28,26 @@ export interface Userspace {
   readonly reactor: UserspaceReactor;
   /** Why packets were refused, and how often. */
   readonly refused: ReadonlyMap<string, number>;
-  /** Takes the devices down. Connections that are open end without a word. */
+  /** Closes the uplinks. Connections that are open end without a word. */
   close(): void;
 }
 
-/** Makes the devices in the calling thread's network namespace. Throws a SystemError. */
+/** Its packets are waited for with `epoll`. Throws a SystemError where an uplink cannot be watched. */
 export function openUserspace(
   { uplinks, settings = DEFAULT_MPTCP_SETTINGS }: UserspaceOptions,
   epoll: Epoll,
 ): Userspace {
   const ports = { hashes: PLATFORM_HASHES, randomBytes: secureRandomBytes };
   const host = new StackHost({ settings, ports, mtuBytes: MTU_BYTES, mostConnections: MOST_CONNECTIONS });
-  const opened: TunUplink[] = [];
-  const close = () => {
-    for (const uplink of opened) uplink.close();
+  const driver = new PacketDriver(host, uplinks);
+  const engine = new UserspaceEngine(driver);
+  return {
+    engine,
+    paths: new UserspacePathControl(driver, engine),
+    reactor: new UserspaceReactor(epoll, driver, engine),
+    refused: host.refusals,
+    close() {
+      for (const uplink of uplinks) uplink.close();
+    },
   };
-  try {
-    for (const uplink of uplinks) opened.push(new TunUplink(uplink));
-    const driver = new PacketDriver(host, opened);
-    const engine = new UserspaceEngine(driver);
-    const reactor = new UserspaceReactor(epoll, driver, engine);
-    return { engine, paths: new UserspacePathControl(driver, engine), reactor, refused: host.refusals, close };
-  } catch (error) {
-    close();
-    throw error;
-  }
 }

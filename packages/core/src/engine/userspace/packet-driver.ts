@@ -3,22 +3,22 @@
 import { equalBytes } from "../../base/bytes.ts";
 import { type Family, familyOf, type IpAddress } from "../../base/ip-address.ts";
 import type { StackHost } from "../../stack/host.ts";
-import type { TunUplink } from "./tun-uplink.ts";
+import type { Uplink } from "./uplink.ts";
 
 /** Packets of one uplink before others, and time, get their turn. */
 const PACKETS_PER_TURN = 64;
 
 export class PacketDriver {
   readonly host: StackHost;
-  readonly uplinks: readonly TunUplink[];
+  readonly uplinks: readonly Uplink[];
 
-  constructor(host: StackHost, uplinks: readonly TunUplink[]) {
+  constructor(host: StackHost, uplinks: readonly Uplink[]) {
     this.host = host;
     this.uplinks = uplinks;
   }
 
   /** Takes what has arrived at an uplink, up to a share. */
-  receive(uplink: TunUplink, nowMs: number): void {
+  receive(uplink: Uplink, nowMs: number): void {
     for (let count = 0; count < PACKETS_PER_TURN; count++) {
       const packet = uplink.read();
       if (packet === undefined) return;
@@ -47,7 +47,7 @@ export class PacketDriver {
   }
 
   /** The uplink that has this address of ours. */
-  uplinkOf(address: IpAddress): TunUplink | undefined {
+  uplinkOf(address: IpAddress): Uplink | undefined {
     return this.uplinks.find(({ addresses }) => addresses.some((own) => equalBytes(own, address)));
   }
 

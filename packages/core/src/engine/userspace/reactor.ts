@@ -1,5 +1,6 @@
 /** Lets a worker's loop wait for the legs of a userspace engine as it waits for sockets: through one epoll, which the engine's packets share. */
 import type { Epoll, Poller } from "../../platform/epoll.ts";
+import { check } from "../../platform/errno.ts";
 import type { PacketDriver } from "./packet-driver.ts";
 import type { UserspaceEngine } from "./userspace-engine.ts";
 
@@ -13,13 +14,13 @@ export class UserspaceReactor implements Poller {
   readonly #tags: number[] = [];
   readonly #bits: number[] = [];
 
-  /** Throws a RangeError where an uplink cannot be watched. */
+  /** Throws a SystemError where an uplink cannot be watched. */
   constructor(epoll: Epoll, driver: PacketDriver, engine: UserspaceEngine) {
     this.#epoll = epoll;
     this.#driver = driver;
     this.#engine = engine;
     for (const [index, uplink] of driver.uplinks.entries()) {
-      if (uplink.watch(epoll, LAST_UPLINK_TAG - index) < 0) throw new RangeError(`${uplink.name} cannot be watched`);
+      check(uplink.watch(epoll, LAST_UPLINK_TAG - index), `watch ${uplink.name}`);
     }
   }
 

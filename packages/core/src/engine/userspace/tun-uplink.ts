@@ -6,7 +6,9 @@ import { RouteClient, RT_TABLE_MAIN } from "../../platform/netlink/route.ts";
 import { setInterfaceUp } from "../../platform/network-interface.ts";
 import { closeDescriptor } from "../../platform/socket.ts";
 import { openTun, readPacketAt, writePacketAt } from "../../platform/tun.ts";
-import { emitTcpPacketInto, type TcpPacket } from "../../wire/tcp/packet.ts";
+import type { OutgoingPacket } from "../../stack/host.ts";
+import { emitTcpPacketInto } from "../../wire/tcp/packet.ts";
+import type { Uplink } from "./uplink.ts";
 
 export interface TunUplinkOptions {
   /** Of the interface, which is made. */
@@ -19,7 +21,7 @@ const LARGEST_PACKET_BYTES = 65_535;
 /** Packets lie in blocks one behind the other, because the transport keeps views of them. */
 const BLOCK_BYTES = 4 * LARGEST_PACKET_BYTES;
 
-export class TunUplink {
+export class TunUplink implements Uplink {
   readonly name: string;
   readonly addresses: readonly IpAddress[];
   readonly interfaceIndex: number;
@@ -51,7 +53,6 @@ export class TunUplink {
     return epoll.add(this.descriptor, EPOLL.in, tag);
   }
 
-  /** The next packet that the kernel has sent here, which nobody changes any more; undefined when there is none. */
   read(): Uint8Array | undefined {
     if (this.#used + LARGEST_PACKET_BYTES > BLOCK_BYTES) this.#renewBlock();
     const length = readPacketAt(this.descriptor, this.#blockAddress + this.#used, LARGEST_PACKET_BYTES);
@@ -68,8 +69,8 @@ export class TunUplink {
     this.#used = 0;
   }
 
-  /** Hands a packet to the kernel, which routes it on. One that is not taken counts as lost on the way. */
-  write(packet: TcpPacket): void {
+  /** The kernel routes the packet on. */
+  write(packet: OutgoingPacket): void {
     const end = emitTcpPacketInto(packet, this.#out, 0);
     // Whoever makes a segment knows the room for options.
     if (typeof end !== "number")
