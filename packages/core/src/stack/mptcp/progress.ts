@@ -136,8 +136,9 @@ export class Progress {
       subflow.remoteAddressId = handshake.peer.addressId;
       subflow.peerBackup ||= handshake.peer.backup;
     }
-    // By the next segment the one who has asked sees that its third one was taken.
-    tcp.requestAcknowledgement();
+    // By the next segment the one who has asked sees that its third one was taken. Of the first subflow it learns that by
+    // the answer to its data: until then it may still fall back, as we may (RFC 8684 section 3.7).
+    if (subflow.id > 0) tcp.requestAcknowledgement();
     tell(this.#parts, { type: "subflowEstablished", ...subflow.description });
   }
 
