@@ -1,6 +1,6 @@
 /** An uplink with a middlebox between the engine and its device. */
 import type { IpAddress } from "@hybrid-access/core/base/ip-address";
-import type { Uplink } from "@hybrid-access/core/engine/userspace/uplink";
+import type { ArrivedPacket, Uplink } from "@hybrid-access/core/engine/userspace/uplink";
 import type { Epoll } from "@hybrid-access/core/platform/epoll";
 import type { OutgoingPacket } from "@hybrid-access/core/stack/host";
 import { type Direction, type Middlebox, opposite } from "@hybrid-access/core/testing/middlebox/middlebox";
@@ -27,12 +27,13 @@ export class BoxedUplink implements Uplink {
     return this.#inner.watch(epoll, tag);
   }
 
-  read(): Uint8Array | undefined {
+  read(): ArrivedPacket | undefined {
     for (;;) {
-      const waiting = this.#arrived.shift();
-      const packet = waiting ?? this.#inner.read();
-      if (waiting !== undefined || packet === undefined || this.#box() === undefined) return packet;
-      this.#pass(packet, opposite(this.#outward));
+      const bytes = this.#arrived.shift();
+      if (bytes !== undefined) return { bytes, isVerified: false };
+      const packet = this.#inner.read();
+      if (packet === undefined || this.#box() === undefined) return packet;
+      this.#pass(packet.bytes, opposite(this.#outward));
     }
   }
 

@@ -22,7 +22,7 @@ export class PacketDriver {
     for (let count = 0; count < PACKETS_PER_TURN; count++) {
       const packet = uplink.read();
       if (packet === undefined) return;
-      this.host.onPacket(nowMs, packet);
+      this.host.onPacket(nowMs, packet.bytes, !packet.isVerified);
       // Acknowledgements go out as their segments come in: peers count on it (RFC 5681 section 4.2).
       this.#transmit(nowMs);
     }

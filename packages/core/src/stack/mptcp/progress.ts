@@ -8,7 +8,8 @@ import { collectData } from "./collecting.ts";
 import { fallBack, onFail, onInfiniteMapping } from "./fallback.ts";
 import { JoinHandshake } from "./join-handshake.ts";
 import { acknowledgeOnAll, type MptcpParts, type MptcpTimer, tell, usable } from "./parts.ts";
-import type { Subflow, SubflowOwner } from "./subflow.ts";
+import type { Subflow } from "./subflow.ts";
+import type { SubflowOwner } from "./subflow-owner.ts";
 
 /** How often the third segment of a join is said that no fourth one answers. */
 const MOST_JOIN_ACKNOWLEDGEMENTS = 6;

@@ -3,63 +3,21 @@
  * to its {@link SubflowOwner}. Read RFC 8684 section 3 before changing this file.
  */
 import { equalSecrets } from "../../base/bytes.ts";
-import type { Endpoint } from "../../base/ip-address.ts";
 import { toPosition, toSequence } from "../../base/sequence.ts";
 import type { SchedulableSubflow } from "../../policy/scheduler/scheduler.ts";
 import { sumWords } from "../../wire/checksum.ts";
 import { dssChecksum } from "../../wire/mptcp/dss-checksum.ts";
-import {
-  type AddAddressOption,
-  type AddAddressV0Option,
-  type DssMapping,
-  type DssOption,
-  type MptcpOption,
-  RESET_REASON,
-} from "../../wire/mptcp/options.ts";
+import { type DssMapping, type DssOption, type MptcpOption, RESET_REASON } from "../../wire/mptcp/options.ts";
 import { type SegmentOption, segmentOptionByteLength } from "../../wire/tcp/options.ts";
 import { TCP_FLAG, type TcpSegment } from "../../wire/tcp/segment.ts";
 import { TcpConnection } from "../tcp/connection.ts";
 import type { OutgoingSegment, SegmentExtension } from "../tcp/extension.ts";
 import type { Assignment } from "./data-sender.ts";
 import type { SubflowDescription } from "./events.ts";
-import { findMptcp, type Handshake, type HandshakeVerdict } from "./handshake.ts";
+import { findMptcp, type Handshake, type HandshakeVerdict, isMptcp } from "./handshake.ts";
 import { dataPositionOf, type Mapping, MappingList } from "./mappings.ts";
 import type { Session } from "./session.ts";
-
-/** What a subflow tells its connection. */
-export interface SubflowOwner {
-  /** The connection is plain TCP from now on. */
-  onFallback(reason: "handshake" | "synLost" | "optionsRemoved"): void;
-  onAddress(option: AddAddressOption | AddAddressV0Option): void;
-  onRemovedAddresses(addressIds: readonly number[]): void;
-  onPriority(subflow: Subflow, backup: boolean, addressId: number | undefined): void;
-  /** MP_FAIL: our data from this position on has arrived changed. */
-  onFail(subflow: Subflow, position: number): void;
-  /**
-   * The peer has fallen back: what stands at `start` of the subflow stands at `dataStart` of the connection, and so on
-   * without end.
-   */
-  onInfiniteMapping(subflow: Subflow, start: number, dataStart: number): void;
-  /** The peer aborts the whole connection. */
-  onFastClose(): void;
-  /** The peer said something that makes no sense: conflicting mappings, acknowledgements of what was never sent. */
-  onNonsense(what: "conflictingMapping" | "mappingBeyondWindow" | "dataAckBeyondData"): void;
-}
-
-export interface SubflowOptions {
-  readonly id: number;
-  readonly session: Session;
-  readonly owner: SubflowOwner;
-  readonly local: Endpoint;
-  readonly remote: Endpoint;
-  readonly localAddressId: number;
-  readonly remoteAddressId: number;
-  /** We want it used only when no other one works. */
-  readonly backup: boolean;
-  readonly handshake: Handshake;
-  readonly initialSequence: number;
-  readonly timestampOffset: number;
-}
+import type { SubflowOptions, SubflowOwner } from "./subflow-owner.ts";
 
 /** Options that wait for a segment without data: addresses, priorities. */
 export const MOST_SIGNALS = 16;
@@ -517,25 +475,6 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     }
     return outcome !== "full";
   }
-}
-
-const MPTCP_TYPES: ReadonlySet<string> = new Set<MptcpOption["type"]>([
-  "capable",
-  "joinSyn",
-  "joinSynAck",
-  "joinAck",
-  "dss",
-  "addAddress",
-  "addAddressV0",
-  "removeAddress",
-  "priority",
-  "fail",
-  "fastClose",
-  "reset",
-]);
-
-function isMptcp(option: SegmentOption): option is MptcpOption {
-  return MPTCP_TYPES.has(option.type);
 }
 
 const NO_BYTES = new Uint8Array(0);
