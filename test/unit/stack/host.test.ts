@@ -104,6 +104,26 @@ describe("stack/host", () => {
     expect(accepted.map(({ isMultipath }) => isMultipath).toSorted()).to.deep.equal([false, true, true]);
     const types = accepted.map(({ subflows }) => subflows[0]?.tcp.sender.segmentBytes);
     expect(Math.max(...types.map((bytes) => bytes ?? 0))).to.be.above(1300);
+    // Who has not answered is forgotten in the end.
+    for (const connection of [...connections, ...accepted]) connection?.reset(pair.nowMs);
+    pair.run(() => false, 200_000);
+    expect([pair.server.size, pair.server.pollTimeout()]).to.deep.equal([0, undefined]);
+    for (let number = 1; number <= 500; number++) pair.inject(forged(pair, number));
+    pair.run(() => false, 5);
+    expect(pair.server.size).to.equal(500);
+  });
+
+  it("resets what was not accepted when it listens no more", () => {
+    const pair = new HostPair();
+    pair.server.listen(443);
+    const remote = { address: pair.serverAddress, port: 443 };
+    const connection = pair.client.connect(pair.clientAddress, remote, pair.nowMs);
+    pair.run(() => connection?.isConnected === true);
+    pair.run(() => false, 100);
+    pair.server.unlisten(443, pair.nowMs);
+    expect(pair.run(() => connection?.closeReason !== undefined, 1000)).to.equal(true);
+    expect(connection?.closeReason).to.equal("reset");
+    expect(pair.server.size).to.equal(0);
   });
 
   it("takes no third segment whose cookie is not ours", () => {

@@ -70,6 +70,14 @@ interface Flow {
   readonly subflow: Subflow;
 }
 
+/** What the host keeps of a connection. */
+interface Entry {
+  /** Keys of its flows. */
+  readonly keys: Set<string>;
+  /** Where it is to be accepted. */
+  listener?: Listener;
+}
+
 /** Why a packet was not taken; each is counted. */
 export type HostRefusal =
   | PacketRefusal
@@ -87,7 +95,7 @@ export class StackHost implements PacketEndpoint {
   readonly #cookies = new CookieCache();
   readonly #listeners = new Map<number, Listener>();
   readonly #flows = new Map<string, Flow>();
-  readonly #connections = new Map<MptcpConnection, Set<string>>();
+  readonly #connections = new Map<MptcpConnection, Entry>();
   readonly #tokens = new Map<number, MptcpConnection>();
   readonly #active = new Set<MptcpConnection>();
   /** Those that have done something since {@link pollChanged} gave them out. */
@@ -146,9 +154,9 @@ export class StackHost implements PacketEndpoint {
     return listener;
   }
 
-  /** Takes no further connections to a port; those that nobody has accepted are reset. */
+  /** Takes no further connections to a port, and resets those that were not accepted. */
   unlisten(port: number, nowMs: number): void {
-    for (const connection of this.#listeners.get(port)?.abandon() ?? []) connection.reset(nowMs);
+    for (const connection of this.#listeners.get(port)?.close() ?? []) connection.reset(nowMs);
     this.#listeners.delete(port);
   }
 
@@ -216,7 +224,7 @@ export class StackHost implements PacketEndpoint {
       onActive: () => this.#active.add(connection),
     });
     if (this.#tokens.has(connection.token)) return undefined;
-    this.#connections.set(connection, new Set());
+    this.#connections.set(connection, { keys: new Set() });
     this.#tokens.set(connection.token, connection);
     return connection;
   }
@@ -224,7 +232,7 @@ export class StackHost implements PacketEndpoint {
   #register(connection: MptcpConnection, subflow: Subflow): void {
     const key = keyOf(subflow.tcp.local, subflow.tcp.remote);
     this.#flows.set(key, { connection, subflow });
-    this.#connections.get(connection)?.add(key);
+    this.#connections.get(connection)?.keys.add(key);
     this.#active.add(connection);
   }
 
@@ -251,7 +259,17 @@ export class StackHost implements PacketEndpoint {
     flow.connection.receive(flow.subflow, segment, nowMs);
     const { givenCookie } = flow.subflow.tcp;
     if (givenCookie !== undefined && givenCookie.length > 0 && !opens) this.#cookies.put(remote, givenCookie);
-    this.#listeners.get(local.port)?.update(flow.connection);
+    this.#updateListener(flow.connection);
+  }
+
+  #updateListener(connection: MptcpConnection): void {
+    this.#connections.get(connection)?.listener?.update(connection);
+  }
+
+  #giveToListener(connection: MptcpConnection, listener: Listener, hasData: boolean): void {
+    const entry = this.#connections.get(connection);
+    if (entry !== undefined) entry.listener = listener;
+    listener.onOpened(connection, hasData);
   }
 
   /** A segment of no connection. */
@@ -288,7 +306,7 @@ export class StackHost implements PacketEndpoint {
     const { takeData, cookie } = this.#judgeFastOpen(listener, syn, remote, nowMs);
     const accept = { takeData, ...(cookie && { fastOpenCookie: cookie }) };
     this.#register(connection, connection.accept(syn, capable, pathBetween(local, remote), nowMs, accept));
-    listener.onOpened(connection, takeData && syn.payload.length > 0);
+    this.#giveToListener(connection, listener, takeData && syn.payload.length > 0);
   }
 
   #judgeFastOpen(
@@ -337,8 +355,7 @@ export class StackHost implements PacketEndpoint {
     const connection = this.#create(versionOf(accept.capable), familyOf(local.address), accept.capable && key);
     if (connection === undefined) return false;
     this.#register(connection, connection.acceptCookie(accept, pathBetween(local, remote), nowMs));
-    listener.onOpened(connection, false);
-    listener.update(connection);
+    this.#giveToListener(connection, listener, false);
     return true;
   }
 
@@ -424,7 +441,8 @@ export class StackHost implements PacketEndpoint {
 
   /** Nothing is left to send for now: forgets what is over, and notes the next timeout. */
   #sweep(connection: MptcpConnection): void {
-    const keys = this.#connections.get(connection);
+    this.#updateListener(connection);
+    const keys = this.#connections.get(connection)?.keys;
     for (const key of keys ?? []) {
       if (!this.#flows.get(key)?.subflow.tcp.isDone) continue;
       this.#flows.delete(key);

@@ -52,13 +52,6 @@ export class Listener {
     return this.#waiting.length;
   }
 
-  /** Gives up all that nobody has accepted. */
-  abandon(): MptcpConnection[] {
-    const all = [...this.#halfOpen, ...this.#waiting.splice(0)];
-    this.#halfOpen.clear();
-    return all;
-  }
-
   #arrive(connection: MptcpConnection): void {
     this.#arrivals += 1;
     this.#waiting.push(connection);
@@ -67,6 +60,13 @@ export class Listener {
   /** The next connection, in the order in which they became established. */
   accept(): MptcpConnection | undefined {
     return this.#waiting.shift();
+  }
+
+  /** Takes nothing more; returns what was not accepted. */
+  close(): MptcpConnection[] {
+    const left = [...this.#halfOpen, ...this.#waiting.splice(0)];
+    this.#halfOpen.clear();
+    return left;
   }
 
   /** A SYN was answered. With data that was taken it can be accepted at once. */

@@ -202,6 +202,26 @@ describe("stack/mptcp: middleboxes", () => {
     }
   });
 
+  it("let a server answer the data of a SYN before the third segment, also where that is lost", () => {
+    for (const lost of [[], [1], [1, 2]]) {
+      const middlebox = (segment: TcpSegment, index: number) => (lost.includes(index) ? [] : [segment]);
+      const pair = new MptcpPair({
+        paths: [{ up: { middlebox } }],
+        open: { dataInSyn: true, fastOpenCookie: new Uint8Array(8) },
+        accept: { takeData: true },
+      });
+      pair.open(pattern(500));
+      pair.run(() => pair.server.receivedBytes === 500);
+      pair.server.connection.write(pattern(3000, 4), pair.nowMs);
+      expect(pair.run(() => pair.client.receivedBytes === 3000, 5000)).to.equal(true);
+      expect(pair.nowMs).to.equal(1020);
+      pair.client.connection.write(pattern(3000, 5), pair.nowMs);
+      expect(pair.run(() => pair.server.receivedBytes === 3500, 5000)).to.equal(true);
+      expect(pair.client.connection.isMultipath && pair.server.connection.isMultipath).to.equal(true);
+      expect(equalBytes(pair.client.bytes, pattern(3000, 4))).to.equal(true);
+    }
+  });
+
   it("and peers that know version 0 only, or none, get plain TCP", () => {
     expect(stripMptcp).to.be.a("function");
     const pair = exchange({

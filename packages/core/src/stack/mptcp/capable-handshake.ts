@@ -86,8 +86,9 @@ export class CapableHandshake implements Handshake {
   onSegment({ payload }: TcpSegment, options: readonly MptcpOption[]): HandshakeVerdict {
     const dss = findMptcp(options, "dss");
     if (this.#isInitiator) {
-      if (dss !== undefined) this.#isConfirmed = true;
-      return dss === undefined && options.length === 0 ? "fallback" : "go";
+      // Data may come before the peer has our key (Fast Open); a DATA_ACK shows that it has.
+      if (dss?.dataAck !== undefined) this.#isConfirmed = true;
+      return options.length === 0 ? "fallback" : "go";
     }
     const capable = findMptcp(options, "capable");
     if (capable?.senderKey !== undefined && capable.receiverKey !== undefined) return this.#takeKeys(capable);

@@ -9,10 +9,9 @@
  * A driver does as with a TCP connection: it takes segments until there are none after every call, then the next
  * timeout.
  */
-
 import { equalBytes } from "../../base/bytes.ts";
 import { Deadlines } from "../../base/deadlines.ts";
-import type { Endpoint, IpAddress } from "../../base/ip-address.ts";
+import { type Endpoint, familyOf, type IpAddress } from "../../base/ip-address.ts";
 import type { AnnouncedAddress } from "../../wire/mptcp/keys.ts";
 import type { CapableOption, JoinSynOption } from "../../wire/mptcp/options.ts";
 import { RESET_REASON } from "../../wire/mptcp/options.ts";
@@ -194,6 +193,8 @@ export class MptcpConnection {
         checksum: undefined,
         isImplicit: true,
       });
+      subflow.answersEarly = true;
+      session.sender.onDataAck(1, syn.window);
     }
     subflow.tcp.accept(syn, nowMs, options);
     this.#advance(nowMs);
@@ -325,10 +326,15 @@ export class MptcpConnection {
 
   // Paths.
 
-  /** Tells the peer an address of ours (ADD_ADDR), until it is echoed; false where that is not possible. */
+  /**
+   * Tells the peer an address of ours (ADD_ADDR), until it is echoed; false where that is not possible. An IPv6 address with
+   * a port has no room beside timestamps.
+   */
   announce(address: AnnouncedAddress, nowMs: number): boolean {
     const { session, addresses } = this.#parts;
     if (session.fallback !== undefined || this.closeReason !== undefined) return false;
+    const isLong = address.port !== undefined && familyOf(address.address) === "ipv6";
+    if (isLong && session.settings.tcp.timestamps) return false;
     if (!addresses.announce(address, nowMs)) return false;
     this.#advance(nowMs);
     return true;

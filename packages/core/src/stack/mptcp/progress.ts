@@ -27,6 +27,8 @@ export class Progress {
   #finSaid = false;
   #fastClosed = false;
   #acknowledged = 1;
+  /** What the application was told of as readable. */
+  #readableTo = 1;
   #repetitions = 0;
   #joinAcknowledgements = 0;
 
@@ -172,10 +174,9 @@ export class Progress {
   #tellApplication(nowMs: number): void {
     const parts = this.#parts;
     const { receiver, sender } = parts.session;
-    if (receiver.readableBytes > 0) {
-      if (parts.isOrphan) return abort(parts, "aborted");
-      tell(parts, { type: "readable" });
-    }
+    if (receiver.readableBytes > 0 && parts.isOrphan) return abort(parts, "aborted");
+    if (receiver.next > this.#readableTo && receiver.readableBytes > 0) tell(parts, { type: "readable" });
+    this.#readableTo = receiver.next;
     if (receiver.finReached && !this.#hasEndedTold) {
       this.#hasEndedTold = true;
       tell(parts, { type: "ended" });
@@ -231,9 +232,13 @@ export class Progress {
     }
   }
 
-  /** The longest retransmission timeout of the subflows: what is not acknowledged by then has not only been late. */
+  /**
+   * The longest retransmission timeout of the subflows that work: what is not acknowledged by then has not only been
+   * late.
+   */
   get #timeoutMs(): number {
-    return Math.max(LEAST_TIMEOUT_MS, ...this.#parts.subflows.map(({ tcp }) => tcp.roundTrip.timeoutMs));
+    const working = this.#parts.subflows.filter(({ isStale }) => !isStale);
+    return Math.max(LEAST_TIMEOUT_MS, ...working.map(({ tcp }) => tcp.roundTrip.timeoutMs));
   }
 
   /** A timer of the connection is due. */

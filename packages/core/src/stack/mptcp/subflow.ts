@@ -35,6 +35,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** Each side's wish. */
   localBackup: boolean;
   peerBackup = false;
+  /** The SYN had data that was taken: it may be answered before the handshake has ended (RFC 7413 section 4.2). */
+  answersEarly = false;
   /** It was told that the subflow is established. */
   isAnnounced = false;
   /** What a reset of ours says, and what the peer's said. */
@@ -91,6 +93,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   get isUsable(): boolean {
     const { state, sender, closeReason } = this.tcp;
     if (closeReason !== undefined || sender.finished) return false;
+    if (state === "synReceived") return this.answersEarly;
     const open = state === "established" || state === "closeWait";
     return open && (this.#session.fallback !== undefined || this.#mayCarryData);
   }
@@ -100,7 +103,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
    * wait.
    */
   get #mayCarryData(): boolean {
-    return this.handshake.isConfirmed || (this.id === 0 && this.#session.remote !== undefined);
+    return this.handshake.isConfirmed || (this.id === 0 && (this.answersEarly || this.#session.remote !== undefined));
   }
 
   get isBackup(): boolean {
@@ -248,10 +251,9 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   /** One at a time: addresses are too long to share a segment with each other. */
   #addSignal(options: MptcpOption[], roomBytes: number): void {
-    const [signal] = this.#signals;
-    if (signal === undefined || segmentOptionByteLength(signal) > roomBytes) return;
-    this.#signals.shift();
-    options.push(signal);
+    const signal = this.#signals.shift();
+    // One for which there is never room must not stand in the way of others.
+    if (signal !== undefined && segmentOptionByteLength(signal) <= roomBytes) options.push(signal);
     if (this.#signals.length > 0) this.tcp.requestAcknowledgement();
   }
 
