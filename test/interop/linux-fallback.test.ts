@@ -1,7 +1,7 @@
 /** A middlebox that removes options between the userspace engine and Linux (RFC 8684 section 3.7): what becomes of the connection. */
 import { OptionStripper, type SegmentKind } from "@hybrid-access/core/testing/middlebox/option-stripper";
 import { expect } from "chai";
-import { type End, withConnection } from "../conformance/bench.ts";
+import { type End, waitFor, withConnection } from "../conformance/bench.ts";
 import { type HostKind, LabBench } from "../conformance/lab-bench.ts";
 import { UserspaceHost } from "../conformance/userspace-host.ts";
 import { hashOf, pattern } from "../lab/stream.ts";
@@ -31,6 +31,12 @@ const WHERE: readonly (readonly [string, readonly SegmentKind[]])[] = [
   ["data", ["data"]],
 ];
 
+function userspaceOf({ client, server }: LabBench): UserspaceHost {
+  const host = [client, server].find((one) => one instanceof UserspaceHost);
+  if (host === undefined) throw new Error("no userspace host");
+  return host;
+}
+
 function describePair(title: string, client: HostKind, server: HostKind): void {
   describe(title, function () {
     this.timeout(20_000);
@@ -41,10 +47,37 @@ function describePair(title: string, client: HostKind, server: HostKind): void {
     });
     after(async () => await bench?.down());
 
+    it("ends the subflow, and delivers no wrong byte, where options are removed from Linux's data in the middle", () =>
+      withConnection(bench, {}, async (ends) => {
+        const [near, far] = client === "userspace" ? [ends.client, ends.server] : [ends.server, ends.client];
+        const bytes = pattern(3 * BYTES, 6);
+        for (const [from, to] of [
+          [near, far],
+          [far, near],
+        ] as const) {
+          const reading = to.read(BYTES);
+          await from.writeAll(bytes.subarray(0, BYTES));
+          expect(hashOf((await reading).bytes)).to.equal(hashOf(bytes.subarray(0, BYTES)));
+        }
+        const host = userspaceOf(bench);
+        host.box = new OptionStripper({ options: ["multipath"], from: ["data"] });
+        try {
+          const rest = bytes.subarray(BYTES);
+          expect(far.host.engine.write(far.leg, rest, rest.length)).to.be.greaterThan(0);
+          await waitFor(bench, "the end of the subflow", () =>
+            host.pathEvents.some(({ type }) => type === "subflowClosed"),
+          );
+          const come = new Uint8Array(rest.length);
+          const length = Math.max(0, host.engine.read(near.leg, come, come.length));
+          expect(hashOf(come.subarray(0, length))).to.equal(hashOf(rest.subarray(0, length)));
+        } finally {
+          host.box = undefined;
+        }
+      }));
+
     for (const [where, from] of WHERE) {
       it(`leaves plain TCP where options are removed from ${where}`, async () => {
-        const host = client === "userspace" ? bench.client : bench.server;
-        if (!(host instanceof UserspaceHost)) throw new Error("no userspace host");
+        const host = userspaceOf(bench);
         host.box = new OptionStripper({ options: ["multipath"], from });
         try {
           await withConnection(bench, {}, async (ends) => {

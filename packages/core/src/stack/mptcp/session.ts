@@ -55,6 +55,8 @@ export class Session {
    */
   ownSynBytes = 0;
   peerSynBytes = 0;
+  /** The peer has mapped data: it takes this for Multipath TCP, whatever becomes of its options from now on. */
+  peerHasMapped = false;
   /** The peer's data sequence numbers had 8 bytes: so have our acknowledgements. */
   #peerUsesLong = false;
 

@@ -47,6 +47,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   readonly received = new MappingList();
   /** From a wrong checksum on nothing is taken until the peer has fallen back (RFC 8684 section 3.7). */
   isDeaf = false;
+  /** What the peer hears of it, with every acknowledgement until it has. */
+  failure: MptcpOption | undefined;
   /** In plain TCP: what has to be added to a subflow's position to get the connection's, sending and receiving. */
   plainOffset = 0;
   plainReceiveOffset = 0;
@@ -291,8 +293,12 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** RFC 8684 section 3.7: the infinite mapping goes with the first segment that it is about, and MP_FAIL before. */
   #plainOptions({ start, payload, flags }: OutgoingSegment): readonly SegmentOption[] {
     if ((flags & TCP_FLAG.syn) !== 0) return [];
-    if (payload.length === 0) return this.#signals.splice(0, 1);
-    if (this.infiniteFrom === undefined || start !== this.infiniteFrom) return [];
+    if (payload.length === 0)
+      return this.isDeaf && this.failure !== undefined ? [this.failure] : this.#signals.splice(0, 1);
+    if (this.infiniteFrom === undefined || start > this.infiniteFrom) return [];
+    const mapping = start < this.infiniteFrom ? this.sent.find(start) : undefined;
+    if (mapping !== undefined) return [{ type: "dss", mapping: this.#wireMapping(mapping) }];
+    if (start < this.infiniteFrom) return [];
     const sequence = this.#session.dataNumberOf(start + this.plainOffset);
     return [
       { type: "dss", mapping: { sequence, subflowSequence: this.#sequenceOf(start), length: 0, dataFin: false } },
@@ -470,6 +476,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
         ? { ...mapping, start: from, dataStart: dataPositionOf(mapping, from) }
         : mapping;
     if (rest.start !== rest.dataStart) this.#session.isPlainable = false;
+    this.#session.peerHasMapped = true;
     const outcome = this.received.add(rest);
     if (outcome === "conflict") {
       this.#owner.onNonsense("conflictingMapping");
