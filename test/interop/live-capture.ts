@@ -34,7 +34,13 @@ export async function startCapture(lab: Lab, node: string, interfaces: readonly 
   };
 }
 
+/**
+ * Linux writes a checksum of zero as 0xffff where it computes it in software (CSUM_MANGLED_0), as UDP must; for TCP it is
+ * the same number, and tshark complains.
+ */
+const MANGLED_ZERO = "TCP Checksum 0xffff instead of 0x0000";
+
 /** Everything that tshark finds fault with. */
 export function faultsOf(file: string): string[] {
-  return [...faults(file), ...keyMismatches(file)];
+  return [...faults(file), ...keyMismatches(file)].filter((line) => !line.includes(MANGLED_ZERO));
 }

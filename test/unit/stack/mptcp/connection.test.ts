@@ -353,6 +353,18 @@ describe("stack/mptcp: two subflows", () => {
       expect(pair.client.saw("addressAnnounced", 2)).to.equal(false);
     });
 
+    it("are said in a segment of their own when data leaves at the same time, each of several", () => {
+      const pair = new MptcpPair({ paths: [{}] }).connect();
+      const { connection } = pair.server;
+      for (const addressId of [5, 6]) {
+        connection.announce({ addressId, address: ipAddress(`203.0.113.${addressId}`) }, pair.nowMs);
+      }
+      expect(pair.run(() => pair.client.saw("addressAnnounced", 2), 500)).to.equal(true);
+      for (const addressId of [5, 6]) connection.removeAddress(addressId, pair.nowMs);
+      connection.write(pattern(10), pair.nowMs);
+      expect(pair.run(() => pair.client.saw("addressRemoved", 2), 500)).to.equal(true);
+    });
+
     it("are not believed with a wrong HMAC", () => {
       const pair = new MptcpPair({ paths: [{}] }).connect();
       const forge = (option: SegmentOption): SegmentOption =>

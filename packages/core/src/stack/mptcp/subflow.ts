@@ -203,6 +203,11 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   // What goes out: SegmentExtension.
 
+  /** Until the handshake has been confirmed, and while MP_FAIL is to be heard, segments without data say that. */
+  get hasSignals(): boolean {
+    return this.#signals.length > 0 && this.handshake.isConfirmed && !this.isDeaf;
+  }
+
   get dataOptionBytes(): number {
     return this.#session.fallback === undefined ? LARGEST_DSS_BYTES : 0;
   }
@@ -256,7 +261,6 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     const signal = this.#signals.shift();
     // One for which there is never room must not stand in the way of others.
     if (signal !== undefined && segmentOptionByteLength(signal) <= roomBytes) options.push(signal);
-    if (this.#signals.length > 0) this.tcp.requestAcknowledgement();
   }
 
   #dss(mapping: Mapping | undefined): DssOption {
