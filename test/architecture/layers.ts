@@ -41,7 +41,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   testing: pure("testing", ["base", "wire", "stack"]),
   platform: core("platform", ["base"], ["crypto", "fs", "os"], ["koffi"]),
   // Reaches the system through platform, so that what an engine asks of it can be seen in one place.
-  engine: core("engine", ["base", "wire", "policy", "platform"], []),
+  engine: core("engine", ["base", "wire", "policy", "stack", "platform"], []),
   // A worker reads no file and talks to nobody but the main thread.
   dataplane: core("dataplane", ["base", "wire", "policy", "platform", "engine"], ["events", "worker_threads"]),
   services: core("services", ["base", "platform"], "any", ["convict", "ioredis", "pino", "yaml"]),

@@ -6,6 +6,7 @@ import { memoryBenchmark } from "./memory.ts";
 import { pairBenchmark } from "./pair.ts";
 import { pathsBenchmark } from "./paths.ts";
 import { relayBenchmark } from "./relay.ts";
+import { userspaceBenchmark } from "./userspace.ts";
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   lab: labBenchmark,
@@ -14,4 +15,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   pair: pairBenchmark,
   paths: pathsBenchmark,
   memory: memoryBenchmark,
+  userspace: userspaceBenchmark,
 };

@@ -53,6 +53,12 @@ describe("e2e: benchmarks of the data plane", function () {
     expectFigures(rows, ["own memory of an idle connection, relay"]);
     expect(rows.find(({ goal }) => goal !== null)).to.deep.include({ goal: "<= 512", unit: "B" });
   });
+
+  it("measures the userspace engine beside the kernel's sockets", async () => {
+    const rows = await bench("userspace", "--only", "mptcp");
+    expectFigures(rows, ["mptcp up, userspace: throughput", "mptcp down, kernel: throughput"]);
+    expect(rows.filter(({ unit }) => unit === "Gbit/s").every(({ value }) => value > 0)).to.equal(true);
+  });
 });
 
 describe("e2e: benchmark of a farm", function () {

@@ -21,8 +21,16 @@ const EPOLL_CTL_MOD = 3;
 const STRIDE_WORDS = process.arch === "x64" || process.arch === "ia32" ? 3 : 4;
 const DATA_WORD = STRIDE_WORDS - 2;
 
+/** What a loop waits with: an {@link Epoll}, or one that something else shares. */
+export interface Poller {
+  add(fd: number, events: number, tag: number): number;
+  wait(timeoutMs: number): number;
+  tag(index: number): number;
+  bits(index: number): number;
+}
+
 /** One epoll instance. Each watched descriptor carries a `tag`, a 32-bit number its events come back with. */
-export class Epoll {
+export class Epoll implements Poller {
   readonly descriptor: number;
   readonly #events: Int32Array;
   readonly #capacity: number;

@@ -88,6 +88,9 @@ export const libcByAddress = {
   send: declare<(fd: number, from: Address, length: number, flags: number) => number>(
     "long send(int, uintptr_t, size_t, int)",
   ),
+  read: declare<(fd: number, into: Address, length: number) => number>("long read(int, uintptr_t, size_t)"),
+  write: declare<(fd: number, from: Address, length: number) => number>("long write(int, uintptr_t, size_t)"),
+  ioctl: declare<(fd: number, request: number, argument: number) => number>("int ioctl(int, unsigned long, uintptr_t)"),
   epoll_ctl: declare<(epoll: number, operation: number, fd: number, event: Address) => number>(
     "int epoll_ctl(int, int, int, uintptr_t)",
   ),

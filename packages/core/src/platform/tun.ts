@@ -1,30 +1,44 @@
 /** TUN devices: a network interface whose packets this process reads and writes (one packet a call, no link header). */
 import { check, resultOf } from "./errno.ts";
-import { libc } from "./libc.ts";
+import { type Address, libc, libcByAddress } from "./libc.ts";
 
 const O_RDWR_NONBLOCK_CLOEXEC = 0o2 | 0o4000 | 0o2000000;
 const TUNSETIFF = 0x400454ca;
+const TUNSETOFFLOAD = 0x400454d0;
 const TUNSETCARRIER = 0x400454e2;
 const IFF_TUN_NO_PI = 0x0001 | 0x1000;
+const IFF_VNET_HDR = 0x4000;
+/** TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 (linux/if_tun.h). */
+const OFFLOADS = 0x01 | 0x02 | 0x04;
 const IFREQ_BYTES = 40;
 const IFNAMSIZ = 16;
 
 export const TUN_DEVICE = "/dev/net/tun";
+
+export interface TunOptions {
+  /**
+   * Every packet has a struct virtio_net_hdr in front (wire/virtio-header.ts): the kernel then takes and gives segments of up to 64 kB, whose
+   * checksums need not be there.
+   */
+  readonly offloads?: boolean;
+}
 
 /** Opens the device that makes TUN interfaces; returns its descriptor or minus errno. */
 export function openTunDevice(): number {
   return resultOf(libc.open(TUN_DEVICE, O_RDWR_NONBLOCK_CLOEXEC));
 }
 
-/** Creates the interface `name` in the calling thread's network namespace; it lives as long as the descriptor. */
-export function openTun(name: string): number {
+/** Creates the interface `name` in the calling thread's network namespace; it lives as long as the descriptor. Throws a SystemError. */
+export function openTun(name: string, { offloads = false }: TunOptions = {}): number {
   const fd = check(openTunDevice(), `open ${TUN_DEVICE}`);
   const request = new Uint8Array(IFREQ_BYTES);
   request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
-  new DataView(request.buffer).setUint16(IFNAMSIZ, IFF_TUN_NO_PI, true);
-  const result = resultOf(libc.ioctl(fd, TUNSETIFF, request));
+  const flags = IFF_TUN_NO_PI | (offloads ? IFF_VNET_HDR : 0);
+  new DataView(request.buffer).setUint16(IFNAMSIZ, flags, true);
+  let result = resultOf(libc.ioctl(fd, TUNSETIFF, request));
+  if (result >= 0 && offloads) result = resultOf(libcByAddress.ioctl(fd, TUNSETOFFLOAD, OFFLOADS));
   if (result < 0) libc.close(fd);
-  check(result, `TUNSETIFF ${name}`);
+  check(result, `make the TUN device ${name}`);
   return fd;
 }
 
@@ -41,4 +55,14 @@ export function readPacket(fd: number, into: Uint8Array): number {
 /** Hands one packet to the kernel: its length, or minus errno. */
 export function writePacket(fd: number, packet: Uint8Array): number {
   return resultOf(libc.write(fd, packet, packet.length));
+}
+
+/** {@link readPacket} to where a buffer stands in memory. */
+export function readPacketAt(fd: number, into: Address, length: number): number {
+  return resultOf(libcByAddress.read(fd, into, length));
+}
+
+/** {@link writePacket} from where a buffer stands in memory. */
+export function writePacketAt(fd: number, from: Address, length: number): number {
+  return resultOf(libcByAddress.write(fd, from, length));
 }

@@ -2,6 +2,7 @@
  * A host's transport: many connections of Multipath TCP and TCP, their packets in and out. It finds the connection of a
  * packet, takes new ones at ports that listen, and answers what belongs to nobody.
  */
+import { equalBytes } from "../base/bytes.ts";
 import { type Endpoint, endpointKey, familyOf, type IpAddress } from "../base/ip-address.ts";
 import { MinHeap } from "../base/min-heap.ts";
 import { parseIcmpError, parseQuotedSegment } from "../wire/icmp.ts";
@@ -15,7 +16,7 @@ import {
 } from "../wire/ip-packet.ts";
 import type { MptcpVersion } from "../wire/mptcp/keys.ts";
 import type { CapableOption, JoinSynOption, MptcpOption } from "../wire/mptcp/options.ts";
-import { emitTcpPacket, type PacketRefusal, parseTcpPacket } from "../wire/tcp/packet.ts";
+import { emitTcpPacket, type PacketRefusal, parseTcpPacket, type TcpPacket } from "../wire/tcp/packet.ts";
 import { TCP_FLAG, TCP_HEADER_BYTES, type TcpSegment } from "../wire/tcp/segment.ts";
 import { CookieDesk } from "./cookie-desk.ts";
 import type { PacketEndpoint } from "./endpoint.ts";
@@ -47,6 +48,8 @@ export interface ConnectOptions {
   readonly fastOpen?: "cookie" | "always";
   readonly firstBytes?: Uint8Array;
   readonly localAddressId?: number;
+  /** The port to leave from; one of the host's choice without it. */
+  readonly localPort?: number;
 }
 
 /** Answers to packets of nobody that wait to be sent, and those of one second. */
@@ -56,6 +59,11 @@ export const ANSWERS_PER_SECOND = 1000;
 const FIRST_PORT = 32_768;
 const PORTS = 28_232;
 const MOST_PORT_TRIES = 64;
+
+/** A packet to send. One with more payload than `segmentBytes` is to be cut by the device that sends it. */
+export interface OutgoingPacket extends TcpPacket {
+  readonly segmentBytes: number;
+}
 
 interface Flow {
   readonly connection: MptcpConnection;
@@ -90,9 +98,11 @@ export class StackHost implements PacketEndpoint {
   readonly #connections = new Map<MptcpConnection, Entry>();
   readonly #tokens = new Map<number, MptcpConnection>();
   readonly #active = new Set<MptcpConnection>();
+  /** Those that have done something since {@link pollChanged} gave them out. */
+  readonly #changed = new Set<MptcpConnection>();
   readonly #deadlines = new MinHeap<MptcpConnection>();
   readonly #deadlineOf = new Map<MptcpConnection, number>();
-  readonly #answers: Uint8Array[] = [];
+  readonly #answers: OutgoingPacket[] = [];
   readonly #refusals = new Map<HostRefusal, number>();
   #answersSinceMs = 0;
   #answersSent = 0;
@@ -112,6 +122,29 @@ export class StackHost implements PacketEndpoint {
   /** Connections, those in TIME-WAIT included. */
   get size(): number {
     return this.#connections.size;
+  }
+
+  /** The connection with this local token (RFC 8684 section 3.1). */
+  byToken(token: number): MptcpConnection | undefined {
+    return this.#tokens.get(token);
+  }
+
+  isListening(port: number): boolean {
+    return this.#listeners.has(port);
+  }
+
+  /** Whether no connection has these ends. */
+  isFree(local: Endpoint, remote: Endpoint): boolean {
+    return !this.#flows.has(keyOf(local, remote));
+  }
+
+  /** A connection that may have events to tell, or bytes, once for each time that it has done something; after packets, time and calls. */
+  pollChanged(): MptcpConnection | undefined {
+    for (const connection of this.#changed) {
+      this.#changed.delete(connection);
+      return connection;
+    }
+    return undefined;
   }
 
   /** Takes connections to a port from now on. */
@@ -134,7 +167,9 @@ export class StackHost implements PacketEndpoint {
     nowMs: number,
     options: ConnectOptions = {},
   ): MptcpConnection | undefined {
-    const from = this.#choosePort(local, remote);
+    const { localPort } = options;
+    const from = localPort === undefined ? this.#choosePort(local, remote) : { address: local, port: localPort };
+    if (from !== undefined && !this.isFree(from, remote)) return undefined;
     const connection = from && this.#create(this.#options.settings.version, familyOf(local));
     if (from === undefined || connection === undefined) return undefined;
     const { multipath = true, fastOpen, firstBytes, localAddressId = 0 } = options;
@@ -203,8 +238,9 @@ export class StackHost implements PacketEndpoint {
 
   // Packets in.
 
-  onPacket(nowMs: number, bytes: Uint8Array): void {
-    const packet = parseTcpPacket(bytes);
+  /** `verify` is false where somebody else has looked at TCP's checksum. */
+  onPacket(nowMs: number, bytes: Uint8Array, verify = true): void {
+    const packet = parseTcpPacket(bytes, verify);
     if (typeof packet === "string") {
       if (packet !== "notTcp" || !this.#onIcmp(nowMs, bytes)) this.#refuse(packet);
       return;
@@ -289,13 +325,25 @@ export class StackHost implements PacketEndpoint {
 
   #onJoin(syn: TcpSegment, join: JoinSynOption, local: Endpoint, remote: Endpoint, nowMs: number): void {
     const connection = this.#tokens.get(join.token);
-    const answer = connection?.acceptJoin(syn, join, pathBetween(local, remote), nowMs);
+    if (connection !== undefined && !this.#takesJoins(connection, local)) {
+      this.#refuse("notOurs");
+      return this.#answerReset(syn, local, remote, nowMs);
+    }
+    const path = { ...pathBetween(local, remote), localAddressId: connection?.idOfOwn(local.address) ?? 0 };
+    const answer = connection?.acceptJoin(syn, join, path, nowMs);
     if (connection !== undefined && typeof answer === "object") return this.#register(connection, answer);
     this.#refuse(connection === undefined ? "unknownToken" : "joinRefused");
     const reset = resetFor(syn);
     if (reset === undefined) return;
     const options = typeof answer === "number" ? [{ type: "reset" as const, transient: false, reason: answer }] : [];
     this.#answer(local, remote, { ...reset, options }, nowMs);
+  }
+
+  /** Joins come where connections are taken, to the port of the connection's other subflows, or to an end that the peer was told. */
+  #takesJoins({ subflows, parts }: MptcpConnection, { address, port }: Endpoint): boolean {
+    if (this.#listeners.has(port) || subflows.some(({ tcp }) => tcp.local.port === port)) return true;
+    const { ownAddresses } = parts.addresses;
+    return Array.from(ownAddresses.values()).some((own) => own.port === port && equalBytes(own.address, address));
   }
 
   /** Whether this is the third segment of a handshake that a SYN cookie answered. */
@@ -341,7 +389,11 @@ export class StackHost implements PacketEndpoint {
     }
     if (this.#answersSent >= ANSWERS_PER_SECOND || this.#answers.length >= MOST_ANSWERS) return;
     this.#answersSent += 1;
-    this.#answers.push(emitTcpPacket({ ip: headerBetween(local.address, remote.address), segment }));
+    this.#answers.push({
+      ip: headerBetween(local.address, remote.address),
+      segment,
+      segmentBytes: segment.payload.length,
+    });
   }
 
   // Time, and packets out.
@@ -365,15 +417,23 @@ export class StackHost implements PacketEndpoint {
   }
 
   pollTransmit(nowMs: number): Uint8Array | undefined {
+    const packet = this.pollPacket(nowMs);
+    return packet && emitTcpPacket(packet);
+  }
+
+  /** As {@link pollTransmit}, not yet as bytes. */
+  pollPacket(nowMs: number): OutgoingPacket | undefined {
     const answer = this.#answers.shift();
     if (answer !== undefined) return answer;
     for (const connection of this.#active) {
       const out = connection.pollTransmit(nowMs);
       if (out !== undefined) {
-        const { local, remote } = out.subflow.tcp;
-        return emitTcpPacket({ ip: headerBetween(local.address, remote.address), segment: out.segment });
+        const { local, remote, sender } = out.subflow.tcp;
+        const ip = headerBetween(local.address, remote.address);
+        return { ip, segment: out.segment, segmentBytes: sender.segmentBytes };
       }
       this.#active.delete(connection);
+      this.#changed.add(connection);
       this.#sweep(connection);
     }
     return undefined;

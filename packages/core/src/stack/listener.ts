@@ -25,6 +25,7 @@ export class Listener {
   readonly options: ListenOptions;
   readonly #halfOpen = new Set<MptcpConnection>();
   readonly #waiting: MptcpConnection[] = [];
+  #arrivals = 0;
 
   constructor(options: ListenOptions) {
     this.options = options;
@@ -42,6 +43,20 @@ export class Listener {
     return this.#waiting.length >= this.options.mostWaiting;
   }
 
+  /** Connections that could be accepted so far, those that were included. */
+  get arrivals(): number {
+    return this.#arrivals;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  #arrive(connection: MptcpConnection): void {
+    this.#arrivals += 1;
+    this.#waiting.push(connection);
+  }
+
   /** The next connection, in the order in which they became established. */
   accept(): MptcpConnection | undefined {
     return this.#waiting.shift();
@@ -56,7 +71,7 @@ export class Listener {
 
   /** A SYN was answered. With data that was taken it can be accepted at once. */
   onOpened(connection: MptcpConnection, hasData: boolean): void {
-    if (hasData || connection.isConnected) this.#waiting.push(connection);
+    if (hasData || connection.isConnected) this.#arrive(connection);
     else this.#halfOpen.add(connection);
   }
 
@@ -65,6 +80,6 @@ export class Listener {
     if (!this.#halfOpen.has(connection)) return;
     if (connection.closeReason === undefined && !connection.isConnected) return;
     this.#halfOpen.delete(connection);
-    if (connection.closeReason === undefined) this.#waiting.push(connection);
+    if (connection.closeReason === undefined) this.#arrive(connection);
   }
 }

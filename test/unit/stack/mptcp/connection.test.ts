@@ -1,6 +1,7 @@
 import { equalBytes } from "@hybrid-access/core/base/bytes";
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
-import { RESET_REASON } from "@hybrid-access/core/wire/mptcp/options";
+import { findMptcp } from "@hybrid-access/core/stack/mptcp/handshake";
+import { type MptcpOption, RESET_REASON } from "@hybrid-access/core/wire/mptcp/options";
 import type { SegmentOption } from "@hybrid-access/core/wire/tcp/options";
 import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
 import { expect } from "chai";
@@ -61,6 +62,39 @@ describe("stack/mptcp: one subflow", () => {
       });
     }
   }
+
+  it("gives the data of a SYN no data sequence numbers, and counts mappings from behind it (RFC 8684 appendix B.2)", () => {
+    for (const takeData of [true, false]) {
+      const pair = new MptcpPair({ paths: [{}], open: { dataInSyn: true }, accept: { takeData } }).open(pattern(1000));
+      const { connection } = pair.client;
+      expect(pair.run(() => pair.server.receivedBytes === 1000)).to.equal(true);
+      // The first mapping is MP_CAPABLE's own, and says no numbers.
+      for (const total of [1500, 2000]) {
+        connection.write(pattern(500), pair.nowMs);
+        expect(pair.run(() => pair.server.receivedBytes === total)).to.equal(true);
+      }
+      const last = pair.paths[0]?.up.sent.findLast(({ payload }) => payload.length > 0);
+      const mapping = findMptcp((last?.options ?? []) as readonly MptcpOption[], "dss")?.mapping;
+      const first = takeData ? 501 : 1501;
+      const { initialDataSequence } = connection.parts.session.local;
+      expect(mapping?.subflowSequence).to.equal(first);
+      expect(mapping?.sequence.value).to.equal(BigInt.asUintN(64, initialDataSequence + BigInt(first)));
+    }
+  });
+
+  it("tells a peer of its end that has not said anything since the handshake", () => {
+    let hasEnded = false;
+    const up = (segment: TcpSegment) => {
+      const dss = findMptcp(segment.options as readonly MptcpOption[], "dss");
+      hasEnded ||= dss?.mapping?.dataFin === true;
+      return [segment];
+    };
+    const silent = (segment: TcpSegment) => (hasEnded || (segment.flags & TCP_FLAG.syn) !== 0 ? [segment] : []);
+    const pair = new MptcpPair({ paths: [{ up: { middlebox: up }, down: { middlebox: silent } }] }).open();
+    expect(pair.run(() => pair.client.saw("connected") && pair.server.saw("connected"), 1000)).to.equal(true);
+    pair.client.connection.shutdownWrite(pair.nowMs);
+    expect(pair.run(() => pair.server.saw("ended"), 1000)).to.equal(true);
+  });
 
   it("carries everything over a path that loses, doubles and reorders", () => {
     for (let seed = 1; seed <= 20; seed++) {
@@ -317,6 +351,18 @@ describe("stack/mptcp: two subflows", () => {
       pair.run(() => false, 60_000);
       expect(pair.paths[0]?.down.sent.filter(hasAddress).length).to.equal(3);
       expect(pair.client.saw("addressAnnounced", 2)).to.equal(false);
+    });
+
+    it("are said in a segment of their own when data leaves at the same time, each of several", () => {
+      const pair = new MptcpPair({ paths: [{}] }).connect();
+      const { connection } = pair.server;
+      for (const addressId of [5, 6]) {
+        connection.announce({ addressId, address: ipAddress(`203.0.113.${addressId}`) }, pair.nowMs);
+      }
+      expect(pair.run(() => pair.client.saw("addressAnnounced", 2), 500)).to.equal(true);
+      for (const addressId of [5, 6]) connection.removeAddress(addressId, pair.nowMs);
+      connection.write(pattern(10), pair.nowMs);
+      expect(pair.run(() => pair.client.saw("addressRemoved", 2), 500)).to.equal(true);
     });
 
     it("are not believed with a wrong HMAC", () => {

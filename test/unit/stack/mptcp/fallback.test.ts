@@ -58,6 +58,14 @@ describe("stack/mptcp: middleboxes", () => {
     expect(reasons(answer)).to.deep.equal(["handshake", "optionsRemoved"]);
   });
 
+  it("leave plain TCP where SYNs with MP_CAPABLE are dropped, from the third SYN on", () => {
+    const asksForMultipath = ({ options }: TcpSegment) => options.some(({ type }) => type === "capable");
+    const pair = exchange({ up: { middlebox: (segment) => (asksForMultipath(segment) ? [] : [segment]) } });
+    expectWhole(pair);
+    expect(reasons(pair)).to.deep.equal(["synLost", "handshake"]);
+    expect(pair.paths[0]?.up.sent.filter(isSyn).map(asksForMultipath)).to.deep.equal([true, true, false]);
+  });
+
   it("leave plain TCP where they remove options behind the SYNs, in either direction or both", () => {
     const middlebox = stripWhere((segment) => !isSyn(segment));
     for (const links of [{ up: { middlebox } }, { down: { middlebox } }, { up: { middlebox }, down: { middlebox } }]) {

@@ -137,6 +137,9 @@ export class MptcpPair {
   /** Opens, and goes on until both sides know that they speak Multipath TCP, or that they do not. */
   connect(): this {
     this.open();
+    this.run(() => this.server.saw("connected"), 10_000);
+    // Without data nothing tells the client that options pass.
+    for (const { tcp } of this.server.connection.subflows) tcp.requestAcknowledgement();
     const knows = (side: MptcpSide) => side.saw("subflowEstablished") || side.saw("fallback");
     const both = () => knows(this.client) && knows(this.server) && this.server.saw("connected");
     if (!this.run(both, 10_000)) throw new Error("not connected");

@@ -21,6 +21,7 @@ interface Announcement {
 export class AddressBook {
   readonly #session: Session;
   readonly #announcements = new Map<number, Announcement>();
+  readonly #ownAddresses = new Map<number, AnnouncedAddress>();
   readonly #peerAddresses = new Map<number, AnnouncedAddress>();
   #wrongHmacs = 0;
 
@@ -33,6 +34,11 @@ export class AddressBook {
     return this.#wrongHmacs;
   }
 
+  /** Addresses that the peer was told and that were not taken back, by identifier. */
+  get ownAddresses(): ReadonlyMap<number, AnnouncedAddress> {
+    return this.#ownAddresses;
+  }
+
   /** Addresses that the peer has told, by identifier. */
   get peerAddresses(): ReadonlyMap<number, AnnouncedAddress> {
     return this.#peerAddresses;
@@ -42,12 +48,14 @@ export class AddressBook {
   announce(announced: AnnouncedAddress, nowMs: number): boolean {
     if (this.#announcements.size >= MOST_ANNOUNCED && !this.#announcements.has(announced.addressId)) return false;
     this.#announcements.set(announced.addressId, { announced, tries: 0, dueMs: nowMs });
+    this.#ownAddresses.set(announced.addressId, announced);
     return true;
   }
 
   /** An address is gone: it is not said any more. */
   forget(addressId: number): void {
     this.#announcements.delete(addressId);
+    this.#ownAddresses.delete(addressId);
   }
 
   /** When something is to be said, or undefined. */

@@ -76,13 +76,14 @@ export class CapableHandshake implements Handshake {
       receiverKey: remote.key,
     };
     if (payload.length === 0) return keys;
-    const isFirst = version === 1 && start === 1 && mapping?.start === 1;
+    const first = 1 + this.#session.ownSynBytes;
+    const isFirst = version === 1 && start === first && mapping?.start === first;
     if (!isFirst) return undefined;
     const checksum = usesChecksum && mapping.checksum !== undefined ? { checksum: mapping.checksum } : {};
     return { ...keys, data: { length: mapping.end - mapping.start, ...checksum } };
   }
 
-  onSegment(_segment: TcpSegment, options: readonly MptcpOption[]): HandshakeVerdict {
+  onSegment({ payload }: TcpSegment, options: readonly MptcpOption[]): HandshakeVerdict {
     const dss = findMptcp(options, "dss");
     if (this.#isInitiator) {
       // Data may come before the peer has our key (Fast Open); a DATA_ACK shows that it has.
@@ -91,8 +92,11 @@ export class CapableHandshake implements Handshake {
     }
     const capable = findMptcp(options, "capable");
     if (capable?.senderKey !== undefined && capable.receiverKey !== undefined) return this.#takeKeys(capable);
-    // Without the peer's key its numbers mean nothing yet: what is lost comes again.
-    if (dss !== undefined && this.#session.remote === undefined) return "ignore";
+    // Without the peer's key its numbers mean nothing yet: what is lost comes again. But data without a mapping does not
+    // get one later: Linux repeats so what a server did not take from its SYN.
+    if (dss !== undefined && this.#session.remote === undefined) {
+      return payload.length > 0 && dss.mapping === undefined ? "fallback" : "ignore";
+    }
     if (dss !== undefined) this.#isConfirmed = true;
     return options.length === 0 ? "fallback" : "go";
   }

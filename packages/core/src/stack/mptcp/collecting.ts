@@ -45,7 +45,7 @@ function collectMapped(parts: MptcpParts, subflow: Subflow, mapping: Mapping): b
     if (position + available < mapping.end) return false;
     const bytes = tcp.take(available);
     received.discardTo(mapping.end);
-    if (!isIntact(parts, mapping, bytes)) {
+    if (!isIntact(parts, subflow, mapping, bytes)) {
       onWrongChecksum(parts, subflow, mapping);
       return !subflow.isDeaf;
     }
@@ -57,11 +57,11 @@ function collectMapped(parts: MptcpParts, subflow: Subflow, mapping: Mapping): b
   return true;
 }
 
-function isIntact({ session }: MptcpParts, mapping: Mapping, bytes: Uint8Array): boolean {
+function isIntact({ session }: MptcpParts, { synBytesTaken }: Subflow, mapping: Mapping, bytes: Uint8Array): boolean {
   const { start, end, dataStart, checksum, isImplicit } = mapping;
   if (isImplicit) return true;
   if (bytes.length !== end - start) return false;
   const sequence = session.peerSequenceOf(dataStart);
-  const subflowSequence = start >>> 0;
+  const subflowSequence = (start - synBytesTaken) >>> 0;
   return checksum === dssChecksum({ sequence, subflowSequence, length: end - start }, sumWords(bytes));
 }

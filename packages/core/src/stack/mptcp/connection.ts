@@ -9,8 +9,9 @@
  * A driver does as with a TCP connection: it takes segments until there are none after every call, then the next
  * timeout.
  */
+import { equalBytes } from "../../base/bytes.ts";
 import { Deadlines } from "../../base/deadlines.ts";
-import { type Endpoint, familyOf } from "../../base/ip-address.ts";
+import { type Endpoint, familyOf, type IpAddress } from "../../base/ip-address.ts";
 import type { AnnouncedAddress } from "../../wire/mptcp/keys.ts";
 import type { CapableOption, JoinSynOption } from "../../wire/mptcp/options.ts";
 import { RESET_REASON } from "../../wire/mptcp/options.ts";
@@ -78,6 +79,7 @@ export class MptcpConnection {
   readonly #progress: Progress;
   readonly #onActive: () => void;
   #nextId = 0;
+  #isInitiator = false;
 
   constructor(options: MptcpConnectionOptions) {
     const session = new Session(options);
@@ -127,6 +129,11 @@ export class MptcpConnection {
     return this.#progress.isConnected;
   }
 
+  /** This side has opened it. */
+  get isInitiator(): boolean {
+    return this.#isInitiator;
+  }
+
   get closeReason(): CloseReason | undefined {
     return this.#parts.closeReason;
   }
@@ -144,6 +151,7 @@ export class MptcpConnection {
 
   /** Opens the connection by its first subflow. Of `firstBytes` goes with the SYN what fits, where `open` says so. */
   open(path: SubflowPath, nowMs: number, open: OpenOptions = {}): Subflow {
+    this.#isInitiator = true;
     const subflow = this.#addSubflow(path, new CapableHandshake(this.#parts.session), nowMs);
     if (open.dataInSyn) this.#giveToSyn(subflow);
     subflow.tcp.open(nowMs, open);
@@ -176,7 +184,8 @@ export class MptcpConnection {
     if (capable === undefined) fallBack(this.#parts, "handshake");
     const subflow = this.#addSubflow(path, handshake, nowMs);
     if (options.takeData && syn.payload.length > 0) {
-      // RFC 8684 appendix B.2: the data of a SYN has no mapping; it is the connection's first.
+      // RFC 8684 appendix B.2: the data of a SYN has no mapping, and no data sequence numbers; it is the connection's first.
+      session.peerSynBytes = syn.payload.length;
       subflow.received.add({
         start: 1,
         end: 1 + syn.payload.length,
@@ -270,8 +279,21 @@ export class MptcpConnection {
 
   /** Moves readable bytes into `into`; returns how many. */
   read(into: Uint8Array): number {
+    return this.#onRead(this.#parts.session.receiver.read(into));
+  }
+
+  /** Copies readable bytes into `into`, which stay readable; returns how many. */
+  peek(into: Uint8Array): number {
+    return this.#parts.session.receiver.peek(into);
+  }
+
+  /** Takes at most `most` readable bytes away; returns how many. */
+  skip(most: number): number {
+    return this.#onRead(this.#parts.session.receiver.skip(most));
+  }
+
+  #onRead(length: number): number {
     const { receiver, fallback } = this.#parts.session;
-    const length = receiver.read(into);
     const [first] = this.#parts.subflows;
     if (length > 0 && first !== undefined && receiver.shouldTell(first.tcp.sender.segmentBytes)) {
       if (fallback === undefined) acknowledgeOnAll(this.#parts);
@@ -316,6 +338,16 @@ export class MptcpConnection {
     if (!addresses.announce(address, nowMs)) return false;
     this.#advance(nowMs);
     return true;
+  }
+
+  /** What we call this address of ours; 0 where the peer was not told of it. */
+  idOfOwn(address: IpAddress): number {
+    return idOf(this.#parts.addresses.ownAddresses, address);
+  }
+
+  /** What the peer calls this address of its own; 0 where it has not told of it. */
+  idOfPeer(address: IpAddress): number {
+    return idOf(this.#parts.addresses.peerAddresses, address);
   }
 
   /** Takes addresses of ours back (REMOVE_ADDR), and ends their subflows. */
@@ -399,3 +431,8 @@ export class MptcpConnection {
 const SYN_OPTION_BYTES = 40;
 /** Stands for the MP_CAPABLE of a peer that has none. */
 const PLAIN: CapableOption = { type: "capable", version: 1, flags: 0 };
+
+function idOf(addresses: ReadonlyMap<number, AnnouncedAddress>, address: IpAddress): number {
+  for (const [id, one] of addresses) if (equalBytes(one.address, address)) return id;
+  return 0;
+}

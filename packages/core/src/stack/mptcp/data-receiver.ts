@@ -91,6 +91,20 @@ export class DataReceiver {
     return this.#queue.read(into);
   }
 
+  /** Copies readable bytes into `into`, and keeps them; returns how many. */
+  peek(into: Uint8Array): number {
+    const length = Math.min(into.length, this.#queue.size);
+    into.set(this.#queue.view(this.#queue.start, length));
+    return length;
+  }
+
+  /** Drops at most `most` readable bytes; returns how many. */
+  skip(most: number): number {
+    const length = Math.min(most, this.#queue.size);
+    this.#queue.discardTo(this.#queue.start + length);
+    return length;
+  }
+
   take(most: number): Uint8Array {
     const bytes = this.#queue.view(this.#queue.start, Math.min(most, this.#queue.size));
     this.#queue.discardTo(this.#queue.start + bytes.length);

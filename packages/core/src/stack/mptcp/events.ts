@@ -8,6 +8,8 @@ export type FallbackReason =
   | "notWanted"
   /** The peer's SYN or SYN-ACK did not have MP_CAPABLE, or not of a version that both have. */
   | "handshake"
+  /** Our SYNs with MP_CAPABLE were not answered: a path that drops them (RFC 8684 section 3.1). */
+  | "synLost"
   /** The first segments after it came without an option: a middlebox removes them. */
   | "optionsRemoved"
   /** A checksum was wrong: a middlebox changes data. */

@@ -12,17 +12,22 @@ export function fallBack(parts: MptcpParts, reason: FallbackReason): void {
   session.fallback = reason;
   for (const timer of ["dataRetransmission", "giveUp", "dataPersist", "joinAcknowledgement"] as const)
     timers.clear(timer);
-  for (const { tcp } of subflows) tcp.onExtensionChanged();
+  for (const subflow of subflows) {
+    // The peer may have taken our mappings: it learns that no more come (RFC 8684 section 3.7).
+    if (reason === "optionsRemoved" && subflow.sent.wasUsed) subflow.infiniteFrom ??= subflow.tcp.sender.end;
+    subflow.tcp.onExtensionChanged();
+  }
   tell(parts, { type: "fallback", reason });
 }
 
 /**
- * Data has come that no mapping speaks of: where plain TCP is the same stream, it goes on so; else the data cannot be
- * placed.
+ * Data has come that no mapping speaks of. Before the peer has mapped any, and where plain TCP is the same stream, it
+ * goes on so. A peer that has mapped data and does not say that it goes on without (an infinite mapping) may be behind
+ * a path that has begun to remove options: it would not hear of our falling back, and repeat its data behind itself.
  */
 export function onDataWithoutMapping(parts: MptcpParts, subflow: Subflow): void {
   const { tcp } = subflow;
-  if (parts.session.isPlainable) return fallBack(parts, "optionsRemoved");
+  if (parts.session.isPlainable && !parts.session.peerHasMapped) return fallBack(parts, "optionsRemoved");
   parts.counters.dataWithoutMapping += 1;
   subflow.resetWith(RESET_REASON.middlebox);
   tcp.reset();
@@ -40,7 +45,8 @@ export function onWrongChecksum(parts: MptcpParts, subflow: Subflow, mapping: Ma
   }
   subflow.isDeaf = true;
   beginPlain(parts, subflow, "checksum");
-  subflow.signal({ type: "fail", sequence });
+  subflow.failure = { type: "fail", sequence };
+  subflow.tcp.requestAcknowledgement();
 }
 
 /** MP_FAIL: what we have sent from `position` on has arrived changed. */
@@ -63,13 +69,18 @@ function beginPlain(parts: MptcpParts, subflow: Subflow, reason: FallbackReason)
 
 /** The peer goes on without mappings. */
 export function onInfiniteMapping(parts: MptcpParts, subflow: Subflow, start: number, dataStart: number): void {
+  const { session } = parts;
   if (!isAlone(parts, subflow)) return;
   if (subflow.plainFrom !== undefined) return;
   subflow.plainFrom = start;
   subflow.plainReceiveOffset = dataStart - start;
   // What was sent with mappings before, and did not arrive as it was, comes again.
   if (subflow.isDeaf) subflow.received.clear();
-  if (subflow.infiniteFrom === undefined) beginPlain(parts, subflow, "peer");
+  if (subflow.infiniteFrom !== undefined) return;
+  // What is on its way arrives, and counts, unless the peer says that it has refused it: see onFail.
+  const isSame = session.isPlainable && start === dataStart;
+  if (isSame) fallBack(parts, "peer");
+  else beginPlain(parts, subflow, "peer");
 }
 
 function isAlone({ subflows }: MptcpParts, subflow: Subflow): boolean {

@@ -3,6 +3,7 @@
  * further subflow (join-handshake.ts).
  */
 import type { MptcpOption } from "../../wire/mptcp/options.ts";
+import type { SegmentOption } from "../../wire/tcp/options.ts";
 import type { TcpSegment } from "../../wire/tcp/segment.ts";
 import type { OutgoingSegment } from "../tcp/extension.ts";
 import type { Mapping } from "./mappings.ts";
@@ -34,4 +35,24 @@ export function findMptcp<Type extends MptcpOption["type"]>(
 ): Extract<MptcpOption, { type: Type }> | undefined {
   for (const option of options) if (option.type === type) return option as Extract<MptcpOption, { type: Type }>;
   return undefined;
+}
+
+const MPTCP_TYPES: ReadonlySet<string> = new Set<MptcpOption["type"]>([
+  "capable",
+  "joinSyn",
+  "joinSynAck",
+  "joinAck",
+  "dss",
+  "addAddress",
+  "addAddressV0",
+  "removeAddress",
+  "priority",
+  "fail",
+  "fastClose",
+  "reset",
+]);
+
+/** Whether an option is one of Multipath TCP. */
+export function isMptcp(option: SegmentOption): option is MptcpOption {
+  return MPTCP_TYPES.has(option.type);
 }

@@ -25,6 +25,12 @@ export function dataPositionOf({ start, dataStart }: Mapping, position: number):
 /** Mappings in the order of the subflow, without overlaps. */
 export class MappingList {
   #mappings: Mapping[] = [];
+  #wasUsed = false;
+
+  /** Whether it has ever had one. */
+  get wasUsed(): boolean {
+    return this.#wasUsed;
+  }
 
   get size(): number {
     return this.#mappings.length;
@@ -36,6 +42,7 @@ export class MappingList {
 
   /** Adds one behind all others. */
   append(mapping: Mapping): void {
+    this.#wasUsed = true;
     this.#mappings.push(mapping);
   }
 

@@ -8,7 +8,8 @@ import { collectData } from "./collecting.ts";
 import { fallBack, onFail, onInfiniteMapping } from "./fallback.ts";
 import { JoinHandshake } from "./join-handshake.ts";
 import { acknowledgeOnAll, type MptcpParts, type MptcpTimer, tell, usable } from "./parts.ts";
-import type { Subflow, SubflowOwner } from "./subflow.ts";
+import type { Subflow } from "./subflow.ts";
+import type { SubflowOwner } from "./subflow-owner.ts";
 
 /** How often the third segment of a join is said that no fourth one answers. */
 const MOST_JOIN_ACKNOWLEDGEMENTS = 6;
@@ -126,6 +127,7 @@ export class Progress {
     for (let event = tcp.pollEvent(); event !== undefined; event = tcp.pollEvent()) {
       if (event !== "connected" || subflow.id > 0) continue;
       this.#isConnected = true;
+      subflow.settleSyn();
       tell(this.#parts, { type: "connected" });
     }
     subflow.sent.discardTo(tcp.sender.acknowledged);
@@ -137,8 +139,9 @@ export class Progress {
       subflow.remoteAddressId = handshake.peer.addressId;
       subflow.peerBackup ||= handshake.peer.backup;
     }
-    // By the next segment the one who has asked sees that its third one was taken.
-    tcp.requestAcknowledgement();
+    // By the next segment the one who has asked sees that its third one was taken. Of the first subflow it learns that by
+    // the answer to its data: until then it may still fall back, as we may (RFC 8684 section 3.7).
+    if (subflow.id > 0) tcp.requestAcknowledgement();
     tell(this.#parts, { type: "subflowEstablished", ...subflow.description });
   }
 

@@ -49,6 +49,14 @@ export class Session {
    * second subflow or a reinjection ends that for good.
    */
   isPlainable = true;
+  /**
+   * How much of the stream went with the SYN and was taken from it. It has no data sequence numbers (RFC 8684 appendix B.2): the byte behind it has
+   * the first one. Nor does it count in the subflow sequence numbers of mappings.
+   */
+  ownSynBytes = 0;
+  peerSynBytes = 0;
+  /** The peer has mapped data: it takes this for Multipath TCP, whatever becomes of its options from now on. */
+  peerHasMapped = false;
   /** The peer's data sequence numbers had 8 bytes: so have our acknowledgements. */
   #peerUsesLong = false;
 
@@ -72,7 +80,7 @@ export class Session {
 
   /** The full number of a position in our stream. */
   sequenceOf(position: number): bigint {
-    return toSequence64(this.local.initialDataSequence, position);
+    return toSequence64(this.local.initialDataSequence, position - this.ownSynBytes);
   }
 
   /** A position in our stream as it goes into a mapping. */
@@ -84,24 +92,26 @@ export class Session {
   get dataAck(): DataNumber | undefined {
     if (this.remote === undefined) return undefined;
     const octets = this.#peerUsesLong || this.settings.longDataNumbers ? 8 : 4;
-    return shorten(toSequence64(this.remote.initialDataSequence, this.receiver.next), octets);
+    return shorten(toSequence64(this.remote.initialDataSequence, this.receiver.next - this.peerSynBytes), octets);
   }
 
   /** The full number of a position in the peer's stream, whose key is known. */
   peerSequenceOf(position: number): bigint {
-    return toSequence64(this.remote?.initialDataSequence ?? 0n, position);
+    return toSequence64(this.remote?.initialDataSequence ?? 0n, position - this.peerSynBytes);
   }
 
   /** The position of a data sequence number that the peer says, or undefined while its key is not known. */
   peerPositionOf(number: DataNumber): number | undefined {
     if (this.remote === undefined) return undefined;
     if (number.octets === 8) this.#peerUsesLong = true;
-    return positionOf(this.remote.initialDataSequence, number, this.receiver.next);
+    const expected = this.receiver.next - this.peerSynBytes;
+    return positionOf(this.remote.initialDataSequence, number, expected) + this.peerSynBytes;
   }
 
   /** The position in our stream that a DATA_ACK of the peer says. */
   ownPositionOf(number: DataNumber): number {
-    return positionOf(this.local.initialDataSequence, number, this.sender.acknowledged);
+    const expected = this.sender.acknowledged - this.ownSynBytes;
+    return positionOf(this.local.initialDataSequence, number, expected) + this.ownSynBytes;
   }
 }
 

@@ -3,66 +3,26 @@
  * to its {@link SubflowOwner}. Read RFC 8684 section 3 before changing this file.
  */
 import { equalSecrets } from "../../base/bytes.ts";
-import type { Endpoint } from "../../base/ip-address.ts";
 import { toPosition, toSequence } from "../../base/sequence.ts";
 import type { SchedulableSubflow } from "../../policy/scheduler/scheduler.ts";
 import { sumWords } from "../../wire/checksum.ts";
 import { dssChecksum } from "../../wire/mptcp/dss-checksum.ts";
-import {
-  type AddAddressOption,
-  type AddAddressV0Option,
-  type DssMapping,
-  type DssOption,
-  type MptcpOption,
-  RESET_REASON,
-} from "../../wire/mptcp/options.ts";
+import { type DssMapping, type DssOption, type MptcpOption, RESET_REASON } from "../../wire/mptcp/options.ts";
 import { type SegmentOption, segmentOptionByteLength } from "../../wire/tcp/options.ts";
 import { TCP_FLAG, type TcpSegment } from "../../wire/tcp/segment.ts";
 import { TcpConnection } from "../tcp/connection.ts";
 import type { OutgoingSegment, SegmentExtension } from "../tcp/extension.ts";
 import type { Assignment } from "./data-sender.ts";
 import type { SubflowDescription } from "./events.ts";
-import { findMptcp, type Handshake, type HandshakeVerdict } from "./handshake.ts";
+import { findMptcp, type Handshake, type HandshakeVerdict, isMptcp } from "./handshake.ts";
 import { dataPositionOf, type Mapping, MappingList } from "./mappings.ts";
 import type { Session } from "./session.ts";
-
-/** What a subflow tells its connection. */
-export interface SubflowOwner {
-  /** The connection is plain TCP from now on. */
-  onFallback(reason: "handshake" | "optionsRemoved"): void;
-  onAddress(option: AddAddressOption | AddAddressV0Option): void;
-  onRemovedAddresses(addressIds: readonly number[]): void;
-  onPriority(subflow: Subflow, backup: boolean, addressId: number | undefined): void;
-  /** MP_FAIL: our data from this position on has arrived changed. */
-  onFail(subflow: Subflow, position: number): void;
-  /**
-   * The peer has fallen back: what stands at `start` of the subflow stands at `dataStart` of the connection, and so on
-   * without end.
-   */
-  onInfiniteMapping(subflow: Subflow, start: number, dataStart: number): void;
-  /** The peer aborts the whole connection. */
-  onFastClose(): void;
-  /** The peer said something that makes no sense: conflicting mappings, acknowledgements of what was never sent. */
-  onNonsense(what: "conflictingMapping" | "mappingBeyondWindow" | "dataAckBeyondData"): void;
-}
-
-export interface SubflowOptions {
-  readonly id: number;
-  readonly session: Session;
-  readonly owner: SubflowOwner;
-  readonly local: Endpoint;
-  readonly remote: Endpoint;
-  readonly localAddressId: number;
-  readonly remoteAddressId: number;
-  /** We want it used only when no other one works. */
-  readonly backup: boolean;
-  readonly handshake: Handshake;
-  readonly initialSequence: number;
-  readonly timestampOffset: number;
-}
+import type { SubflowOptions, SubflowOwner } from "./subflow-owner.ts";
 
 /** Options that wait for a segment without data: addresses, priorities. */
 export const MOST_SIGNALS = 16;
+/** SYNs with MP_CAPABLE that are sent before one without: it goes out after 3 s, as Linux's does (which repeats its SYNs every second). */
+export const MOST_CAPABLE_SYNS = 2;
 /** The largest DSS: both numbers of 8 bytes, with checksum. */
 const LARGEST_DSS_BYTES = 28;
 
@@ -87,6 +47,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   readonly received = new MappingList();
   /** From a wrong checksum on nothing is taken until the peer has fallen back (RFC 8684 section 3.7). */
   isDeaf = false;
+  /** What the peer hears of it, with every acknowledgement until it has. */
+  failure: MptcpOption | undefined;
   /** In plain TCP: what has to be added to a subflow's position to get the connection's, sending and receiving. */
   plainOffset = 0;
   plainReceiveOffset = 0;
@@ -98,6 +60,11 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   readonly #owner: SubflowOwner;
   #signals: MptcpOption[] = [];
   #timeoutsSeen = 0;
+  #synsSent = 0;
+  /** See {@link #isTurnOfFin}: the third ACK was the keys' first turn. */
+  #isFinNext = true;
+  /** What went with the SYN, until that is answered. */
+  #synBytes: Uint8Array = NO_BYTES;
 
   constructor(options: SubflowOptions) {
     this.id = options.id;
@@ -165,11 +132,40 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return expired;
   }
 
-  /** The first bytes of the connection go with the SYN: whether checksums are used is not known yet. */
+  /** The first bytes of the connection go with the SYN. */
   assignToSyn(bytes: Uint8Array): void {
     this.tcp.write(bytes);
-    const mapping = { start: 1, end: 1 + bytes.length, dataStart: 1 };
-    this.sent.append({ ...mapping, checksum: this.#checksumOf(mapping, bytes) });
+    this.#synBytes = bytes;
+  }
+
+  /**
+   * The SYN was answered. What of its data was taken counts as acknowledged, and has no data sequence numbers (RFC 8684 appendix B.2); what was not
+   * is mapped like any other data.
+   */
+  settleSyn(): void {
+    const { length } = this.#synBytes;
+    if (length === 0 || this.#session.fallback !== undefined) return;
+    const taken = Math.min(length, this.tcp.sender.acknowledged - 1);
+    this.#session.ownSynBytes = taken;
+    this.#session.sender.onDataAck(1 + taken, 0);
+    const rest = { start: 1 + taken, end: 1 + length, dataStart: 1 + taken };
+    if (taken < length) this.sent.append({ ...rest, checksum: this.#checksumOf(rest, this.#synBytes.subarray(taken)) });
+    this.#synBytes = NO_BYTES;
+  }
+
+  /** Bytes of the peer's SYN that were taken: what its mappings say of this subflow counts from behind them. */
+  get synBytesTaken(): number {
+    return this.id === 0 ? this.#session.peerSynBytes : 0;
+  }
+
+  /** The subflow sequence number with which a mapping names a position of ours. */
+  #sequenceOf(position: number): number {
+    return toSequence(0, position - (this.id === 0 ? this.#session.ownSynBytes : 0));
+  }
+
+  /** The position in the peer's subflow that a mapping names, near `expected`. */
+  #positionOf(sequence: number, expected: number): number {
+    return toPosition(0, sequence, expected - this.synBytesTaken) + this.synBytesTaken;
   }
 
   /** Whether it would take a segment, or as much as there is: `wanted` bytes. */
@@ -194,7 +190,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   #checksumOf({ start, end, dataStart }: Omit<Mapping, "checksum">, bytes: Uint8Array): number {
     const sequence = this.#session.sequenceOf(dataStart);
-    return dssChecksum({ sequence, subflowSequence: toSequence(0, start), length: end - start }, sumWords(bytes));
+    return dssChecksum({ sequence, subflowSequence: this.#sequenceOf(start), length: end - start }, sumWords(bytes));
   }
 
   /** Says something to the peer with the next segment without data; returns false when too much is waiting already. */
@@ -206,6 +202,11 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   }
 
   // What goes out: SegmentExtension.
+
+  /** Until the handshake has been confirmed, and while MP_FAIL is to be heard, segments without data say that. */
+  get hasSignals(): boolean {
+    return this.#signals.length > 0 && this.handshake.isConfirmed && !this.isDeaf;
+  }
 
   get dataOptionBytes(): number {
     return this.#session.fallback === undefined ? LARGEST_DSS_BYTES : 0;
@@ -225,10 +226,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     const { flags, start, payload, roomBytes } = outgoing;
     if ((flags & TCP_FLAG.rst) !== 0) return this.resetOptions;
     if (this.#session.fallback !== undefined) return this.#plainOptions(outgoing);
-    if ((flags & TCP_FLAG.syn) !== 0) return [this.handshake.synOption()];
+    if ((flags & TCP_FLAG.syn) !== 0) return this.#synOptions((flags & TCP_FLAG.ack) !== 0);
     const mapping = payload.length === 0 ? undefined : this.sent.find(start);
     const greeting = this.handshake.isConfirmed ? undefined : this.handshake.ackOption(outgoing, mapping);
-    if (greeting !== undefined) return [greeting];
+    if (greeting !== undefined && !this.#isTurnOfFin(payload)) return [greeting];
     const options: MptcpOption[] = [];
     if (payload.length === 0) this.#addSignal(options, roomBytes);
     const dss = this.#dss(mapping);
@@ -237,12 +238,29 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return options;
   }
 
+  /** RFC 8684 section 3.1: after some SYNs with MP_CAPABLE that nobody answers, one without it may pass. */
+  #synOptions(isAnswer: boolean): readonly SegmentOption[] {
+    this.#synsSent += 1;
+    if (this.id > 0 || isAnswer || this.#synsSent <= MOST_CAPABLE_SYNS) return [this.handshake.synOption()];
+    this.#owner.onFallback("synLost");
+    return [];
+  }
+
+  /**
+   * DATA_FIN and the keys of the third ACK do not fit into one segment. A peer that has the keys need not say anything
+   * before it hears of the end (Linux does not), so they take turns.
+   */
+  #isTurnOfFin(payload: Uint8Array): boolean {
+    if (this.id > 0 || payload.length > 0 || !this.#session.sender.finDue) return false;
+    this.#isFinNext = !this.#isFinNext;
+    return !this.#isFinNext;
+  }
+
   /** One at a time: addresses are too long to share a segment with each other. */
   #addSignal(options: MptcpOption[], roomBytes: number): void {
     const signal = this.#signals.shift();
     // One for which there is never room must not stand in the way of others.
     if (signal !== undefined && segmentOptionByteLength(signal) <= roomBytes) options.push(signal);
-    if (this.#signals.length > 0) this.tcp.requestAcknowledgement();
   }
 
   #dss(mapping: Mapping | undefined): DssOption {
@@ -254,7 +272,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   #wireMapping({ start, end, dataStart, checksum }: Mapping): DssMapping {
     return {
       sequence: this.#session.dataNumberOf(dataStart),
-      subflowSequence: toSequence(0, start),
+      subflowSequence: this.#sequenceOf(start),
       length: end - start,
       dataFin: false,
       ...(checksum !== undefined && this.#session.usesChecksum && { checksum }),
@@ -279,10 +297,16 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** RFC 8684 section 3.7: the infinite mapping goes with the first segment that it is about, and MP_FAIL before. */
   #plainOptions({ start, payload, flags }: OutgoingSegment): readonly SegmentOption[] {
     if ((flags & TCP_FLAG.syn) !== 0) return [];
-    if (payload.length === 0) return this.#signals.splice(0, 1);
-    if (this.infiniteFrom === undefined || start !== this.infiniteFrom) return [];
+    if (payload.length === 0)
+      return this.isDeaf && this.failure !== undefined ? [this.failure] : this.#signals.splice(0, 1);
+    if (this.infiniteFrom === undefined || start > this.infiniteFrom) return [];
+    const mapping = start < this.infiniteFrom ? this.sent.find(start) : undefined;
+    if (mapping !== undefined) return [{ type: "dss", mapping: this.#wireMapping(mapping) }];
+    if (start < this.infiniteFrom) return [];
     const sequence = this.#session.dataNumberOf(start + this.plainOffset);
-    return [{ type: "dss", mapping: { sequence, subflowSequence: toSequence(0, start), length: 0, dataFin: false } }];
+    return [
+      { type: "dss", mapping: { sequence, subflowSequence: this.#sequenceOf(start), length: 0, dataFin: false } },
+    ];
   }
 
   // What comes in: SegmentExtension.
@@ -376,7 +400,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   #isPlain({ sequence, subflowSequence, length, dataFin }: DssMapping): boolean {
     const dataStart = this.#session.peerPositionOf(sequence);
     if (dataStart === undefined || this.isDeaf || length === (dataFin ? 1 : 0)) return true;
-    return dataStart === toPosition(0, subflowSequence, this.tcp.readPosition) + this.plainReceiveOffset;
+    return dataStart === this.#positionOf(subflowSequence, this.tcp.readPosition) + this.plainReceiveOffset;
   }
 
   /** Returns false when the segment must not be taken. */
@@ -410,7 +434,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** RFC 8684 section 3.1: MP_CAPABLE with data maps the connection's first bytes. */
   #onCapableData(data: { readonly length: number; readonly checksum?: number } | undefined): boolean {
     if (data === undefined || data.length === 0) return true;
-    return this.#addMapping({ start: 1, end: 1 + data.length, dataStart: 1, checksum: data.checksum });
+    const start = 1 + this.synBytesTaken;
+    return this.#addMapping({ start, end: start + data.length, dataStart: start, checksum: data.checksum });
   }
 
   #onDss({ dataAck, mapping }: DssOption, segment: TcpSegment, position: number): boolean {
@@ -435,14 +460,14 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
       this.tcp.requestAcknowledgement();
     }
     if (length === 0) return true;
-    const start = toPosition(0, mapping.subflowSequence, position);
+    const start = this.#positionOf(mapping.subflowSequence, position);
     if (dataStart + length > this.#session.receiver.edge) this.#owner.onNonsense("mappingBeyondWindow");
     return this.#addMapping({ start, end: start + length, dataStart, checksum: mapping.checksum });
   }
 
   #onInfinite(mapping: DssMapping): void {
     const dataStart = this.#session.peerPositionOf(mapping.sequence);
-    const start = toPosition(0, mapping.subflowSequence, this.tcp.readPosition);
+    const start = this.#positionOf(mapping.subflowSequence, this.tcp.readPosition);
     if (dataStart !== undefined) this.#owner.onInfiniteMapping(this, start, dataStart);
   }
 
@@ -455,6 +480,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
         ? { ...mapping, start: from, dataStart: dataPositionOf(mapping, from) }
         : mapping;
     if (rest.start !== rest.dataStart) this.#session.isPlainable = false;
+    this.#session.peerHasMapped = true;
     const outcome = this.received.add(rest);
     if (outcome === "conflict") {
       this.#owner.onNonsense("conflictingMapping");
@@ -464,21 +490,4 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   }
 }
 
-const MPTCP_TYPES: ReadonlySet<string> = new Set<MptcpOption["type"]>([
-  "capable",
-  "joinSyn",
-  "joinSynAck",
-  "joinAck",
-  "dss",
-  "addAddress",
-  "addAddressV0",
-  "removeAddress",
-  "priority",
-  "fail",
-  "fastClose",
-  "reset",
-]);
-
-function isMptcp(option: SegmentOption): option is MptcpOption {
-  return MPTCP_TYPES.has(option.type);
-}
+const NO_BYTES = new Uint8Array(0);

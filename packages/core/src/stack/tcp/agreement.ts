@@ -14,9 +14,10 @@ export class Agreement {
   peerShift = 0;
   shift = 0;
   pathSize: PathSegmentSize;
+  /** The peer's windows are scaled, and so are ours. */
+  peerScales = false;
   /** The Fast Open cookie of the peer's SYN. */
   givenCookie: Uint8Array | undefined;
-  #peerScales = false;
 
   constructor(settings: TcpSettings) {
     this.#settings = settings;
@@ -29,10 +30,10 @@ export class Agreement {
     this.peerInitialSequence = peerInitialSequence;
     this.usesTimestamps = settings.timestamps && peer.timestamps !== undefined;
     this.usesSelective = settings.selectiveAcknowledgements && peer.selective;
+    this.peerScales = peer.windowShift !== undefined;
     this.givenCookie = peer.fastOpenCookie;
-    this.#peerScales = peer.windowShift !== undefined;
     this.peerShift = peer.windowShift ?? 0;
-    this.shift = this.#peerScales ? windowShiftFor(settings.receiveBufferBytes) : 0;
+    this.shift = this.peerScales ? windowShiftFor(settings.receiveBufferBytes) : 0;
     this.pathSize = new PathSegmentSize(Math.min(peer.maximumSegmentBytes, settings.maximumSegmentBytes));
   }
 
@@ -54,7 +55,7 @@ export class Agreement {
     const settings = this.#settings;
     return writeSynOptions({
       maximumSegmentBytes: settings.maximumSegmentBytes,
-      windowShift: answer && !this.#peerScales ? undefined : windowShiftFor(settings.receiveBufferBytes),
+      windowShift: answer && !this.peerScales ? undefined : windowShiftFor(settings.receiveBufferBytes),
       selective: answer ? this.usesSelective : settings.selectiveAcknowledgements,
       timestamps: (answer ? this.usesTimestamps : settings.timestamps) ? timestamps : undefined,
       fastOpenCookie,

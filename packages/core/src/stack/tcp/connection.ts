@@ -67,6 +67,12 @@ export class TcpConnection {
     return this.#parts.agreement.peerShift;
   }
 
+  /** What the peer has agreed to in its SYN; `windowShift` is that of its windows. */
+  get agreed(): { readonly selective: boolean; readonly windowShift: number | undefined } {
+    const { usesSelective: selective, peerScales, peerShift } = this.#parts.agreement;
+    return { selective, windowShift: peerScales ? peerShift : undefined };
+  }
+
   /** A Fast Open cookie that the peer has given with its SYN-ACK. */
   get givenCookie(): Uint8Array | undefined {
     return this.#parts.agreement.givenCookie;

@@ -20,6 +20,8 @@ export interface OutgoingSegment {
 export interface SegmentExtension {
   /** The most that {@link options} adds to a segment with data, in bytes; it makes segments smaller. */
   readonly dataOptionBytes: number;
+  /** There is something to say by {@link options} of a segment without data, which is to be sent. */
+  readonly hasSignals: boolean;
   /** Options for a segment, which must fit into its room. */
   options(outgoing: OutgoingSegment): readonly SegmentOption[];
   /** Where a segment that starts at `start` must end: `end`, or before it. */

@@ -74,6 +74,7 @@ export class LossRecovery {
   /** When the retransmission timer would expire; a probe that comes first takes its place among the timers. */
   #timeoutAtMs = Number.POSITIVE_INFINITY;
   #repeatedBytes = 0;
+  #repeatedSegments = 0;
   #losses = 0;
   #timeouts = 0;
 
@@ -102,6 +103,11 @@ export class LossRecovery {
   /** Bytes sent more than once. */
   get repeatedBytes(): number {
     return this.#repeatedBytes;
+  }
+
+  /** Segments sent more than once. */
+  get repeatedSegments(): number {
+    return this.#repeatedSegments;
   }
 
   /** Times that congestion control was told of a loss. */
@@ -153,6 +159,7 @@ export class LossRecovery {
   onRepeated(range: SentEntry, nowMs: number): void {
     this.sent.markRepeated(range, nowMs);
     this.#repeatedBytes += range.end - range.start;
+    this.#repeatedSegments += 1;
     this.#rate?.onSent(range.end - range.start);
     if (this.#probeDue) this.#probe = { end: this.#next, repetition: true };
     this.#onSent(nowMs);

@@ -79,6 +79,7 @@ export class SegmentWriter {
       options.push(...extension.options({ flags, start, payload, nowMs, roomBytes }));
     }
     if (this.#addBlocks(options, payload.length)) receiver.onAcknowledged();
+    if (extension?.hasSignals) receiver.acknowledgeNow();
     const sequence = toSequence(initialSequence, start);
     return this.#header({ flags, sequence, window: receiver.takeWindow(true), options, payload });
   }

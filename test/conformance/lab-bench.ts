@@ -1,21 +1,28 @@
-/** The kernel engine on two hosts of a lab, joined by two cables. */
+/** Two hosts of a lab, joined by two cables, each with the engine that is wanted. */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
-import { ENGINES } from "@hybrid-access/core/engine/engines";
-import { Epoll } from "@hybrid-access/core/platform/epoll";
-import { libc } from "@hybrid-access/core/platform/libc";
-import type { PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { Lab } from "../lab/lab.ts";
 import type { Topology } from "../lab/topology.ts";
 import type { Bench, Host } from "./bench.ts";
+import { KernelHost } from "./kernel-host.ts";
+import { UserspaceHost } from "./userspace-host.ts";
 
 const STEP_MS = 1;
-const EVENTS_PER_STEP = 64;
-/** Path events may be told together, as in the HCPE. */
-const REST_MS = 4;
 const FOREIGN = "198.51.100.7";
 const FOREIGN_SOURCE = "192.0.2.7";
 const TRANSPARENT_PORT = 5000;
+
+/** A host whose engine works only when it is told to. */
+export interface LabHost extends Host {
+  /** Lets it work for up to `timeoutMs`, and collects readiness. */
+  collect(timeoutMs: number): void;
+  close(): void;
+}
+
+const HOSTS = { kernel: KernelHost, userspace: UserspaceHost } as const;
+
+/** What a host runs on. */
+export type HostKind = keyof typeof HOSTS;
 
 /** The client opens connections from FOREIGN_SOURCE, the server takes those to FOREIGN. */
 const TRANSPARENT_TABLE = `table inet transparent {
@@ -27,8 +34,9 @@ const TRANSPARENT_TABLE = `table inet transparent {
 }
 `;
 
+/** The kernels have 10.81.PATH.HOST, what runs in user space 10.82.PATH.HOST behind them. */
 const TOPOLOGY: Topology = {
-  nodes: { client: {}, server: {} },
+  nodes: { client: { router: true }, server: { router: true } },
   links: [1, 2].map((number) => ({
     name: `path${number}`,
     ends: (["client", "server"] as const).map((node, index) => ({
@@ -40,6 +48,16 @@ const TOPOLOGY: Topology = {
   routes: [
     { node: "client", to: `${FOREIGN}/32`, via: "10.81.1.2" },
     { node: "server", to: `${FOREIGN_SOURCE}/32`, via: "10.81.1.1" },
+    ...(["client", "server"] as const).flatMap((node, index) => {
+      const peer = 2 - index;
+      // Over the other path too: a socket that is bound to its interface asks for a route there.
+      return [1, 2].flatMap((path) =>
+        [path, 3 - path].flatMap((over, metric) => [
+          { node, to: `10.82.${path}.${peer}/32`, via: `10.81.${over}.${peer}`, metric },
+          { node, to: `fd82:${path}::${peer}/128`, via: `fd81:${over}::${peer}`, metric: metric + 1 },
+        ]),
+      );
+    }),
   ],
   firewalls: { client: TRANSPARENT_TABLE, server: TRANSPARENT_TABLE },
 };
@@ -57,72 +75,31 @@ const DROP_TABLE = `table inet drop_multipath {
     type filter hook output priority filter; policy accept;
     tcp flags & (syn | ack) == syn tcp option 30 exists drop
   }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    tcp flags & (syn | ack) == syn tcp option 30 exists drop
+  }
 }
 `;
 
-class KernelHost implements Host {
-  readonly #lab: Lab;
-  readonly #node: string;
-  readonly #epoll = new Epoll(EVENTS_PER_STEP);
-  readonly engine;
-  readonly paths;
-  readonly address: Host["address"];
-  readonly second: Host["second"];
-  readonly ready = new Map<number, number>();
-  readonly pathEvents: PathEvent[] = [];
-
-  constructor(lab: Lab, node: string, number: number) {
-    this.#lab = lab;
-    this.#node = node;
-    this.engine = this.inside(() => ENGINES.kernel.create(this.#epoll));
-    this.paths = this.inside(() => {
-      const control = ENGINES.kernel.openPathControl(REST_MS);
-      control.onEvent((event) => this.pathEvents.push(event));
-      return control;
-    });
-    this.address = { ipv4: ipAddress(`10.81.1.${number}`), ipv6: ipAddress(`fd81:1::${number}`) };
-    this.second = {
-      address: ipAddress(`10.81.2.${number}`),
-      interfaceIndex: this.inside(() => libc.if_nametoindex("path2")),
-    };
-  }
-
-  inside<Result>(action: () => Result): Result {
-    return this.#lab.inside(this.#node, action);
-  }
-
-  collect(timeoutMs: number): void {
-    const count = this.#epoll.wait(timeoutMs);
-    for (let index = 0; index < count; index++) {
-      const tag = this.#epoll.tag(index);
-      this.ready.set(tag, (this.ready.get(tag) ?? 0) | this.#epoll.bits(index));
-    }
-  }
-
-  close(): void {
-    this.paths.close();
-    this.#epoll.close();
-  }
-}
-
-export class KernelBench implements Bench {
-  readonly client: KernelHost;
-  readonly server: KernelHost;
+export class LabBench implements Bench {
+  readonly client: LabHost;
+  readonly server: LabHost;
   readonly transparent: Bench["transparent"] = {
     listen: { address: ipAddress("127.0.0.1"), port: TRANSPARENT_PORT },
     foreign: { address: ipAddress(FOREIGN), port: 443 },
     foreignSource: ipAddress(FOREIGN_SOURCE),
   };
   readonly silent: IpAddress = ipAddress("10.81.1.77");
-  readonly #lab: Lab;
+  readonly lab: Lab;
 
-  private constructor(lab: Lab) {
-    this.#lab = lab;
-    this.client = new KernelHost(lab, "client", 1);
-    this.server = new KernelHost(lab, "server", 2);
+  private constructor(lab: Lab, client: HostKind, server: HostKind) {
+    this.lab = lab;
+    this.client = new HOSTS[client](lab, "client", 1);
+    this.server = new HOSTS[server](lab, "server", 2);
   }
 
-  static async up(): Promise<KernelBench> {
+  static async up(client: HostKind, server: HostKind): Promise<LabBench> {
     const lab = await Lab.up(TOPOLOGY);
     try {
       for (const node of ["client", "server"]) {
@@ -130,7 +107,7 @@ export class KernelBench implements Bench {
         await lab.run(node, ["ip", "rule", "add", "fwmark", "1", "lookup", "50"]);
         await lab.run(node, ["ip", "route", "add", "local", "default", "dev", "lo", "table", "50"]);
       }
-      return new KernelBench(lab);
+      return new LabBench(lab, client, server);
     } catch (error) {
       await lab.down();
       throw error;
@@ -145,12 +122,12 @@ export class KernelBench implements Bench {
 
   async dropMultipathSyns(drop: boolean): Promise<void> {
     const rules = drop ? DROP_TABLE : "delete table inet drop_multipath\n";
-    await this.#lab.run("client", ["nft", "-f", "-"], { input: rules });
+    await this.lab.run("client", ["nft", "-f", "-"], { input: rules });
   }
 
   async down(): Promise<void> {
     this.client.close();
     this.server.close();
-    await this.#lab.down();
+    await this.lab.down();
   }
 }

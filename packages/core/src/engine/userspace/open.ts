@@ -1,0 +1,53 @@
+/** Puts a userspace engine together: uplinks, transport, legs, reactor, path control. */
+import type { Epoll } from "../../platform/epoll.ts";
+import { PLATFORM_HASHES } from "../../platform/hashes.ts";
+import { secureRandomBytes } from "../../platform/random.ts";
+import { StackHost } from "../../stack/host.ts";
+import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "../../stack/mptcp/settings.ts";
+import { PacketDriver } from "./packet-driver.ts";
+import { UserspacePathControl } from "./path-control.ts";
+import { UserspaceReactor } from "./reactor.ts";
+import type { Uplink } from "./uplink.ts";
+import { UserspaceEngine } from "./userspace-engine.ts";
+
+/** Connections of one engine, those that are ending included. */
+export const MOST_CONNECTIONS = 65_536;
+/** Of a TUN device that nobody has told another one. */
+const MTU_BYTES = 1500;
+
+export interface UserspaceOptions {
+  /** The engine's from now on. The first one with an address of the right family is what connections leave by. */
+  readonly uplinks: readonly Uplink[];
+  readonly settings?: MptcpSettings;
+}
+
+export interface Userspace {
+  readonly engine: UserspaceEngine;
+  readonly paths: UserspacePathControl;
+  /** To be waited with in place of the epoll. */
+  readonly reactor: UserspaceReactor;
+  /** Why packets were refused, and how often. */
+  readonly refused: ReadonlyMap<string, number>;
+  /** Closes the uplinks. Connections that are open end without a word. */
+  close(): void;
+}
+
+/** Its packets are waited for with `epoll`. Throws a SystemError where an uplink cannot be watched. */
+export function openUserspace(
+  { uplinks, settings = DEFAULT_MPTCP_SETTINGS }: UserspaceOptions,
+  epoll: Epoll,
+): Userspace {
+  const ports = { hashes: PLATFORM_HASHES, randomBytes: secureRandomBytes };
+  const host = new StackHost({ settings, ports, mtuBytes: MTU_BYTES, mostConnections: MOST_CONNECTIONS });
+  const driver = new PacketDriver(host, uplinks);
+  const engine = new UserspaceEngine(driver);
+  return {
+    engine,
+    paths: new UserspacePathControl(driver, engine),
+    reactor: new UserspaceReactor(epoll, driver, engine),
+    refused: host.refusals,
+    close() {
+      for (const uplink of uplinks) uplink.close();
+    },
+  };
+}

@@ -1,0 +1,298 @@
+/**
+ * The userspace engine: the project's own TCP and Multipath TCP over TUN devices. A leg is a number of its own, not a
+ * descriptor.
+ *
+ * Its packets move when {@link UserspaceEngine.advance} is called: reactor.ts does that around every wait of the
+ * worker's loop.
+ */
+import { AVAILABLE, unavailable } from "../../base/capability.ts";
+import { AccessError } from "../../base/error.ts";
+import { type Endpoint, familyOf, type IpAddress } from "../../base/ip-address.ts";
+import { ERRNO, SystemError, WOULD_BLOCK } from "../../platform/errno.ts";
+import type { StackHost } from "../../stack/host.ts";
+import type { MptcpConnection } from "../../stack/mptcp/connection.ts";
+import type { MptcpEvent } from "../../stack/mptcp/events.ts";
+import type { CloseReason } from "../../stack/tcp/events.ts";
+import type { TcpOption } from "../../wire/tcp-options.ts";
+import {
+  type Capabilities,
+  type ConnectionInfo,
+  type ConnectOptions,
+  type ConnectResult,
+  type Engine,
+  type Leg,
+  type ListenOptions,
+  READY,
+} from "../engine.ts";
+import { describeConnection, describeOptions } from "./connection-info.ts";
+import { type AnyLeg, LegTable, type StreamLeg } from "./legs.ts";
+import type { PacketDriver } from "./packet-driver.ts";
+
+const CAPABILITIES: Capabilities = {
+  multipathTcp: AVAILABLE,
+  fastOpenConnect: AVAILABLE,
+  fastOpenListen: AVAILABLE,
+  transparent: unavailable("the userspace engine has the addresses of its TUN devices only"),
+  pathControl: AVAILABLE,
+};
+
+/** What a connection that ended so shows to its application. */
+const FAILURE: Readonly<Record<Exclude<CloseReason, "finished">, number>> = {
+  reset: ERRNO.ECONNRESET,
+  refused: ERRNO.ECONNREFUSED,
+  timedOut: ERRNO.ETIMEDOUT,
+  aborted: ERRNO.ECONNABORTED,
+};
+
+export class UserspaceEngine implements Engine {
+  readonly name = "userspace";
+  readonly capabilities = CAPABILITIES;
+  readonly #driver: PacketDriver;
+  readonly #host: StackHost;
+  readonly #legs = new LegTable();
+  /** Watched legs that have edges to tell. */
+  readonly #ready = new Set<AnyLeg>();
+  /** Is told every event of every connection; path-control.ts listens. */
+  onConnectionEvent: (connection: MptcpConnection, event: MptcpEvent) => void = () => {};
+
+  constructor(driver: PacketDriver) {
+    this.#driver = driver;
+    this.#host = driver.host;
+  }
+
+  // Time: see reactor.ts.
+
+  /** Does what is due, sends what there is to send, and finds out what has become of the legs. */
+  advance(nowMs: number): void {
+    this.#driver.advance(nowMs);
+    for (let changed = this.#host.pollChanged(); changed !== undefined; changed = this.#host.pollChanged()) {
+      for (let event = changed.pollEvent(); event !== undefined; event = changed.pollEvent()) {
+        this.onConnectionEvent(changed, event);
+        this.#onEvent(changed, event);
+      }
+    }
+    for (const listening of this.#legs.listeners) {
+      const { arrivals } = listening.listener;
+      if (arrivals > listening.arrivalsTold) this.#raise(listening, READY.read);
+      listening.arrivalsTold = arrivals;
+    }
+  }
+
+  get hasReady(): boolean {
+    return this.#ready.size > 0;
+  }
+
+  /** Reports edges that were not reported yet. */
+  takeReady(report: (tag: number, bits: number) => void): void {
+    for (const leg of this.#ready) {
+      if (leg.tag !== undefined) report(leg.tag, leg.edges);
+      leg.edges = 0;
+    }
+    this.#ready.clear();
+  }
+
+  #onEvent(connection: MptcpConnection, event: MptcpEvent): void {
+    const leg = this.#legs.ofConnection(connection);
+    if (leg === undefined) return;
+    switch (event.type) {
+      case "connected":
+      case "writable":
+        return this.#raise(leg, READY.write);
+      case "readable":
+        return this.#raise(leg, READY.read);
+      case "ended":
+        leg.hasEnded = true;
+        return this.#raise(leg, READY.read | READY.peerClosed | (leg.isShut ? READY.hangUp : 0));
+      case "closed":
+        return this.#onClosed(leg, event.reason);
+    }
+  }
+
+  #onClosed(leg: StreamLeg, reason: CloseReason): void {
+    if (reason === "finished") return this.#raise(leg, READY.read | READY.peerClosed | READY.hangUp);
+    leg.failure = FAILURE[reason];
+    leg.isFailurePending = true;
+    this.#raise(leg, READY.read | READY.write | READY.error | READY.hangUp);
+  }
+
+  #raise(leg: AnyLeg, bits: number): void {
+    leg.edges |= bits;
+    if (leg.tag !== undefined) this.#ready.add(leg);
+  }
+
+  // Opening.
+
+  /** Takes connections to every address of the engine at this port: all of them are its own. */
+  listen({ endpoint, protocol, transparent = false }: ListenOptions): Leg {
+    const { address, port } = endpoint;
+    if (transparent) throw new AccessError("EOPNOTSUPP", "configuration", "this engine takes no foreign addresses");
+    if (!isAny(address) && this.#driver.uplinkOf(address) === undefined) {
+      throw new SystemError(ERRNO.EADDRNOTAVAIL, "listen");
+    }
+    if (this.#host.isListening(port)) throw new SystemError(ERRNO.EADDRINUSE, "listen");
+    const listener = this.#host.listen(port, { multipath: protocol === "mptcp", fastOpen: "always" });
+    return this.#legs.addListener(listener, port).leg;
+  }
+
+  accept(leg: Leg): Leg {
+    const found = this.#legs.get(leg);
+    if (found?.kind !== "listener") return -ERRNO.EINVAL;
+    const connection = found.listener.accept();
+    if (connection === undefined) return WOULD_BLOCK;
+    const [first] = connection.subflows;
+    // It was over before anybody has looked at it.
+    if (first === undefined || connection.closeReason !== undefined) return -ERRNO.ECONNABORTED;
+    return this.#legs.addStream(connection, found.listener.options.multipath, first.tcp).leg;
+  }
+
+  connect(options: ConnectOptions): ConnectResult {
+    const { peer, protocol, source, firstBytes } = options;
+    const address = this.#sourceOf(options);
+    if (typeof address === "number") return { leg: address, taken: 0 };
+    const connection = this.#host.connect(address, peer, performance.now(), {
+      multipath: protocol === "mptcp",
+      ...(firstBytes !== undefined && { fastOpen: "always", firstBytes }),
+      ...(source !== undefined && source.port !== 0 && { localPort: source.port }),
+    });
+    const [first] = connection?.subflows ?? [];
+    if (connection === undefined || first === undefined) return { leg: -ERRNO.EADDRNOTAVAIL, taken: 0 };
+    const { leg } = this.#legs.addStream(connection, protocol === "mptcp", first.tcp);
+    return { leg, taken: connection.parts.session.sender.bufferedBytes };
+  }
+
+  /** The address to leave from, or minus errno. */
+  #sourceOf({ peer, source, transparent }: ConnectOptions): IpAddress | number {
+    if (transparent) return -ERRNO.EOPNOTSUPP;
+    const address = source?.address ?? this.#driver.sourceFor(familyOf(peer.address));
+    if (address === undefined) return -ERRNO.ENETUNREACH;
+    return this.#driver.uplinkOf(address) === undefined ? -ERRNO.EADDRNOTAVAIL : address;
+  }
+
+  watch(leg: Leg, tag: number): number {
+    const found = this.#legs.get(leg);
+    if (found === undefined) return -ERRNO.EINVAL;
+    found.tag = tag;
+    const bits = found.kind === "listener" ? (found.listener.waiting > 0 ? READY.read : 0) : readinessOf(found);
+    if ((found.edges | bits) !== 0) this.#raise(found, bits);
+    return 0;
+  }
+
+  // Streams.
+
+  read(leg: Leg, into: Uint8Array, length: number): number {
+    return this.#readBy(leg, (connection) => connection.read(into.subarray(0, length)));
+  }
+
+  peek(leg: Leg, into: Uint8Array, length: number): number {
+    return this.#readBy(leg, (connection) => connection.peek(into.subarray(0, length)));
+  }
+
+  discard(leg: Leg, length: number): number {
+    return this.#readBy(leg, (connection) => connection.skip(length));
+  }
+
+  #readBy(leg: Leg, take: (connection: MptcpConnection) => number): number {
+    const stream = this.#legs.stream(leg);
+    if (stream === undefined) return -ERRNO.EINVAL;
+    const count = take(stream.connection);
+    if (count > 0) return count;
+    if (stream.failure !== 0) {
+      stream.isFailurePending = false;
+      return -stream.failure;
+    }
+    return stream.connection.parts.session.receiver.finReached ? 0 : WOULD_BLOCK;
+  }
+
+  write(leg: Leg, from: Uint8Array, length: number): number {
+    const stream = this.#legs.stream(leg);
+    if (stream === undefined) return -ERRNO.EINVAL;
+    if (stream.failure !== 0 || stream.isShut) return -ERRNO.EPIPE;
+    const taken = stream.connection.write(from.subarray(0, length), performance.now());
+    return taken > 0 || length === 0 ? taken : WOULD_BLOCK;
+  }
+
+  shutdownWrite(leg: Leg): number {
+    const stream = this.#legs.stream(leg);
+    if (stream === undefined) return -ERRNO.EINVAL;
+    if (stream.failure !== 0) return -ERRNO.EPIPE;
+    stream.isShut = true;
+    stream.connection.shutdownWrite(performance.now());
+    if (stream.hasEnded) this.#raise(stream, READY.hangUp);
+    return 0;
+  }
+
+  reset(leg: Leg): void {
+    this.#release(leg)?.reset(performance.now());
+  }
+
+  close(leg: Leg): void {
+    this.#release(leg)?.close(performance.now());
+  }
+
+  /** Takes the number back, and gives the connection that is to be ended; a listener ends at once. */
+  #release(leg: Leg): MptcpConnection | undefined {
+    const found = this.#legs.get(leg);
+    if (found === undefined) return undefined;
+    this.#legs.delete(found);
+    this.#ready.delete(found);
+    if (found.kind === "stream") return found.connection;
+    this.#host.unlisten(found.port, performance.now());
+    return undefined;
+  }
+
+  // What is known.
+
+  takeError(leg: Leg): number {
+    const stream = this.#legs.stream(leg);
+    if (stream === undefined || !stream.isFailurePending) return 0;
+    stream.isFailurePending = false;
+    return stream.failure;
+  }
+
+  isEstablished(leg: Leg): boolean {
+    return this.#legs.stream(leg)?.connection.isConnected ?? false;
+  }
+
+  isMultipath(leg: Leg): boolean {
+    const connection = this.#legs.stream(leg)?.connection;
+    return connection?.isConnected === true && connection.isMultipath;
+  }
+
+  /** Of plain TCP legs accepted transparently, of which this engine has none. */
+  synDscp(): undefined {
+    return undefined;
+  }
+
+  localEndpoint(leg: Leg): Endpoint | undefined {
+    return this.#legs.stream(leg)?.local;
+  }
+
+  remoteEndpoint(leg: Leg): Endpoint | undefined {
+    return this.#legs.stream(leg)?.remote;
+  }
+
+  info(leg: Leg): ConnectionInfo {
+    const stream = this.#legs.stream(leg);
+    if (stream === undefined) return { multipath: false, subflows: [] };
+    return describeConnection(stream.connection, stream.wantsMultipath);
+  }
+
+  tcpOptions(leg: Leg): TcpOption[] {
+    const stream = this.#legs.stream(leg);
+    return stream === undefined ? [] : describeOptions(stream.connection);
+  }
+}
+
+function isAny(address: IpAddress): boolean {
+  return address.every((byte) => byte === 0);
+}
+
+/** The readiness that a leg has now, whatever was told before. */
+function readinessOf({ connection, hasEnded, failure }: StreamLeg): number {
+  const { receiver, sender } = connection.parts.session;
+  let bits = receiver.readableBytes > 0 ? READY.read : 0;
+  if (connection.isConnected && sender.room > 0) bits |= READY.write;
+  if (hasEnded || receiver.finReached) bits |= READY.read | READY.peerClosed;
+  if (failure !== 0) bits |= READY.error | READY.hangUp;
+  return bits;
+}

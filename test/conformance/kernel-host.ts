@@ -1,0 +1,53 @@
+/** The kernel engine in a node of a lab. */
+import { ipAddress } from "@hybrid-access/core/base/ip-address";
+import { ENGINES } from "@hybrid-access/core/engine/engines";
+import { Epoll } from "@hybrid-access/core/platform/epoll";
+import { libc } from "@hybrid-access/core/platform/libc";
+import type { PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type { Lab } from "../lab/lab.ts";
+import type { Host } from "./bench.ts";
+import { collectReadiness, EVENTS_PER_STEP } from "./readiness.ts";
+
+/** Path events may be told together, as in the HCPE. */
+const REST_MS = 4;
+
+export class KernelHost implements Host {
+  readonly #lab: Lab;
+  readonly #node: string;
+  readonly #epoll = new Epoll(EVENTS_PER_STEP);
+  readonly engine;
+  readonly paths;
+  readonly address: Host["address"];
+  readonly second: Host["second"];
+  readonly ready = new Map<number, number>();
+  readonly pathEvents: PathEvent[] = [];
+
+  constructor(lab: Lab, node: string, number: number) {
+    this.#lab = lab;
+    this.#node = node;
+    this.engine = this.inside(() => ENGINES.kernel.create(this.#epoll));
+    this.paths = this.inside(() => {
+      const control = ENGINES.kernel.openPathControl(REST_MS);
+      control.onEvent((event) => this.pathEvents.push(event));
+      return control;
+    });
+    this.address = { ipv4: ipAddress(`10.81.1.${number}`), ipv6: ipAddress(`fd81:1::${number}`) };
+    this.second = {
+      address: ipAddress(`10.81.2.${number}`),
+      interfaceIndex: this.inside(() => libc.if_nametoindex("path2")),
+    };
+  }
+
+  inside<Result>(action: () => Result): Result {
+    return this.#lab.inside(this.#node, action);
+  }
+
+  collect(timeoutMs: number): void {
+    collectReadiness(this.#epoll, timeoutMs, this.ready);
+  }
+
+  close(): void {
+    this.paths.close();
+    this.#epoll.close();
+  }
+}

@@ -1,0 +1,3 @@
+import { describeConformance } from "./suite.ts";
+
+describeConformance("the userspace engine", "userspace", "userspace");
