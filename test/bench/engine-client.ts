@@ -77,7 +77,7 @@ const [name = "", protocol = "mptcp", direction = "up", seconds = "1", address =
 const running = start(name);
 const peer = { address: ipAddress(address), port: direction === "up" ? PORT.sink : PORT.source };
 const { leg } = running.engine.connect({ peer, protocol: protocol === "tcp" ? "tcp" : "mptcp" });
-running.engine.watch(leg, 0);
+running.engine.watch(leg, 0, true);
 process.stdout.write(JSON.stringify(transfer(running, leg, direction === "up", Number(seconds))), () =>
   process.exit(0),
 );

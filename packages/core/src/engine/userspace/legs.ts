@@ -11,6 +11,8 @@ interface CommonLeg {
   readonly leg: Leg;
   /** Its readiness is reported with this; undefined while nobody watches. */
   tag: number | undefined;
+  /** Whether that includes when it can be written to. */
+  tellsWritable: boolean;
   /** Bits of READY that were not reported yet. */
   edges: number;
 }
@@ -53,7 +55,7 @@ export class LegTable {
   readonly #byConnection = new Map<MptcpConnection, StreamLeg>();
 
   addListener(listener: Listener, port: number): ListenerLeg {
-    const common = { leg: this.#take(), tag: undefined, edges: 0 };
+    const common = { leg: this.#take(), tag: undefined, tellsWritable: false, edges: 0 };
     const leg: ListenerLeg = { kind: "listener", ...common, listener, port, arrivalsTold: 0 };
     this.#listeners.add(leg);
     return this.#put(leg);
@@ -65,6 +67,7 @@ export class LegTable {
       kind: "stream",
       leg: this.#take(),
       tag: undefined,
+      tellsWritable: false,
       edges: 0,
       connection,
       local,

@@ -85,7 +85,9 @@ export class UserspaceEngine implements Engine {
   /** Reports edges that were not reported yet. */
   takeReady(report: (tag: number, bits: number) => void): void {
     for (const leg of this.#ready) {
-      if (leg.tag !== undefined) report(leg.tag, leg.edges);
+      const bits = wantedEdges(leg);
+      if (leg.tag !== undefined && bits !== 0) report(leg.tag, bits);
+      // One that was not wanted need not be kept: whoever comes to want it is told how the leg stands.
       leg.edges = 0;
     }
     this.#ready.clear();
@@ -117,7 +119,7 @@ export class UserspaceEngine implements Engine {
 
   #raise(leg: AnyLeg, bits: number): void {
     leg.edges |= bits;
-    if (leg.tag !== undefined) this.#ready.add(leg);
+    if (leg.tag !== undefined && wantedEdges(leg) !== 0) this.#ready.add(leg);
   }
 
   // Opening.
@@ -168,10 +170,15 @@ export class UserspaceEngine implements Engine {
     return this.#driver.uplinkOf(address) === undefined ? -ERRNO.EADDRNOTAVAIL : address;
   }
 
-  watch(leg: Leg, tag: number): number {
+  changeWatch(leg: Leg, tag: number, writes: boolean): number {
+    return this.watch(leg, tag, writes);
+  }
+
+  watch(leg: Leg, tag: number, writes: boolean): number {
     const found = this.#legs.get(leg);
     if (found === undefined) return -ERRNO.EINVAL;
     found.tag = tag;
+    found.tellsWritable = writes;
     const bits = found.kind === "listener" ? (found.listener.waiting > 0 ? READY.read : 0) : readinessOf(found);
     if ((found.edges | bits) !== 0) this.#raise(found, bits);
     return 0;
@@ -285,6 +292,11 @@ export class UserspaceEngine implements Engine {
 
 function isAny(address: IpAddress): boolean {
   return address.every((byte) => byte === 0);
+}
+
+/** Bits that are to be reported. */
+function wantedEdges({ edges, tellsWritable }: AnyLeg): number {
+  return tellsWritable ? edges : edges & ~READY.write;
 }
 
 /** The readiness that a leg has now, whatever was told before. */
