@@ -39,6 +39,9 @@ describe("subflow policies in the lab", function () {
     // What one test did to a line must not make it backup in the next.
     await trial.untilGood();
   });
+  afterEach(() => {
+    trial.abandonStreams();
+  });
   after(async () => {
     await trial?.down();
   });

@@ -42,6 +42,7 @@ export class PathTrial {
   readonly pair: Pair;
   readonly lteMeter: TcpMeter;
   readonly #server: StreamServer;
+  readonly #streams: PacedStream[] = [];
 
   private constructor(pair: Pair, lteMeter: TcpMeter) {
     this.pair = pair;
@@ -61,6 +62,7 @@ export class PathTrial {
 
   /** Frees what is the trial's own; the lab stays. */
   async close(): Promise<void> {
+    this.abandonStreams();
     await this.#server.close();
   }
 
@@ -80,7 +82,14 @@ export class PathTrial {
   }
 
   async stream(direction: TransferDirection, demandBitsPerSecond = Number.POSITIVE_INFINITY): Promise<PacedStream> {
-    return await PacedStream.open(this.pair, this.#server, PORT, direction, demandBitsPerSecond);
+    const stream = await PacedStream.open(this.pair, this.#server, PORT, direction, demandBitsPerSecond);
+    this.#streams.push(stream);
+    return stream;
+  }
+
+  /** Ends what a test that failed has left running. */
+  abandonStreams(): void {
+    for (const stream of this.#streams.splice(0)) stream.abandon();
   }
 
   /** The DSL line fails, or comes back. */

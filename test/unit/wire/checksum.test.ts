@@ -49,6 +49,8 @@ describe("wire/checksum", () => {
         expect(isSound(sumWords(bytes))).to.equal(true);
         const before = readUint16(bytes, at);
         writeUint16(bytes, at, word);
+        // Where all words are zero there is no telling the forms of zero apart: no packet is that.
+        fc.pre(bytes.subarray(2).some((byte) => byte !== 0));
         // Zero has two forms in one's complement: 0x0000 and 0xffff.
         expect(isSound(sumWords(bytes))).to.equal(word % 0xffff === before % 0xffff);
         writeUint16(bytes, 0, adjustChecksum(readUint16(bytes, 0), before, word));
