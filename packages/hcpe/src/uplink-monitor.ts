@@ -116,8 +116,9 @@ export class UplinkMonitor {
     const idle = this.#options.connections() === 0 && this.#traffic.size === 0;
     const subflows = idle ? [] : this.#diagnostics.subflows();
     this.#traffic = this.#meter.update(subflows, (address) => this.#uplinkWith(address), nowMs);
-    for (const { config } of this.#options.uplinks()) {
-      const sample = this.#traffic.get(config.name)?.sample ?? NOTHING;
+    for (const { config, state } of this.#options.uplinks()) {
+      // Where there is no link nothing comes back, however good the line is: that is for the state to say.
+      const sample = (state === "up" ? this.#traffic.get(config.name)?.sample : undefined) ?? NOTHING;
       const rttMs = sample.down.rttMs ?? sample.up.rttMs;
       if (rttMs !== undefined) this.#rtts.set(config.name, rttMs);
       const quality = this.#qualityOf(config.name);
