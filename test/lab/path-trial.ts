@@ -100,14 +100,15 @@ export class PathTrial {
     await lab.configureLink("dsl", "backward", works ? DEFAULT_ACCESS.dsl.down : { loss: 1 });
   }
 
-  /** Waits until no uplink is degraded any more, as one may be after a line that was full or down: at least 10 s. */
+  /** Waits until no uplink is taken for silent or degraded any more, as one may be after a line that was full or down: at least 10 s. */
   async untilGood(): Promise<void> {
     const socket = this.pair.file("hcpe/admin.sock");
     const states = async () => {
       const { uplinks } = (await askDaemon(socket, "/paths")) as { uplinks: readonly { readonly state: string }[] };
       return uplinks.map(({ state }) => state);
     };
-    const areGood = async () => (await states()).every((state) => state === "up");
+    const areHeard = async () => (await this.pair.status("hcpe")).uplinks.every(({ silent }) => silent.length === 0);
+    const areGood = async () => (await states()).every((state) => state === "up") && (await areHeard());
     await until(areGood, { what: "every uplink is up and good", limitMs: 30_000 });
   }
 
