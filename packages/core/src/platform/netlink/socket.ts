@@ -49,6 +49,7 @@ export class NetlinkClient {
   readonly #fd: number;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
   #sequence = 0;
+  #closed = false;
 
   constructor(protocol: number) {
     this.#fd = openNetlink(protocol);
@@ -61,14 +62,14 @@ export class NetlinkClient {
 
   /**
    * The same, a datagram at a time, for long answers: others may have their turn between two parts. No other request may be
-   * made before the last part has come.
+   * made before the last part has come. {@link close} ends it between two parts.
    */
   *requestInParts(type: number, flags: number, body: Uint8Array, action: string): Generator<NetlinkMessage[], void> {
     const sequence = ++this.#sequence;
     const dump = (flags & FLAG.dump) === FLAG.dump;
     const message = encodeMessage(type, flags | FLAG.request | (dump ? 0 : FLAG.acknowledge), sequence, body);
     check(resultOf(libc.send(this.#fd, message, message.length, 0)), action);
-    for (let ended = false; !ended; ) {
+    for (let ended = false; !ended && !this.#closed; ) {
       const length = check(resultOf(libc.recv(this.#fd, this.#buffer, this.#buffer.length, 0)), action);
       const answers: NetlinkMessage[] = [];
       // A copy: the next datagram comes into the same buffer.
@@ -82,7 +83,9 @@ export class NetlinkClient {
     }
   }
 
+  /** From now on the descriptor's number may be somebody else's. */
   close(): void {
+    this.#closed = true;
     libc.close(this.#fd);
   }
 }
