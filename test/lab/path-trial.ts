@@ -103,11 +103,15 @@ export class PathTrial {
   /** Waits until no uplink is taken for silent or degraded any more, as one may be after a line that was full or down: at least 10 s. */
   async untilGood(): Promise<void> {
     const socket = this.pair.file("hcpe/admin.sock");
+    // Asked at the socket: the configuration on disk may be one that was refused.
     const states = async () => {
       const { uplinks } = (await askDaemon(socket, "/paths")) as { uplinks: readonly { readonly state: string }[] };
       return uplinks.map(({ state }) => state);
     };
-    const areHeard = async () => (await this.pair.status("hcpe")).uplinks.every(({ silent }) => silent.length === 0);
+    const areHeard = async () => {
+      const { uplinks } = (await askDaemon(socket, "/status")) as { uplinks: readonly { readonly silent: string[] }[] };
+      return uplinks.every(({ silent }) => silent.length === 0);
+    };
     const areGood = async () => (await states()).every((state) => state === "up") && (await areHeard());
     await until(areGood, { what: "every uplink is up and good", limitMs: 30_000 });
   }
