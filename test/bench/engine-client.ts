@@ -5,7 +5,7 @@
  */
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { type Engine, type Leg, READY } from "@hybrid-access/core/engine/engine";
-import { ENGINES } from "@hybrid-access/core/engine/engines";
+import { KernelEngine } from "@hybrid-access/core/engine/kernel/kernel-engine";
 import { openUserspace } from "@hybrid-access/core/engine/userspace/open";
 import { TunUplink } from "@hybrid-access/core/engine/userspace/tun-uplink";
 import { Epoll, type Poller } from "@hybrid-access/core/platform/epoll";
@@ -34,8 +34,8 @@ interface Running {
 
 function start(name: string): Running {
   const epoll = new Epoll(EVENTS_PER_WAIT);
-  if (name === "kernel") return { engine: ENGINES.kernel.create(epoll), poller: epoll };
-  const uplink = new TunUplink({ name: "bench0", addresses: [ipAddress(USERSPACE_ADDRESS)], offloads: true });
+  if (name === "kernel") return { engine: new KernelEngine(epoll), poller: epoll };
+  const uplink = TunUplink.open({ name: "bench0", addresses: [ipAddress(USERSPACE_ADDRESS)], offloads: true });
   const buffers = { sendBufferBytes: BUFFER_BYTES, receiveBufferBytes: BUFFER_BYTES };
   const tcp = { ...DEFAULT_MPTCP_SETTINGS.tcp, ...buffers, bulkBytes: 60_000 };
   const { engine, reactor } = openUserspace({ uplinks: [uplink], settings: { ...DEFAULT_MPTCP_SETTINGS, tcp } }, epoll);

@@ -1,8 +1,10 @@
 /** The kernel engine in a node of a lab. */
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
-import { ENGINES } from "@hybrid-access/core/engine/engines";
+import { KernelEngine } from "@hybrid-access/core/engine/kernel/kernel-engine";
+import { KernelPathControl } from "@hybrid-access/core/engine/kernel/path-control";
 import { Epoll } from "@hybrid-access/core/platform/epoll";
 import { libc } from "@hybrid-access/core/platform/libc";
+import { GenericFamily } from "@hybrid-access/core/platform/netlink/generic";
 import type { PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
 import type { Lab } from "../lab/lab.ts";
 import type { Host } from "./bench.ts";
@@ -25,9 +27,9 @@ export class KernelHost implements Host {
   constructor(lab: Lab, node: string, number: number) {
     this.#lab = lab;
     this.#node = node;
-    this.engine = this.inside(() => ENGINES.kernel.create(this.#epoll));
+    this.engine = this.inside(() => new KernelEngine(this.#epoll));
     this.paths = this.inside(() => {
-      const control = ENGINES.kernel.openPathControl(REST_MS);
+      const control = new KernelPathControl(new GenericFamily("mptcp_pm"), REST_MS);
       control.onEvent((event) => this.pathEvents.push(event));
       return control;
     });

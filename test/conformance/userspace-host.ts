@@ -29,7 +29,7 @@ export class UserspaceHost implements Host {
     const uplinks = this.inside(() =>
       [1, 2].map((path) => {
         const addresses = [ipAddress(`10.82.${path}.${number}`), ipAddress(`fd82:${path}::${number}`)];
-        return new BoxedUplink(new TunUplink({ name: `tun${path}`, addresses }), opens, () => this.box);
+        return new BoxedUplink(TunUplink.open({ name: `tun${path}`, addresses }), opens, () => this.box);
       }),
     );
     this.userspace = openUserspace({ uplinks }, this.#epoll);

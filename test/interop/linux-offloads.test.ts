@@ -36,7 +36,7 @@ class MasqueradedHost implements Host {
   constructor(lab: LabBench["lab"]) {
     this.#lab = lab;
     const addresses = Object.values(ADDRESSES);
-    const uplink = this.inside(() => new TunUplink({ name: "offload0", addresses, offloads: true }));
+    const uplink = this.inside(() => TunUplink.open({ name: "offload0", addresses, offloads: true }));
     const tcp = { ...DEFAULT_MPTCP_SETTINGS.tcp, bulkBytes: 60_000 };
     this.userspace = openUserspace({ uplinks: [uplink], settings: { ...DEFAULT_MPTCP_SETTINGS, tcp } }, this.#epoll);
   }

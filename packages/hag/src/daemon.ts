@@ -1,12 +1,15 @@
 /** The HAG's control plane: owns the workers and what the daemon adds to the host. */
 import { dirname } from "node:path";
+import { AccessError } from "@hybrid-access/core/base/error";
 import type { IpAddress } from "@hybrid-access/core/base/ip-address";
-import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
+import { sendToEngines, WorkerPool, type WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
+import type { EngineControl, EngineReport } from "@hybrid-access/core/engine/engine-control";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
+import { hostTools } from "@hybrid-access/core/services/host/host-tools";
 import { removeTable, replaceTable } from "@hybrid-access/core/services/host/nftables";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
 import { probeHost } from "@hybrid-access/core/services/host/probe";
@@ -54,6 +57,7 @@ export class Hag implements Daemon {
   readonly #host = probeHost();
   readonly #startedAt = Date.now();
   #config: HagConfig;
+  #engine: EngineControl | undefined;
   #pool: WorkerPool | undefined;
   #ownAddresses: readonly IpAddress[] = [];
   readonly #clientTable = ClientTable.createMemory();
@@ -89,15 +93,18 @@ export class Hag implements Daemon {
     await this.#admin.start();
     this.#owner = true;
     this.#tuneHost();
+    this.#engine = this.#openEngine();
     if (farm.steering !== "none") this.#addFarm();
-    this.#prepareSubflows();
+    this.#ownAddresses = readOwnAddresses();
+    this.#engine.followHost(this.#ownAddresses);
+    this.#prepareSubflows(this.#engine);
     if (egress.source === "client") this.#addEgress();
     const capacity = connectionCapacity(workers, maxConnections);
     this.#log.info({ ...capacity, workers }, "capacity");
     this.#addressWatch = watchRoutes(() => this.#followAddresses());
-    this.#ownAddresses = readOwnAddresses();
     const setup: ConverterSetup = {
       engine: this.#config.engine,
+      engineSetup: this.#engine.workerSetup,
       relay: {
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
@@ -116,12 +123,13 @@ export class Hag implements Daemon {
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
       workers,
-      setup: () => ({ ...setup, rules: this.#rules() }),
-      onReport: () => {},
+      setup: () => ({ ...setup, engineSetup: this.#engine?.workerSetup, rules: this.#rules() }),
+      onReport: (report) => this.#engine?.onReport(report as WorkerReport & EngineReport),
       onDeath: (index, error) => {
         this.#log.error({ error }, "a worker ended, another takes its place");
         const slots = new ClientSlots(setup.clientSlots, capacity.connectionsPerWorker, index);
         slots.leaveAll(new ClientTable(setup.clientTable, this.#config.limits));
+        this.#engine?.onWorkerDeath(index);
       },
     });
     await this.#pool.start();
@@ -151,18 +159,32 @@ export class Hag implements Daemon {
       clients: new ClientTable(this.#clientTable, this.#config.limits),
       clientLimit: () => this.#config.limits.open,
       onRules: () => this.#pool?.broadcast(this.#rules()),
-      openPathControl: () => ENGINES[engine].openPathControl(),
+      openPathControl: () => this.#startedEngine().openPathControl(),
       sysctls: this.#sysctls,
       log: this.#log,
     });
     this.#farm.prepareHost();
   }
 
-  #prepareSubflows(): void {
-    const { engine, subflows, announce } = this.#config;
-    // Only the kernel's own path manager keeps the limit, and announces.
-    this.#sysctls.set("net.mptcp.pm_type", () => "0");
-    const paths = ENGINES[engine].openAcceptedPaths();
+  #openEngine(): EngineControl {
+    const { engine, listen, workers } = this.#config;
+    return ENGINES[engine].openControl({
+      daemon: "hag",
+      role: { type: "accepts", listen },
+      workers,
+      host: hostTools(this.#sysctls),
+      send: (message, worker) => sendToEngines(this.#pool, message, worker),
+    });
+  }
+
+  #startedEngine(): EngineControl {
+    if (this.#engine === undefined) throw new AccessError("NOT_STARTED", "local", "the engine is not open");
+    return this.#engine;
+  }
+
+  #prepareSubflows(engine: EngineControl): void {
+    const { subflows, announce } = this.#config;
+    const paths = engine.openAcceptedPaths();
     this.#subflows = new SubflowHost(paths);
     this.#stalled = new StalledSubflows({
       paths,
@@ -214,6 +236,7 @@ export class Hag implements Daemon {
     const addresses = readOwnAddresses();
     if (String(addresses) === String(this.#ownAddresses)) return;
     this.#ownAddresses = addresses;
+    this.#engine?.followHost(addresses);
     this.#pool?.broadcast(this.#rules());
   }
 
@@ -245,6 +268,7 @@ export class Hag implements Daemon {
     await this.#admin.stop();
     this.#stalled?.stop();
     this.#subflows?.close();
+    this.#engine?.close();
     if (this.#routes !== undefined) {
       removeTable(NFT_TABLE);
       this.#routes.removeOwn();

@@ -30,7 +30,7 @@ export class StalledSubflows {
       read: () => options.paths.samples(),
       need: () => (options.connections() > 0 ? "some" : "none"),
       onSamples: (samples) => {
-        for (const subflow of this.#detector.update(samples, performance.now())) this.#reset(subflow);
+        for (const subflow of this.#detector.update(samples, performance.now())) void this.#reset(subflow);
       },
       log: options.log,
     });
@@ -41,9 +41,9 @@ export class StalledSubflows {
     this.#sampler.hasChanged();
   }
 
-  #reset({ token, local, remote }: SubflowSample): void {
+  async #reset({ token, local, remote }: SubflowSample): Promise<void> {
     try {
-      const reset = this.#options.paths.resetSubflow({ local, remote });
+      const reset = await this.#options.paths.resetSubflow({ local, remote });
       this.#options.log.debug({ token, local, remote, reset }, "a subflow stands still");
       if (reset) this.reset += 1;
     } catch (error) {

@@ -11,7 +11,7 @@ export interface ConnectionSweepOptions {
   /** Tokens of the connections that are taken to be open. */
   readonly known: () => readonly number[];
   /** Tokens of the connections that the kernel has. */
-  readonly inKernel: () => ReadonlySet<number>;
+  readonly inKernel: () => ReadonlySet<number> | Promise<ReadonlySet<number>>;
   readonly onGone: (token: number) => void;
   /** The kernel did not answer; the next sweep comes all the same. */
   readonly onFailure: (error: unknown) => void;
@@ -21,6 +21,7 @@ export class ConnectionSweep {
   readonly #options: ConnectionSweepOptions;
   #timer: NodeJS.Timeout | undefined;
   #failed = false;
+  #stopped = false;
 
   constructor(options: ConnectionSweepOptions) {
     this.#options = options;
@@ -31,21 +32,23 @@ export class ConnectionSweep {
   }
 
   #schedule(pauseMs: number): void {
-    this.#timer = setTimeout(() => {
-      const startedMs = performance.now();
-      this.sweep();
-      this.#schedule(Math.max(SWEEP_MS, PAUSE_FACTOR * (performance.now() - startedMs)));
-    }, pauseMs);
+    this.#timer = setTimeout(() => void this.#sweepAndSchedule(), pauseMs);
     this.#timer.unref();
   }
 
-  sweep(): void {
+  async #sweepAndSchedule(): Promise<void> {
+    const startedMs = performance.now();
+    await this.sweep();
+    if (!this.#stopped) this.#schedule(Math.max(SWEEP_MS, PAUSE_FACTOR * (performance.now() - startedMs)));
+  }
+
+  async sweep(): Promise<void> {
     const { known, inKernel, onGone, onFailure } = this.#options;
     // Known first: what the kernel has told of and does not have now is gone. It may have new ones not told of yet.
     const tokens = known();
     if (tokens.length === 0) return;
     try {
-      const present = inKernel();
+      const present = await inKernel();
       for (const token of tokens) if (!present.has(token)) onGone(token);
       this.#failed = false;
     } catch (error) {
@@ -56,6 +59,7 @@ export class ConnectionSweep {
   }
 
   stop(): void {
+    this.#stopped = true;
     clearTimeout(this.#timer);
   }
 }

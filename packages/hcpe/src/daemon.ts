@@ -2,16 +2,19 @@
 import { dirname } from "node:path";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { type Endpoint, formatIpAddress, type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
-import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
+import { sendToEngines, WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
+import type { EngineControl, EngineReport } from "@hybrid-access/core/engine/engine-control";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
 import { RouteClient, watchRoutes } from "@hybrid-access/core/platform/netlink/route";
 import { reservePort } from "@hybrid-access/core/platform/socket";
+import { AddressIds } from "@hybrid-access/core/policy/path-manager/address-ids";
 import { aggregate } from "@hybrid-access/core/policy/path-manager/aggregate";
 import type { SubflowPolicy } from "@hybrid-access/core/policy/path-manager/path-manager";
 import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
 import { AdminServer } from "@hybrid-access/core/services/admin";
 import { requireCapabilities } from "@hybrid-access/core/services/capability-check";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
+import { hostTools } from "@hybrid-access/core/services/host/host-tools";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
 import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { addTransparentRouting } from "@hybrid-access/core/services/host/transparent-routing";
@@ -34,10 +37,10 @@ import type { UplinkSource } from "./uplink-choice.ts";
 import { UplinkHealth } from "./uplink-health.ts";
 import { judgeAddresses, rankUplinks } from "./uplink-standing.ts";
 import {
-  AddressIds,
   judgeUplinks,
   readKernelState,
   type Uplink,
+  type UplinkPath,
   UplinkRouting,
   uplinkAddresses,
   uplinkSources,
@@ -80,6 +83,7 @@ export class Hcpe implements Daemon {
   #sweep: ConnectionSweep | undefined;
   /** The last one that was loaded without an error. */
   #policyModule: SubflowPolicy | undefined;
+  #engine: EngineControl | undefined;
   #pool: WorkerPool | undefined;
   #routeWatch: { close(): void } | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
@@ -97,6 +101,7 @@ export class Hcpe implements Daemon {
     this.#observer = new Observer({
       log,
       routes: this.#routes,
+      diagnostics: () => this.#startedEngine().diagnostics,
       uplinks: () => this.#uplinks,
       pool: () => this.#pool,
       config: () => this.#config,
@@ -137,8 +142,7 @@ export class Hcpe implements Daemon {
   }
 
   async start(): Promise<void> {
-    const { probe, openPathControl } = ENGINES[this.#config.engine];
-    const capabilities = probe();
+    const capabilities = ENGINES[this.#config.engine].probe();
     requireCapabilities({ ...capabilities, ...this.#host }, ["multipathTcp", "transparent", "nftablesTproxy"]);
     if (!capabilities.pathControl.available) {
       this.#log.warn({ reason: capabilities.pathControl.reason, lost: LOST_WITHOUT_PATH_CONTROL }, "no path control");
@@ -146,12 +150,12 @@ export class Hcpe implements Daemon {
     await this.#admin.start();
     this.#owner = true;
     this.#removeLeftovers();
-    this.#setSysctls();
+    const engine = this.#openEngine();
     this.#observer.loadQuotas();
     this.#refreshUplinks();
     this.#routeWatch = watchRoutes(() => this.#onRouteChange());
     if (capabilities.pathControl.available) {
-      const control = new ObservedPathControl(openPathControl(PATH_EVENTS_REST_MS), this.#observer.events);
+      const control = new ObservedPathControl(engine.openPathControl(PATH_EVENTS_REST_MS), this.#observer.events);
       this.#paths = new PathDriver({
         settings: await this.#pathSettings(this.#config),
         control,
@@ -160,7 +164,7 @@ export class Hcpe implements Daemon {
         readSamples: () => this.#observer.pathSamples(),
       });
       this.#observer.pathControl = control;
-      this.#startSweep(control);
+      if (!engine.tellsEveryEnd) this.#startSweep(control);
     }
     this.#observer.start();
     this.#schedules.start();
@@ -176,7 +180,7 @@ export class Hcpe implements Daemon {
   #startSweep(control: ObservedPathControl): void {
     this.#sweep = new ConnectionSweep({
       known: () => this.#paths?.tokens ?? [],
-      inKernel: () => this.#observer.kernelTokens(),
+      inKernel: () => this.#observer.openTokens(),
       onGone: (token) => control.closed(token),
       onFailure: (error) => this.#log.error({ error, detail: describeError(error) }, "connections cannot be listed"),
     });
@@ -202,14 +206,21 @@ export class Hcpe implements Daemon {
     if (removed > 0) this.#log.info({ removed }, "removed routes and rules of an earlier run");
   }
 
-  #setSysctls(): void {
-    // The policy decides about subflows, not the kernel's own path manager.
-    if (!this.#sysctls.set("net.mptcp.pm_type", () => "1")) {
-      this.#sysctls.set("net.mptcp.path_manager", () => "userspace");
-    }
-    // One lossy handshake must not turn the whole host to plain TCP for an hour: this daemon judges by gateway.
-    this.#sysctls.set("net.mptcp.blackhole_timeout", () => "0");
-    this.#sysctls.set("net.ipv4.tcp_fastopen", (current) => String(Number(current) | 1));
+  #openEngine(): EngineControl {
+    const { engine, uplinks, workers } = this.#config;
+    this.#engine = ENGINES[engine].openControl({
+      daemon: "hcpe",
+      role: { type: "opens", uplinks: uplinks.map(({ name }) => name) },
+      workers,
+      host: hostTools(this.#sysctls),
+      send: (message, worker) => sendToEngines(this.#pool, message, worker),
+    });
+    return this.#engine;
+  }
+
+  #startedEngine(): EngineControl {
+    if (this.#engine === undefined) throw new AccessError("NOT_STARTED", "local", "the engine is not open");
+    return this.#engine;
   }
 
   async #startWorkers(port: number): Promise<void> {
@@ -218,6 +229,7 @@ export class Hcpe implements Daemon {
     this.#log.info({ ...capacity, workers }, "capacity");
     const setup = (): CarrierSetup => ({
       engine: this.#config.engine,
+      engineSetup: this.#engine?.workerSetup,
       relay: {
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
@@ -239,13 +251,17 @@ export class Hcpe implements Daemon {
       entry: new URL("./worker.js", import.meta.url),
       workers,
       setup,
-      onReport: (report) => this.#onReport(report as CarrierReport),
-      onDeath: (_index, error) => this.#log.error({ error }, "a worker ended, another takes its place"),
+      onReport: (report) => this.#onReport(report as CarrierReport | EngineReport),
+      onDeath: (index, error) => {
+        this.#log.error({ error }, "a worker ended, another takes its place");
+        this.#engine?.onWorkerDeath(index);
+      },
     });
     await this.#pool.start();
   }
 
-  #onReport(report: CarrierReport): void {
+  #onReport(report: CarrierReport | EngineReport): void {
+    if (report.type === "engine") return this.#engine?.onReport(report);
     if (report.type === "connections") return this.#observer.onAnswer(report);
     if (report.type === "flow") return this.#paths?.describe(report.local, report.flow);
     if (report.type === "subflowLimit") return this.#paths?.limit(report.local, report.gateway, report.subflows);
@@ -283,7 +299,9 @@ export class Hcpe implements Daemon {
   #refreshUplinks(): void {
     const kernel = readKernelState(this.#routes);
     const judged = judgeUplinks(this.#config.uplinks, kernel, this.#knownGateways);
-    const { uplinks, refusals } = this.#routing.apply(judged, kernel);
+    const engine = this.#startedEngine();
+    engine.followUplinks(judged.map(({ config: { name }, paths }) => ({ name, addresses: paths.map(addressOf) })));
+    const { uplinks, refusals } = this.#routing.apply(judged, kernel, (address) => engine.insideOf(address));
     if (this.#ready) addTransparentRouting(this.#routes);
     for (const reason of refusals.filter((refusal) => !this.#refusals.includes(refusal))) {
       this.#log.error({ reason }, "the kernel refused a route or rule, this path is not used");
@@ -380,6 +398,7 @@ export class Hcpe implements Daemon {
     await this.#pool?.stop();
     this.#port?.release();
     this.#paths?.close();
+    this.#engine?.close();
     this.#routes.removeOwn();
     this.#routes.close();
     this.#sysctls.restore();
@@ -405,6 +424,10 @@ export class Hcpe implements Daemon {
       counters: this.#pool?.counters() ?? {},
     };
   }
+}
+
+function addressOf({ address }: UplinkPath): IpAddress {
+  return address;
 }
 
 function summarize({ config, state, paths, receivedBytes, sentBytes }: Uplink) {

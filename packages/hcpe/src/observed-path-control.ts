@@ -42,10 +42,10 @@ export class ObservedPathControl implements PathControl {
     this.#events.add(event.type, () => shown(event));
   }
 
-  execute(command: PathCommand): boolean {
-    const done = this.#control.execute(command);
-    this.#events.add(command.type, () => ({ ...shown(command), done }));
-    return done;
+  execute(command: PathCommand): boolean | Promise<boolean> {
+    const answer = this.#control.execute(command);
+    whenKnown(answer, (done) => this.#events.add(command.type, () => ({ ...shown(command), done })));
+    return answer;
   }
 
   /** Seconds since the connection was established; undefined when that was not heard of. */
@@ -62,6 +62,12 @@ export class ObservedPathControl implements PathControl {
   close(): void {
     this.#control.close();
   }
+}
+
+/** Calls back with what is known at once, or later. */
+export function whenKnown(answer: boolean | Promise<boolean>, use: (done: boolean) => void): void {
+  if (typeof answer === "boolean") use(answer);
+  else void answer.then(use);
 }
 
 /** "c3c4c316", as `ss` writes tokens. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { formatEndpoint } from "@hybrid-access/core/base/ip-address";
 import type { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
+import type { Diagnostics } from "@hybrid-access/core/engine/engine-control";
 import type { RouteClient } from "@hybrid-access/core/platform/netlink/route";
 import type { UplinkRate } from "@hybrid-access/core/policy/path-manager/load";
 import { type PathSamples, pathSamples } from "@hybrid-access/core/policy/path-manager/samples";
@@ -32,6 +33,7 @@ const MOST_FOLLOWERS = 8;
 export interface ObserverOptions {
   readonly log: Logger;
   readonly routes: RouteClient;
+  readonly diagnostics: () => Diagnostics;
   readonly uplinks: () => readonly Uplink[];
   readonly pool: () => WorkerPool | undefined;
   readonly config: () => HcpeConfig;
@@ -63,6 +65,7 @@ export class Observer {
     this.#options = options;
     this.#monitor = new UplinkMonitor({
       routes: options.routes,
+      diagnostics: options.diagnostics,
       uplinks: options.uplinks,
       connections: () => options.pool()?.counters().connectionsActive ?? 0,
       onVerdict: (uplink, verdict) => this.#onVerdict(uplink, verdict),
@@ -119,8 +122,8 @@ export class Observer {
   }
 
   /** What every connection and subflow has carried by now. */
-  pathSamples(): PathSamples {
-    return pathSamples(this.#monitor.snapshot());
+  async pathSamples(): Promise<PathSamples> {
+    return pathSamples(await this.#monitor.snapshot());
   }
 
   /** How an uplink may be used. */
@@ -141,9 +144,9 @@ export class Observer {
     this.events.add(report.type, () => ({ uplink: uplink.name, reached: formatEndpoint(witness) }));
   }
 
-  /** Tokens of the Multipath TCP connections that the kernel has. Throws a SystemError. */
-  kernelTokens(): ReadonlySet<number> {
-    return this.#monitor.tokens();
+  /** Tokens of the Multipath TCP connections that the engine has. Rejects with a SystemError. */
+  async openTokens(): Promise<ReadonlySet<number>> {
+    return await this.#monitor.tokens();
   }
 
   onAnswer(answer: ConnectionAnswer): void {
@@ -179,7 +182,7 @@ export class Observer {
     const pool = this.#options.pool();
     const { workers } = this.#options.config();
     const carried = pool === undefined ? [] : await this.#list.ask(pool, workers, limit);
-    const { connections, subflows } = this.#monitor.snapshot();
+    const { connections, subflows } = await this.#monitor.snapshot();
     this.pathControl?.forgetAllBut(new Set(connections.map(({ token }) => token)));
     return {
       total: Math.max(carried.length, pool?.counters().connectionsActive ?? 0),

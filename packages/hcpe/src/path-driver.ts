@@ -13,6 +13,7 @@ import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager
 import type { Flow } from "@hybrid-access/core/policy/rules";
 import type { Logger } from "@hybrid-access/core/services/log";
 import { Sampler } from "@hybrid-access/core/services/sampler";
+import { whenKnown } from "./observed-path-control.ts";
 import { UplinkMeter } from "./uplink-meter.ts";
 
 /** How often uplinks are sampled while a policy decides by load. */
@@ -32,7 +33,7 @@ export interface PathDriverOptions {
   /** Reads the counters of all uplinks. */
   readonly readCounters: () => readonly UplinkCounters[];
   /** What every connection and subflow has carried. */
-  readonly readSamples: () => PathSamples;
+  readonly readSamples: () => PathSamples | Promise<PathSamples>;
 }
 
 export class PathDriver {
@@ -131,18 +132,25 @@ export class PathDriver {
   #carryOut(commands: readonly PathCommand[]): void {
     for (const command of commands) {
       this.#removals.onCommand(command, performance.now());
-      if (!this.#execute(command)) this.#reconciler.onRefused(command, performance.now());
+      this.#execute(command, () => this.#onRefused(command));
     }
     this.#schedule();
     this.#sampler.hasChanged();
   }
 
-  #execute(command: PathCommand): boolean {
+  #onRefused(command: PathCommand): void {
+    this.#reconciler.onRefused(command, performance.now());
+    this.#schedule();
+  }
+
+  #execute(command: PathCommand, onRefused: () => void): void {
     const { control, log } = this.#options;
-    const done = control.execute(command);
-    log.debug({ command, done }, "path command");
-    if (!done) this.refusedCommands += 1;
-    return done;
+    whenKnown(control.execute(command), (done) => {
+      log.debug({ command, done }, "path command");
+      if (done) return;
+      this.refusedCommands += 1;
+      onRefused();
+    });
   }
 
   #schedule(): void {
@@ -158,7 +166,7 @@ export class PathDriver {
 
   #onTimer(nowMs: number): void {
     this.#timerMs = undefined;
-    for (const command of this.#removals.onTimer(nowMs)) this.#execute(command);
+    for (const command of this.#removals.onTimer(nowMs)) this.#execute(command, () => {});
     this.#carryOut(this.#reconciler.onTimer(nowMs));
   }
 

@@ -5,12 +5,9 @@
 
 import { equalBytes } from "@hybrid-access/core/base/bytes";
 import type { IpAddress } from "@hybrid-access/core/base/ip-address";
+import type { Diagnostics } from "@hybrid-access/core/engine/engine-control";
 import type { LinkState, RouteClient } from "@hybrid-access/core/platform/netlink/route";
-import {
-  type ConnectionDiagnostics,
-  SocketDiagnosticsClient,
-  type SubflowDiagnostics,
-} from "@hybrid-access/core/platform/netlink/socket-diagnostics";
+import type { SocketSnapshot, SubflowDiagnostics } from "@hybrid-access/core/platform/netlink/socket-diagnostics";
 import { type QualityVerdict, UplinkQuality } from "@hybrid-access/core/policy/uplink-quality";
 import { type EndedSubflows, TrafficMeter, type UplinkTraffic } from "./traffic-meter.ts";
 import type { Uplink } from "./uplinks.ts";
@@ -38,6 +35,7 @@ export interface UplinkReading {
 
 export interface UplinkMonitorOptions {
   readonly routes: Pick<RouteClient, "links">;
+  readonly diagnostics: () => Diagnostics;
   readonly uplinks: () => readonly Uplink[];
   readonly connections: () => number;
   readonly onVerdict: (uplink: string, verdict: QualityVerdict) => void;
@@ -49,7 +47,6 @@ export interface UplinkMonitorOptions {
 
 export class UplinkMonitor {
   readonly #options: UplinkMonitorOptions;
-  readonly #diagnostics = new SocketDiagnosticsClient();
   readonly #meter = new TrafficMeter();
   readonly #qualities = new Map<string, UplinkQuality>();
   readonly #rtts = new Map<string, number>();
@@ -57,6 +54,7 @@ export class UplinkMonitor {
   #interfaces = new Map<string, InterfaceTraffic>();
   #lastMs = 0;
   #failed = false;
+  #stopped = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: UplinkMonitorOptions) {
@@ -64,30 +62,31 @@ export class UplinkMonitor {
   }
 
   start(): void {
-    this.look();
+    void this.look();
   }
 
   /** Looks now, and again after a pause. */
-  look(): void {
+  async look(): Promise<void> {
     clearTimeout(this.#timer);
     const startedMs = performance.now();
     try {
-      this.#lookOnce(startedMs);
+      await this.#lookOnce(startedMs);
       this.#failed = false;
     } catch (error) {
       // What is known stays; one line for a failure that repeats itself.
       if (!this.#failed) this.#options.onFailure(error);
       this.#failed = true;
     }
+    if (this.#stopped) return;
     const pauseMs = Math.max(LOOK_MS, PAUSE_FACTOR * (performance.now() - startedMs));
-    this.#timer = setTimeout(() => this.look(), pauseMs);
+    this.#timer = setTimeout(() => void this.look(), pauseMs);
     this.#timer.unref();
   }
 
-  #lookOnce(nowMs: number): void {
+  async #lookOnce(nowMs: number): Promise<void> {
     const links = this.#options.routes.links();
     this.#readInterfaces(links, nowMs);
-    this.#readSubflows(nowMs);
+    await this.#readSubflows(nowMs);
     this.#lastMs = nowMs;
     this.#options.onTraffic(links);
   }
@@ -112,9 +111,9 @@ export class UplinkMonitor {
     }
   }
 
-  #readSubflows(nowMs: number): void {
+  async #readSubflows(nowMs: number): Promise<void> {
     const idle = this.#options.connections() === 0 && this.#traffic.size === 0;
-    const subflows = idle ? [] : this.#diagnostics.subflows();
+    const subflows = idle ? [] : await this.#options.diagnostics().subflows();
     this.#traffic = this.#meter.update(subflows, (address) => this.#uplinkWith(address), nowMs);
     for (const { config, state } of this.#options.uplinks()) {
       // Where there is no link nothing comes back, however good the line is: that is for the state to say.
@@ -153,14 +152,16 @@ export class UplinkMonitor {
     };
   }
 
-  /** Asks the kernel now. */
-  snapshot(): { connections: ConnectionDiagnostics[]; subflows: SubflowDiagnostics[] } {
-    return { connections: this.#diagnostics.connections(), subflows: this.#diagnostics.subflows() };
+  /** Asks the engine now. */
+  async snapshot(): Promise<SocketSnapshot> {
+    const diagnostics = this.#options.diagnostics();
+    return { connections: await diagnostics.connections(), subflows: await diagnostics.subflows() };
   }
 
-  /** Of the connections that the kernel has now. */
-  tokens(): ReadonlySet<number> {
-    return new Set(this.#diagnostics.connections().map(({ token }) => token));
+  /** Of the connections that the engine has now. */
+  async tokens(): Promise<ReadonlySet<number>> {
+    const connections = await this.#options.diagnostics().connections();
+    return new Set(connections.map(({ token }) => token));
   }
 
   ended(token: number): Readonly<EndedSubflows> {
@@ -168,8 +169,8 @@ export class UplinkMonitor {
   }
 
   stop(): void {
+    this.#stopped = true;
     clearTimeout(this.#timer);
-    this.#diagnostics.close();
   }
 }
 

@@ -2,7 +2,7 @@
  * Uplinks: what the kernel knows of each access network, and the routing that makes a source address leave over its own
  * uplink: one table for each uplink, one rule for each of its addresses.
  */
-import { equalBytes, toHex } from "@hybrid-access/core/base/bytes";
+import { equalBytes } from "@hybrid-access/core/base/bytes";
 import { type Family, familyOf, formatIpAddress, type IpAddress } from "@hybrid-access/core/base/ip-address";
 import { SystemError } from "@hybrid-access/core/platform/errno";
 import type {
@@ -13,6 +13,7 @@ import type {
   RouteClient,
   Rule,
 } from "@hybrid-access/core/platform/netlink/route";
+import type { AddressIds } from "@hybrid-access/core/policy/path-manager/address-ids";
 import type { UplinkAddress } from "@hybrid-access/core/policy/path-manager/path-manager";
 import type { Quota } from "@hybrid-access/core/policy/quota";
 import type { UplinkSource } from "./uplink-choice.ts";
@@ -123,40 +124,6 @@ function byCost(uplinks: readonly Uplink[]): Uplink[] {
   return uplinks.toSorted((left, right) => left.config.cost - right.config.cost);
 }
 
-const LARGEST_ADDRESS_ID = 255;
-
-/**
- * Address identifiers (RFC 8684 section 3.4). An address keeps its number while it is there and after it went, until all
- * numbers have been given: then a new one gets the number of the address that has been gone for the longest time.
- */
-export class AddressIds {
-  /** By address, the one that was in use the longest time ago first. */
-  readonly #ids = new Map<string, number>();
-
-  /** The numbers of the addresses in use now, in their order; undefined for what is beyond the first 255. */
-  number(addresses: readonly IpAddress[]): (number | undefined)[] {
-    const keys = addresses.map(toHex);
-    // Known ones first: none of them may lose its number to a new one.
-    for (const key of keys) this.#renew(key, this.#ids.get(key));
-    for (const key of keys) if (!this.#ids.has(key)) this.#renew(key, this.#freeId(keys));
-    return keys.map((key) => this.#ids.get(key));
-  }
-
-  #renew(key: string, id: number | undefined): void {
-    if (id === undefined) return;
-    this.#ids.delete(key);
-    this.#ids.set(key, id);
-  }
-
-  #freeId(inUse: readonly string[]): number | undefined {
-    if (this.#ids.size < LARGEST_ADDRESS_ID) return this.#ids.size + 1;
-    const [oldest] = this.#ids;
-    if (oldest === undefined || inUse.includes(oldest[0])) return undefined;
-    this.#ids.delete(oldest[0]);
-    return oldest[1];
-  }
-}
-
 /** The addresses that subflows may use, in order of preference. */
 export function uplinkAddresses(uplinks: readonly Uplink[], ids: AddressIds): UplinkAddress[] {
   const found = byCost(uplinks).flatMap(({ config, interfaceIndex, paths }) =>
@@ -190,8 +157,16 @@ export class UplinkRouting {
     this.#configs = configs;
   }
 
-  /** Adds what is missing and removes what is no longer wanted. What was refused is tried again the next time. */
-  apply(uplinks: readonly Uplink[], { routes, rules }: Pick<KernelState, "routes" | "rules">): AppliedRouting {
+  /**
+   * Adds what is missing and removes what is no longer wanted. What was refused is tried again the next time. Packets
+   * with the address that `insideOf` gives leave over the same uplink.
+   */
+  apply(
+    uplinks: readonly Uplink[],
+    { routes, rules }: Pick<KernelState, "routes" | "rules">,
+    insideOf: (address: IpAddress) => IpAddress | undefined = () => undefined,
+  ): AppliedRouting {
+    const rulesOf = (uplink: Uplink, path: UplinkPath) => this.#rulesOf(uplink, path, insideOf(path.address));
     const refusals: string[] = [];
     const attempt = (uplink: string, action: () => void): boolean => {
       try {
@@ -210,11 +185,11 @@ export class UplinkRouting {
       const paths = uplink.paths.filter(
         (path) =>
           !refused.some(({ family }) => family === path.family) &&
-          attempt(name, () => this.#addMissing(this.#ruleOf(uplink, path), rules)),
+          rulesOf(uplink, path).every((rule) => attempt(name, () => this.#addMissing(rule, rules))),
       );
       return withPaths(uplink, paths);
     });
-    const wanted = routed.flatMap((uplink) => uplink.paths.map((path) => this.#ruleOf(uplink, path)));
+    const wanted = routed.flatMap((uplink) => uplink.paths.flatMap((path) => rulesOf(uplink, path)));
     const present = rules.filter(({ priority }) => priority === RULE_PRIORITY);
     for (const rule of present.filter((candidate) => !wanted.some((other) => isSameRule(other, candidate)))) {
       attempt(`${rule.source && formatIpAddress(rule.source)} ${rule.table}`, () => this.#client.deleteRule(rule));
@@ -241,8 +216,9 @@ export class UplinkRouting {
     }));
   }
 
-  #ruleOf(uplink: Uplink, { address, family }: UplinkPath): Rule {
-    return { family, priority: RULE_PRIORITY, table: this.#tableOf(uplink), source: address };
+  #rulesOf(uplink: Uplink, { address, family }: UplinkPath, inside: IpAddress | undefined): Rule[] {
+    const rule = { family, priority: RULE_PRIORITY, table: this.#tableOf(uplink) };
+    return [address, ...(inside === undefined ? [] : [inside])].map((source) => ({ ...rule, source }));
   }
 }
 

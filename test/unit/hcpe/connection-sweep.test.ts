@@ -25,20 +25,20 @@ describe("hcpe/connection-sweep", () => {
     asked = 0;
   });
 
-  it("tells of connections that the kernel does not have, and of no others", () => {
-    sweepOf([1, 2, 3], [2, 4]).sweep();
+  it("tells of connections that the kernel does not have, and of no others", async () => {
+    await sweepOf([1, 2, 3], [2, 4]).sweep();
     expect(gone).to.deep.equal([1, 3]);
   });
 
-  it("does not ask the kernel while no connection is known", () => {
-    sweepOf([], [1]).sweep();
+  it("does not ask the kernel while no connection is known", async () => {
+    await sweepOf([], [1]).sweep();
     expect(asked).to.equal(0);
   });
 
-  it("takes no connection for gone when the kernel does not answer, and says so once", () => {
+  it("takes no connection for gone when the kernel does not answer, and says so once", async () => {
     const sweep = sweepOf([1], new Error("ENOBUFS"));
-    sweep.sweep();
-    sweep.sweep();
+    await sweep.sweep();
+    await sweep.sweep();
     expect({ gone, failures: failures.length, asked }).to.deep.equal({ gone: [], failures: 1, asked: 2 });
   });
 });

@@ -29,6 +29,7 @@ describe("the uplink monitor", () => {
     links = () => [link(1000)];
     monitor = new UplinkMonitor({
       routes: { links: () => links() },
+      diagnostics: () => ({ connections: () => [], subflows: () => [], close() {} }),
       uplinks: () => [LTE],
       connections: () => 0,
       onVerdict: () => expect.fail("nothing was carried"),
@@ -40,33 +41,33 @@ describe("the uplink monitor", () => {
   });
   afterEach(() => monitor.stop());
 
-  it("gives an interface's bytes and rates from two looks, and none from one", () => {
-    monitor.start();
+  it("gives an interface's bytes and rates from two looks, and none from one", async () => {
+    await monitor.look();
     expect(monitor.reading("lte").interface).to.include({ receivedBytes: 1000, downBitsPerSecond: 0 });
     links = () => [link(126_000)];
-    monitor.look();
+    await monitor.look();
     expect(monitor.reading("lte").interface?.receivedBytes).to.equal(126_000);
     expect(monitor.reading("lte").interface?.downBitsPerSecond).to.be.greaterThan(0);
   });
 
-  it("takes an interface that was made anew for one that begins at 0", () => {
-    monitor.start();
+  it("takes an interface that was made anew for one that begins at 0", async () => {
+    await monitor.look();
     links = () => [link(10)];
-    monitor.look();
+    await monitor.look();
     expect(monitor.reading("lte").interface?.downBitsPerSecond).to.equal(0);
   });
 
-  it("says once that the kernel did not answer, keeps what it knows, and goes on", () => {
-    monitor.start();
+  it("says once that the kernel did not answer, keeps what it knows, and goes on", async () => {
+    await monitor.look();
     links = () => {
       throw new SystemError(105, "list interfaces");
     };
-    monitor.look();
-    monitor.look();
+    await monitor.look();
+    await monitor.look();
     expect(failures).to.have.length(1);
     expect(monitor.reading("lte").interface?.receivedBytes).to.equal(1000);
     links = () => [link(2000)];
-    monitor.look();
+    await monitor.look();
     expect(looks).to.equal(2);
     expect(monitor.reading("lte").interface?.receivedBytes).to.equal(2000);
   });

@@ -1,7 +1,8 @@
 import { formatIpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { ERRNO, SystemError } from "@hybrid-access/core/platform/errno";
 import type { OwnRoute, Rule } from "@hybrid-access/core/platform/netlink/route";
-import { AddressIds, type Uplink, UplinkRouting } from "@hybrid-access/hcpe/uplinks";
+import { AddressIds } from "@hybrid-access/core/policy/path-manager/address-ids";
+import { type Uplink, UplinkRouting } from "@hybrid-access/hcpe/uplinks";
 import { expect } from "chai";
 
 const address = (index: number) => ipAddress(`10.0.${index >> 8}.${index & 255}`);

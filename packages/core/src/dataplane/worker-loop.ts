@@ -3,7 +3,7 @@
  * It owns its thread: between waits it calls only what does not block.
  */
 import type { Engine, Leg } from "../engine/engine.ts";
-import { clearEvent, EPOLL, type Epoll } from "../platform/epoll.ts";
+import { clearEvent, EPOLL, type Poller } from "../platform/epoll.ts";
 import { ERRNO, WOULD_BLOCK } from "../platform/errno.ts";
 import type { Relay } from "./relay.ts";
 
@@ -18,7 +18,8 @@ export interface Front {
 }
 
 export interface WorkerLoopOptions {
-  readonly epoll: Epoll;
+  /** What the engine's legs and the loop's own descriptors are waited for with. */
+  readonly poller: Poller;
   readonly relay: Relay;
   readonly front: Front;
   /** The engine that accepts, and its listeners. */
@@ -86,20 +87,20 @@ class Acceptor {
 
 /** Runs until the message {@link STOP}, and resets what is open then. */
 export function runWorkerLoop(options: WorkerLoopOptions): void {
-  const { epoll, relay, front, engine, listeners, wakeDescriptor } = options;
+  const { poller, relay, front, engine, listeners, wakeDescriptor } = options;
   const acceptor = new Acceptor(options);
-  epoll.add(wakeDescriptor, EPOLL.in, WAKE_TAG);
+  poller.add(wakeDescriptor, EPOLL.in, WAKE_TAG);
   listeners.forEach((listener, index) => {
     engine.watch(listener, FIRST_LISTENER_TAG - index, false);
   });
   relay.advance(performance.now());
   for (let running = true; running; ) {
-    const ready = epoll.wait(sleepMs(relay, acceptor));
+    const ready = poller.wait(sleepMs(relay, acceptor));
     relay.advance(performance.now());
     for (let index = 0; index < ready; index++) {
-      const tag = epoll.tag(index);
+      const tag = poller.tag(index);
       if (tag >= 0) {
-        if (!relay.onReady(tag, epoll.bits(index))) front.onReady(tag >> 1, (tag & 1) as 0 | 1, epoll.bits(index));
+        if (!relay.onReady(tag, poller.bits(index))) front.onReady(tag >> 1, (tag & 1) as 0 | 1, poller.bits(index));
       } else if (tag === WAKE_TAG) {
         clearEvent(wakeDescriptor);
         running = handleMessages(options, acceptor);

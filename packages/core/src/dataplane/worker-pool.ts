@@ -1,6 +1,7 @@
 /** The control plane's view of the data-plane workers: starts them, talks to them, replaces one that dies. */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { AccessError } from "../base/error.ts";
+import type { EngineMessage } from "../engine/engine-control.ts";
 import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import { openEventDescriptor, signalEvent } from "../platform/epoll.ts";
 import { closeDescriptor } from "../platform/socket.ts";
@@ -140,10 +141,11 @@ export class WorkerPool {
 
   /** Sends a message to every worker. A worker in its loop hears it through its wake descriptor. */
   broadcast(message: unknown): void {
-    for (const index of this.#members.keys()) this.#tell(index, message);
+    for (const index of this.#members.keys()) this.tell(index, message);
   }
 
-  #tell(index: number, message: unknown): void {
+  /** Sends a message to one worker, if it is there. */
+  tell(index: number, message: unknown): void {
     const member = this.#members[index];
     if (member === undefined) return;
     member.outbox.postMessage(message);
@@ -177,6 +179,12 @@ export class WorkerPool {
     this.broadcast(STOP);
     await Promise.all(this.#members.map((member) => member?.exited));
   }
+}
+
+/** Sends to the engine of one worker, or to those of all; before there is a pool nobody is there to hear. */
+export function sendToEngines(pool: WorkerPool | undefined, message: EngineMessage, worker?: number): void {
+  if (worker === undefined) pool?.broadcast(message);
+  else pool?.tell(worker, message);
 }
 
 /** Wraps what ended a worker. */

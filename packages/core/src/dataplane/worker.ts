@@ -1,6 +1,7 @@
 /** What every data-plane worker's thread does around its daemon's front: engine, relay, messages, loop. */
-import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import type { Engine, Leg } from "../engine/engine.ts";
+import type { EngineMessage, WorkerEngine } from "../engine/engine-control.ts";
 import { ENGINES, type EngineName } from "../engine/engines.ts";
 import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import { Epoll } from "../platform/epoll.ts";
@@ -23,6 +24,8 @@ export interface RelaySetup {
 /** What every worker's setup has, beside what its front wants. */
 export interface WorkerSetup {
   readonly engine: EngineName;
+  /** EngineControl.workerSetup. */
+  readonly engineSetup?: unknown;
   readonly relay: RelaySetup;
 }
 
@@ -54,8 +57,17 @@ export function runWorker<Setup extends WorkerSetup>(
   const epoll = new Epoll(EVENTS_PER_WAIT);
   const ledger = new DescriptorLedger(environment.ledgerMemory, environment.index);
   ledger.note(epoll.descriptor);
-  const engine = ENGINES[setup.engine].create(epoll, ledger);
-  const counters = new Counters(environment.counterMemory, environment.index);
+  const { index, inbox, wakeDescriptor } = environment;
+  const report = (message: WorkerReport) => parentPort?.postMessage(message);
+  const running = ENGINES[setup.engine].startWorker({
+    epoll,
+    ledger,
+    setup: setup.engineSetup,
+    worker: index,
+    report: (message) => report({ ...message }),
+  });
+  const { engine, poller } = running;
+  const counters = new Counters(environment.counterMemory, index);
   const relay: Relay = new Relay({
     ...bounds,
     engines: [engine, engine],
@@ -64,18 +76,31 @@ export function runWorker<Setup extends WorkerSetup>(
     onClosed: (slot) => front.onClosed(slot),
     onTimer: (slot) => front.onTimer(slot),
   });
-  const report = (message: WorkerReport) => parentPort?.postMessage(message);
-  const front = build({ engine, relay, counters, index: environment.index, report }, setup);
+  const front = build({ engine, relay, counters, index, report }, setup);
   const listeners = listen(engine, setup);
   report({ type: "listening" });
   runWorkerLoop({
-    epoll,
+    poller,
     relay,
     front,
     engine,
     listeners,
-    wakeDescriptor: environment.wakeDescriptor,
-    receive: () => receiveMessageOnPort(environment.inbox)?.message,
+    wakeDescriptor,
+    receive: () => receiveForFront(inbox, running),
     onAccepted: () => counters.add("connectionsAccepted"),
   });
+  running.close();
+}
+
+/** The next message to the front or the loop; what is for the engine is given to it. */
+function receiveForFront(inbox: MessagePort, engine: WorkerEngine): unknown {
+  for (;;) {
+    const message: unknown = receiveMessageOnPort(inbox)?.message;
+    if (!isForEngine(message)) return message;
+    engine.onMessage(message);
+  }
+}
+
+function isForEngine(message: unknown): message is EngineMessage {
+  return typeof message === "object" && message !== null && "type" in message && message.type === "engine";
 }

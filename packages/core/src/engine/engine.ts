@@ -135,10 +135,13 @@ export interface Engine {
   tcpOptions(leg: Leg): TcpOption[];
 }
 
-/** Subflow control, apart from the legs: with the kernel engine it lives on the control plane's thread. */
+/** Subflow control, apart from the legs: it lives on the control plane's thread. */
 export interface PathControl {
-  /** Carries a command out. Returns false when the kernel refused: the connection may be gone already. */
-  execute(command: PathCommand): boolean;
+  /**
+   * Carries a command out. False when it was refused: the connection may be gone already. An engine whose connections
+   * are on other threads answers later, and takes commands in the order in which they were given.
+   */
+  execute(command: PathCommand): boolean | Promise<boolean>;
   /**
    * Calls back for every event until {@link close}. Linux says nothing to the end of a connection that the peer has
    * aborted (MP_FASTCLOSE): there is no connectionClosed, and {@link execute} returns false.
@@ -166,6 +169,6 @@ export interface AcceptedPaths {
    * Ends one subflow with a reset; what it has not delivered goes over the others. False when there is no such subflow.
    * Throws a SystemError where the host cannot do that.
    */
-  resetSubflow(ends: Pick<SubflowPath, "local" | "remote">): boolean;
+  resetSubflow(ends: Pick<SubflowPath, "local" | "remote">): boolean | Promise<boolean>;
   close(): void;
 }

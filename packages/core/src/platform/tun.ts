@@ -1,6 +1,8 @@
 /** TUN devices: a network interface whose packets this process reads and writes (one packet a call, no link header). */
-import { check, resultOf } from "./errno.ts";
+import { AVAILABLE, type Capability, unavailable } from "../base/capability.ts";
+import { check, ERRNO, errnoName, resultOf } from "./errno.ts";
 import { type Address, libc, libcByAddress } from "./libc.ts";
+import { hasProcessCapability } from "./process-capability.ts";
 
 const O_RDWR_NONBLOCK_CLOEXEC = 0o2 | 0o4000 | 0o2000000;
 const TUNSETIFF = 0x400454ca;
@@ -8,6 +10,7 @@ const TUNSETOFFLOAD = 0x400454d0;
 const TUNSETCARRIER = 0x400454e2;
 const IFF_TUN_NO_PI = 0x0001 | 0x1000;
 const IFF_VNET_HDR = 0x4000;
+const IFF_MULTI_QUEUE = 0x0100;
 /** TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 (linux/if_tun.h). */
 const OFFLOADS = 0x01 | 0x02 | 0x04;
 const IFREQ_BYTES = 40;
@@ -21,6 +24,11 @@ export interface TunOptions {
    * checksums need not be there.
    */
   readonly offloads?: boolean;
+  /**
+   * One of several queues of the interface: each further call with the same name opens another one. The kernel spreads
+   * flows over them, and gives what follows of a flow to the queue that has last sent something of it.
+   */
+  readonly multiQueue?: boolean;
 }
 
 /** Opens the device that makes TUN interfaces; returns its descriptor or minus errno. */
@@ -28,12 +36,23 @@ export function openTunDevice(): number {
   return resultOf(libc.open(TUN_DEVICE, O_RDWR_NONBLOCK_CLOEXEC));
 }
 
+/** Whether this process can make TUN interfaces, found out without making one. */
+export function probeTun(): Capability {
+  const fd = openTunDevice();
+  if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENODEV) {
+    return unavailable(`there is no ${TUN_DEVICE}: modprobe tun, or a kernel with CONFIG_TUN`);
+  }
+  if (fd < 0) return unavailable(`${TUN_DEVICE} may not be opened (${errnoName(-fd)})`);
+  libc.close(fd);
+  return hasProcessCapability("CAP_NET_ADMIN") ? AVAILABLE : unavailable("a TUN interface needs CAP_NET_ADMIN");
+}
+
 /** Creates the interface `name` in the calling thread's network namespace; it lives as long as the descriptor. Throws a SystemError. */
-export function openTun(name: string, { offloads = false }: TunOptions = {}): number {
+export function openTun(name: string, { offloads = false, multiQueue = false }: TunOptions = {}): number {
   const fd = check(openTunDevice(), `open ${TUN_DEVICE}`);
   const request = new Uint8Array(IFREQ_BYTES);
   request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
-  const flags = IFF_TUN_NO_PI | (offloads ? IFF_VNET_HDR : 0);
+  const flags = IFF_TUN_NO_PI | (offloads ? IFF_VNET_HDR : 0) | (multiQueue ? IFF_MULTI_QUEUE : 0);
   new DataView(request.buffer).setUint16(IFNAMSIZ, flags, true);
   let result = resultOf(libc.ioctl(fd, TUNSETIFF, request));
   if (result >= 0 && offloads) result = resultOf(libcByAddress.ioctl(fd, TUNSETOFFLOAD, OFFLOADS));

@@ -15,7 +15,7 @@ import {
   parseIpPacket,
 } from "../wire/ip-packet.ts";
 import type { MptcpVersion } from "../wire/mptcp/keys.ts";
-import type { CapableOption, JoinSynOption, MptcpOption } from "../wire/mptcp/options.ts";
+import { type CapableOption, type JoinSynOption, type MptcpOption, RESET_REASON } from "../wire/mptcp/options.ts";
 import { emitTcpPacket, type PacketRefusal, parseTcpPacket, type TcpPacket } from "../wire/tcp/packet.ts";
 import { TCP_FLAG, TCP_HEADER_BYTES, type TcpSegment } from "../wire/tcp/segment.ts";
 import { CookieDesk } from "./cookie-desk.ts";
@@ -39,6 +39,18 @@ export interface StackHostOptions {
   readonly mtuBytes: number;
   /** Connections, those in TIME-WAIT included. */
   readonly mostConnections: number;
+  /** Where several hosts' transports have the same addresses: which tokens are this one's. */
+  readonly share?: TokenShare;
+}
+
+/**
+ * How transports that share their addresses, one on each thread, tell whose a join is: by its token, since packets of
+ * different subflows may come to any of them.
+ */
+export interface TokenShare {
+  owns(token: number): boolean;
+  /** Hands a packet with MP_JOIN to the transport that owns its token. */
+  pass(token: number, packet: Uint8Array): void;
 }
 
 /** What an active open may bring along. */
@@ -106,6 +118,8 @@ export class StackHost implements PacketEndpoint {
   readonly #refusals = new Map<HostRefusal, number>();
   #answersSinceMs = 0;
   #answersSent = 0;
+  /** Subflows that a connection may have when the peer joins another one; undefined for what its settings say. */
+  mostJoined: number | undefined;
 
   constructor(options: StackHostOptions) {
     this.#options = options;
@@ -127,6 +141,11 @@ export class StackHost implements PacketEndpoint {
   /** The connection with this local token (RFC 8684 section 3.1). */
   byToken(token: number): MptcpConnection | undefined {
     return this.#tokens.get(token);
+  }
+
+  /** The connection that has a subflow with these ends. */
+  connectionBetween(local: Endpoint, remote: Endpoint): MptcpConnection | undefined {
+    return this.#flows.get(keyOf(local, remote))?.connection;
   }
 
   isListening(port: number): boolean {
@@ -210,8 +229,9 @@ export class StackHost implements PacketEndpoint {
 
   /** A connection with a key whose token is free, or with this one; undefined where there is no room. */
   #create(version: MptcpVersion, family: "ipv4" | "ipv6", key?: Uint8Array): MptcpConnection | undefined {
-    const { settings, ports, mtuBytes, mostConnections } = this.#options;
-    const localKey = key ?? chooseKey(ports, version, (token) => this.#tokens.has(token));
+    const { settings, ports, mtuBytes, mostConnections, share } = this.#options;
+    const isTaken = (token: number) => this.#tokens.has(token) || share?.owns(token) === false;
+    const localKey = key ?? chooseKey(ports, version, isTaken);
     if (localKey === undefined || this.#connections.size >= mostConnections) return undefined;
     const header = family === "ipv4" ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
     const tcp = { ...settings.tcp, maximumSegmentBytes: mtuBytes - header - TCP_HEADER_BYTES };
@@ -249,7 +269,10 @@ export class StackHost implements PacketEndpoint {
     const local = { address: ip.destination, port: segment.destinationPort };
     const remote = { address: ip.source, port: segment.sourcePort };
     const flow = this.#flows.get(keyOf(local, remote));
-    if (flow === undefined) return this.#onStranger(segment, local, remote, nowMs);
+    if (flow === undefined) {
+      if (this.#isPassed(segment, bytes)) return;
+      return this.#onStranger(segment, local, remote, nowMs);
+    }
     const opens = opensConnection(segment);
     if (opens && flow.subflow.tcp.mayGiveWayTo(segment)) {
       flow.subflow.tcp.endTimeWait();
@@ -260,6 +283,16 @@ export class StackHost implements PacketEndpoint {
     const { givenCookie } = flow.subflow.tcp;
     if (givenCookie !== undefined && givenCookie.length > 0 && !opens) this.#cookies.put(remote, givenCookie);
     this.#updateListener(flow.connection);
+  }
+
+  /** Whether it is a join to a connection of another transport, which has it now. */
+  #isPassed(segment: TcpSegment, packet: Uint8Array): boolean {
+    const { share } = this.#options;
+    if (share === undefined || !opensConnection(segment)) return false;
+    const join = findMptcp(segment.options as readonly MptcpOption[], "joinSyn");
+    if (join === undefined || share.owns(join.token)) return false;
+    share.pass(join.token, packet);
+    return true;
   }
 
   #updateListener(connection: MptcpConnection): void {
@@ -330,13 +363,19 @@ export class StackHost implements PacketEndpoint {
       return this.#answerReset(syn, local, remote, nowMs);
     }
     const path = { ...pathBetween(local, remote), localAddressId: connection?.idOfOwn(local.address) ?? 0 };
-    const answer = connection?.acceptJoin(syn, join, path, nowMs);
+    const answer = this.#hasAllJoins(connection)
+      ? RESET_REASON.lackOfResources
+      : connection?.acceptJoin(syn, join, path, nowMs);
     if (connection !== undefined && typeof answer === "object") return this.#register(connection, answer);
     this.#refuse(connection === undefined ? "unknownToken" : "joinRefused");
     const reset = resetFor(syn);
     if (reset === undefined) return;
     const options = typeof answer === "number" ? [{ type: "reset" as const, transient: false, reason: answer }] : [];
     this.#answer(local, remote, { ...reset, options }, nowMs);
+  }
+
+  #hasAllJoins(connection: MptcpConnection | undefined): boolean {
+    return connection !== undefined && connection.subflows.length >= (this.mostJoined ?? Number.POSITIVE_INFINITY);
   }
 
   /** Joins come where connections are taken, to the port of the connection's other subflows, or to an end that the peer was told. */

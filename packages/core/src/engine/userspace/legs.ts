@@ -104,6 +104,16 @@ export class LegTable {
     return this.#listeners;
   }
 
+  get streams(): Iterable<StreamLeg> {
+    return this.#byConnection.values();
+  }
+
+  /** One of the listeners at a port. */
+  listenerAt(port: number): ListenerLeg | undefined {
+    for (const listener of this.#listeners) if (listener.port === port) return listener;
+    return undefined;
+  }
+
   ofConnection(connection: MptcpConnection): StreamLeg | undefined {
     return this.#byConnection.get(connection);
   }

@@ -2,7 +2,7 @@
 import type { Epoll } from "../../platform/epoll.ts";
 import { PLATFORM_HASHES } from "../../platform/hashes.ts";
 import { secureRandomBytes } from "../../platform/random.ts";
-import { StackHost } from "../../stack/host.ts";
+import { StackHost, type TokenShare } from "../../stack/host.ts";
 import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "../../stack/mptcp/settings.ts";
 import { PacketDriver } from "./packet-driver.ts";
 import { UserspacePathControl } from "./path-control.ts";
@@ -19,6 +19,8 @@ export interface UserspaceOptions {
   /** The engine's from now on. The first one with an address of the right family is what connections leave by. */
   readonly uplinks: readonly Uplink[];
   readonly settings?: MptcpSettings;
+  /** Where several engines have the same addresses. */
+  readonly share?: TokenShare;
 }
 
 export interface Userspace {
@@ -34,11 +36,12 @@ export interface Userspace {
 
 /** Its packets are waited for with `epoll`. Throws a SystemError where an uplink cannot be watched. */
 export function openUserspace(
-  { uplinks, settings = DEFAULT_MPTCP_SETTINGS }: UserspaceOptions,
+  { uplinks, settings = DEFAULT_MPTCP_SETTINGS, share }: UserspaceOptions,
   epoll: Epoll,
 ): Userspace {
   const ports = { hashes: PLATFORM_HASHES, randomBytes: secureRandomBytes };
-  const host = new StackHost({ settings, ports, mtuBytes: MTU_BYTES, mostConnections: MOST_CONNECTIONS });
+  const bounds = { mtuBytes: MTU_BYTES, mostConnections: MOST_CONNECTIONS };
+  const host = new StackHost({ settings, ports, ...bounds, ...(share && { share }) });
   const driver = new PacketDriver(host, uplinks);
   const engine = new UserspaceEngine(driver);
   return {

@@ -61,6 +61,13 @@ export class UserspacePathControl implements PathControl {
     }
   }
 
+  /** Ends one subflow with a reset; false when there is no such subflow. */
+  resetSubflow(ends: Pick<SubflowPath, "local" | "remote">): boolean {
+    const connection = this.#driver.host.connectionBetween(ends.local, ends.remote);
+    if (connection === undefined) return false;
+    return withSubflow(connection, ends, (id) => connection.closeSubflow(id, performance.now()));
+  }
+
   #createSubflow(
     connection: MptcpConnection,
     { local, localId, remote, backup }: Extract<PathCommand, { type: "createSubflow" }>,

@@ -13,6 +13,8 @@ export class UserspaceReactor implements Poller {
   readonly #engine: UserspaceEngine;
   readonly #tags: number[] = [];
   readonly #bits: number[] = [];
+  /** Called before every sleep, when all is said and done. */
+  beforeSleep: () => void = () => {};
 
   /** Throws a SystemError where an uplink cannot be watched. */
   constructor(epoll: Epoll, driver: PacketDriver, engine: UserspaceEngine) {
@@ -31,6 +33,7 @@ export class UserspaceReactor implements Poller {
   /** As {@link Epoll.wait}; sends first what the loop's last turn has left to be sent. */
   wait(timeoutMs: number): number {
     this.#engine.advance(performance.now());
+    this.beforeSleep();
     const count = this.#epoll.wait(this.#sleepMs(timeoutMs));
     const nowMs = performance.now();
     this.#tags.length = 0;

@@ -1,26 +1,34 @@
 /** An uplink of the userspace engine: a TUN device whose addresses belong to this process, not to the kernel. */
-import { familyOf, type IpAddress } from "../../base/ip-address.ts";
+import type { IpAddress } from "../../base/ip-address.ts";
 import { EPOLL, type Epoll } from "../../platform/epoll.ts";
-import { libc, numericAddress } from "../../platform/libc.ts";
-import { RouteClient, RT_TABLE_MAIN } from "../../platform/netlink/route.ts";
-import { setInterfaceUp } from "../../platform/network-interface.ts";
-import { closeDescriptor } from "../../platform/socket.ts";
-import { openTun, readPacketAt, writePacketAt } from "../../platform/tun.ts";
+import { numericAddress } from "../../platform/libc.ts";
+import { readPacketAt, writePacketAt } from "../../platform/tun.ts";
 import type { OutgoingPacket } from "../../stack/host.ts";
 import { ipHeaderBytes } from "../../wire/ip-packet.ts";
 import { emitTcpPacketInto } from "../../wire/tcp/packet.ts";
+import { destinationBytes, translateDestination } from "../../wire/translate-destination.ts";
 import { emitVirtioHeader, isChecksumSettled, VIRTIO_HEADER_BYTES } from "../../wire/virtio-header.ts";
+import { AddressMap, type MappedAddress, ownAddresses } from "./address-map.ts";
+import { TunDevice } from "./tun-device.ts";
 import type { ArrivedPacket, Uplink } from "./uplink.ts";
 
-export interface TunUplinkOptions {
-  /** Of the interface, which is made. */
+/** One queue of a device that somebody else has made, and will close. */
+export interface TunQueue {
+  /** Of the interface. */
   readonly name: string;
-  /** What the host's kernel routes to the interface; none of them may be an address of the kernel's own. */
-  readonly addresses: readonly IpAddress[];
+  readonly descriptor: number;
   /**
    * The kernel cuts large segments and completes checksums, and gives segments as large as it has them. Whoever sends
    * some sets `bulkBytes` of the transport's settings.
    */
+  readonly offloads: boolean;
+  readonly addresses: readonly MappedAddress[];
+}
+
+export interface TunUplinkOptions {
+  readonly name: string;
+  /** What the host's kernel routes to the interface; none of them may be an address of the kernel's own. */
+  readonly addresses: readonly IpAddress[];
   readonly offloads?: boolean;
 }
 
@@ -31,46 +39,63 @@ const BLOCK_BYTES = 4 * LARGEST_PACKET_BYTES;
 
 export class TunUplink implements Uplink {
   readonly name: string;
-  readonly addresses: readonly IpAddress[];
-  readonly interfaceIndex: number;
-  readonly descriptor: number;
   /** Packets that the kernel did not take. */
   refusedPackets = 0;
+  readonly #descriptor: number;
   readonly #headerBytes: number;
+  readonly #onClose: () => void;
+  #map: AddressMap;
   #block = new Uint8Array(BLOCK_BYTES);
   #blockAddress = numericAddress(this.#block);
   #used = 0;
   readonly #out = new Uint8Array(LARGEST_PACKET_BYTES);
   readonly #outAddress = numericAddress(this.#out);
 
-  /** Makes the interface in the calling thread's network namespace, with its routes. Throws a SystemError. */
-  constructor({ name, addresses, offloads = false }: TunUplinkOptions) {
+  constructor({ name, descriptor, offloads, addresses }: TunQueue, onClose = () => {}) {
     this.name = name;
-    this.addresses = addresses;
+    this.#descriptor = descriptor;
     this.#headerBytes = offloads ? VIRTIO_HEADER_BYTES : 0;
-    this.descriptor = openTun(name, { offloads });
+    this.#map = new AddressMap(addresses);
+    this.#onClose = onClose;
+  }
+
+  /** Makes the interface, with its routes, which lives as long as the uplink. Throws a SystemError. */
+  static open({ name, addresses, offloads = false }: TunUplinkOptions): TunUplink {
+    const device = new TunDevice({ name, offloads, queues: 1 });
     try {
-      setInterfaceUp(name, true);
-      this.interfaceIndex = libc.if_nametoindex(name);
-      routeTo(this.interfaceIndex, addresses);
+      device.routeHere(addresses);
     } catch (error) {
-      this.close();
+      device.close();
       throw error;
     }
+    const [descriptor = -1] = device.descriptors;
+    const queue = { name, descriptor, offloads, addresses: ownAddresses(addresses) };
+    return new TunUplink(queue, () => device.close());
+  }
+
+  get addresses(): readonly IpAddress[] {
+    return this.#map.addresses;
+  }
+
+  setAddresses(addresses: readonly MappedAddress[]): void {
+    this.#map = new AddressMap(addresses);
   }
 
   watch(epoll: Epoll, tag: number): number {
-    return epoll.add(this.descriptor, EPOLL.in, tag);
+    return epoll.add(this.#descriptor, EPOLL.in, tag);
   }
 
   read(): ArrivedPacket | undefined {
     if (this.#used + LARGEST_PACKET_BYTES > BLOCK_BYTES) this.#renewBlock();
-    const length = readPacketAt(this.descriptor, this.#blockAddress + this.#used, LARGEST_PACKET_BYTES);
+    const length = readPacketAt(this.#descriptor, this.#blockAddress + this.#used, LARGEST_PACKET_BYTES);
     if (length < this.#headerBytes || length <= 0) return undefined;
     const read = this.#block.subarray(this.#used, this.#used + length);
     // Words at even addresses are summed up faster.
     this.#used += (length + 3) & ~3;
-    return { bytes: read.subarray(this.#headerBytes), isVerified: this.#headerBytes > 0 && isChecksumSettled(read) };
+    const bytes = read.subarray(this.#headerBytes);
+    const behind = this.#map.behind(destinationBytes(bytes) ?? NOTHING);
+    if (behind !== undefined) translateDestination(bytes, behind);
+    return { bytes, isVerified: this.#headerBytes > 0 && isChecksumSettled(read) };
   }
 
   #renewBlock(): void {
@@ -80,7 +105,8 @@ export class TunUplink implements Uplink {
   }
 
   /** The kernel routes the packet on. */
-  write(packet: OutgoingPacket): void {
+  write(outgoing: OutgoingPacket): void {
+    const packet = this.#fromInside(outgoing);
     const offloads = this.#headerBytes > 0;
     const end = emitTcpPacketInto(packet, this.#out, this.#headerBytes, offloads ? "partial" : "complete");
     // Whoever makes a segment knows the room for options.
@@ -88,7 +114,12 @@ export class TunUplink implements Uplink {
       throw new RangeError(`options without room: ${end.withoutRoom.map(({ type }) => type)}`);
     }
     if (offloads) this.#requestSegmentation(packet, end - this.#headerBytes);
-    if (writePacketAt(this.descriptor, this.#outAddress, end) < 0) this.refusedPackets += 1;
+    if (writePacketAt(this.#descriptor, this.#outAddress, end) < 0) this.refusedPackets += 1;
+  }
+
+  #fromInside(packet: OutgoingPacket): OutgoingPacket {
+    const source = this.#map.insideOf(packet.ip.source);
+    return source === packet.ip.source ? packet : { ...packet, ip: { ...packet.ip, source } };
   }
 
   #requestSegmentation({ ip, segment, segmentBytes }: OutgoingPacket, packetBytes: number): void {
@@ -98,20 +129,9 @@ export class TunUplink implements Uplink {
     emitVirtioHeader({ family, transportAt, headerBytes, packetBytes, segmentBytes }, this.#out, 0);
   }
 
-  /** Ends the interface, and with it its routes. */
   close(): void {
-    closeDescriptor(this.descriptor);
+    this.#onClose();
   }
 }
 
-function routeTo(interfaceIndex: number, addresses: readonly IpAddress[]): void {
-  const client = new RouteClient();
-  try {
-    for (const destination of addresses) {
-      const family = familyOf(destination);
-      client.addRoute({ family, table: RT_TABLE_MAIN, kind: "unicast", interfaceIndex, destination });
-    }
-  } finally {
-    client.close();
-  }
-}
+const NOTHING = new Uint8Array();

@@ -78,6 +78,20 @@ export class UserspaceEngine implements Engine {
     }
   }
 
+  /** Takes a packet that has come to somebody else's uplink. */
+  receive(packet: Uint8Array): void {
+    this.#host.onPacket(performance.now(), packet, false);
+  }
+
+  get streams(): Iterable<StreamLeg> {
+    return this.#legs.streams;
+  }
+
+  /** Subflows that a connection may have when a peer joins another one; undefined for the transport's own limit. */
+  set mostJoined(subflows: number | undefined) {
+    this.#host.mostJoined = subflows;
+  }
+
   get hasReady(): boolean {
     return this.#ready.size > 0;
   }
@@ -131,9 +145,13 @@ export class UserspaceEngine implements Engine {
     if (!isAny(address) && this.#driver.uplinkOf(address) === undefined) {
       throw new SystemError(ERRNO.EADDRNOTAVAIL, "listen");
     }
-    if (this.#host.isListening(port)) throw new SystemError(ERRNO.EADDRINUSE, "listen");
-    const listener = this.#host.listen(port, { multipath: protocol === "mptcp", fastOpen: "always" });
-    return this.#legs.addListener(listener, port).leg;
+    const multipath = protocol === "mptcp";
+    const present = this.#legs.listenerAt(port)?.listener;
+    if (present === undefined ? this.#host.isListening(port) : present.options.multipath !== multipath) {
+      throw new SystemError(ERRNO.EADDRINUSE, "listen");
+    }
+    // Several addresses at one port: what comes to any of them may be accepted by each.
+    return this.#legs.addListener(present ?? this.#host.listen(port, { multipath, fastOpen: "always" }), port).leg;
   }
 
   accept(leg: Leg): Leg {
@@ -243,7 +261,7 @@ export class UserspaceEngine implements Engine {
     this.#legs.delete(found);
     this.#ready.delete(found);
     if (found.kind === "stream") return found.connection;
-    this.#host.unlisten(found.port, performance.now());
+    if (this.#legs.listenerAt(found.port) === undefined) this.#host.unlisten(found.port, performance.now());
     return undefined;
   }
 

@@ -4,8 +4,8 @@ import { absolutePath, duration, oneOf, wholeNumber } from "./formats.ts";
 export function commonSettings(daemon: "hcpe" | "hag") {
   return {
     engine: {
-      doc: "The Multipath TCP implementation; `kernel` is Linux's own",
-      format: oneOf("kernel"),
+      doc: "The Multipath TCP implementation: `kernel` is Linux's own, `userspace` this project's, over TUN devices",
+      format: oneOf("kernel", "userspace"),
       default: "kernel",
     },
     workers: { doc: "Data-plane threads", format: wholeNumber(1, 64), default: 1 },

@@ -9,7 +9,7 @@ import { NETLINK_NETFILTER, NetlinkClient } from "../../platform/netlink/socket.
 import { openPacketSocket } from "../../platform/packet-socket.ts";
 import { hasProcessCapability } from "../../platform/process-capability.ts";
 import { closeDescriptor } from "../../platform/socket.ts";
-import { openTunDevice, TUN_DEVICE } from "../../platform/tun.ts";
+import { probeTun } from "../../platform/tun.ts";
 import { checkRules } from "./nftables.ts";
 
 export interface HostCapabilities {
@@ -50,16 +50,6 @@ function probeTproxy(): Capability {
   } catch (error) {
     return unavailable(`${describeError(error)}; interception needs nft and the kernel's nft_tproxy and nft_socket`);
   }
-}
-
-function probeTun(): Capability {
-  const fd = openTunDevice();
-  if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENODEV) {
-    return unavailable(`there is no ${TUN_DEVICE}: modprobe tun, or a kernel with CONFIG_TUN`);
-  }
-  if (fd < 0) return unavailable(`${TUN_DEVICE} may not be opened (${errnoName(-fd)})`);
-  closeDescriptor(fd);
-  return hasProcessCapability("CAP_NET_ADMIN") ? AVAILABLE : unavailable("a TUN interface needs CAP_NET_ADMIN");
 }
 
 function probePacketSocket(): Capability {

@@ -138,5 +138,8 @@ export function chooseKey(
   return undefined;
 }
 
-/** With a million connections one key in 4,295 has a token that is taken: this many in a row never happen by chance. */
-const MOST_KEY_TRIES = 8;
+/**
+ * With a million connections one key in 4,295 has a token that is taken. Where each of sixteen threads takes only tokens
+ * of its own, this many in a row fail once in 4,000 connections.
+ */
+const MOST_KEY_TRIES = 128;

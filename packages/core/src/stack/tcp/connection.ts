@@ -98,6 +98,11 @@ export class TcpConnection {
     return this.#parts.receiver.readableBytes;
   }
 
+  /** Bytes that have arrived before earlier ones: what a receiver sees of loss. */
+  get overtakingBytes(): number {
+    return this.#parts.receiver.overtakingBytes;
+  }
+
   /** Position of the next byte to be read in the peer's stream: its first byte is 1. */
   get readPosition(): number {
     return this.#parts.receiver.readPosition;

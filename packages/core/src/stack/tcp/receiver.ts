@@ -35,6 +35,8 @@ export class Receiver {
   #finReached = false;
   /** Data that has come twice, to be reported once (RFC 2883). */
   #duplicate: Interval | undefined;
+  /** Bytes that have arrived before earlier ones. */
+  #overtakingBytes = 0;
   #acknowledgeNow = false;
   #segmentsWaiting = 0;
   #promptLeft = PROMPT_SEGMENTS;
@@ -79,6 +81,11 @@ export class Receiver {
     return this.#reassembly.bytes;
   }
 
+  /** Bytes that have arrived before earlier ones, since the connection began. */
+  get overtakingBytes(): number {
+    return this.#overtakingBytes;
+  }
+
   /** From the SYN on: our window is told in units of 2^shift. */
   setScale(shift: number): void {
     this.#shift = shift;
@@ -104,6 +111,7 @@ export class Receiver {
   #keep(position: number, payload: Uint8Array): void {
     const end = position + payload.length;
     if (position > this.#queue.end) {
+      this.#overtakingBytes += payload.length;
       const kept = this.#reassembly.insert(position, payload, this.#memoryBytes);
       if (kept === "duplicate") this.#duplicate = { start: position, end };
       return;
