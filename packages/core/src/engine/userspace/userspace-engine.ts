@@ -280,7 +280,8 @@ export class UserspaceEngine implements Engine {
 
   isMultipath(leg: Leg): boolean {
     const connection = this.#legs.stream(leg)?.connection;
-    return connection?.isConnected === true && connection.isMultipath;
+    // What it said in its SYN is enough.
+    return connection?.isMultipath === true && (connection.isConnected || !connection.isInitiator);
   }
 
   /** Of plain TCP legs accepted transparently, of which this engine has none. */
