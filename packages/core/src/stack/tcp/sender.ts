@@ -63,8 +63,8 @@ export class Sender {
   /** SND.UNA + SND.WND, the largest window so far, SND.WL1 and SND.WL2. */
   #windowEdge = 1;
   #largestWindowBytes = 0;
-  #windowSequence = Number.NEGATIVE_INFINITY;
-  #windowAcknowledgement = Number.NEGATIVE_INFINITY;
+  #windowSequence = -1;
+  #windowAcknowledgement = -1;
   #finished = false;
   #persistProbes = 0;
   /** Less was taken than there was to write. */
