@@ -2,7 +2,7 @@
 import type { IpAddress } from "@hybrid-access/core/base/ip-address";
 import type { ArrivedPacket, Uplink } from "@hybrid-access/core/engine/userspace/uplink";
 import type { Epoll } from "@hybrid-access/core/platform/epoll";
-import type { OutgoingPacket } from "@hybrid-access/core/stack/host";
+import type { OutgoingPacket } from "@hybrid-access/core/stack/outgoing-packet";
 import { type Direction, type Middlebox, opposite } from "@hybrid-access/core/testing/middlebox/middlebox";
 import { emitTcpPacket, parseTcpPacket } from "@hybrid-access/core/wire/tcp/packet";
 

@@ -1,7 +1,8 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
-import { ANSWERS_PER_SECOND, StackHost } from "@hybrid-access/core/stack/host";
+import { StackHost } from "@hybrid-access/core/stack/host";
 import type { MptcpConnection } from "@hybrid-access/core/stack/mptcp/connection";
 import { DEFAULT_MPTCP_SETTINGS } from "@hybrid-access/core/stack/mptcp/settings";
+import { ANSWERS_PER_SECOND } from "@hybrid-access/core/stack/outgoing-packet";
 import type { SegmentOption } from "@hybrid-access/core/wire/tcp/options";
 import { emitTcpPacket, parseTcpPacket } from "@hybrid-access/core/wire/tcp/packet";
 import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";

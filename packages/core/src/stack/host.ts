@@ -3,30 +3,25 @@
  * packet, takes new ones at ports that listen, and answers what belongs to nobody.
  */
 import { equalBytes } from "../base/bytes.ts";
-import { type Endpoint, endpointKey, familyOf, type IpAddress } from "../base/ip-address.ts";
+import { type Endpoint, endpointKey, type Family, familyOf, type IpAddress } from "../base/ip-address.ts";
 import { MinHeap } from "../base/min-heap.ts";
 import { parseIcmpError, parseQuotedSegment } from "../wire/icmp.ts";
-import {
-  IP_PROTOCOL,
-  IPV4_HEADER_BYTES,
-  IPV6_HEADER_BYTES,
-  type IpHeader,
-  ipHeaderBytes,
-  parseIpPacket,
-} from "../wire/ip-packet.ts";
+import { IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, ipHeaderBytes, parseIpPacket } from "../wire/ip-packet.ts";
 import type { MptcpVersion } from "../wire/mptcp/keys.ts";
 import { type CapableOption, type JoinSynOption, type MptcpOption, RESET_REASON } from "../wire/mptcp/options.ts";
-import { emitTcpPacket, type PacketRefusal, parseTcpPacket, type TcpPacket } from "../wire/tcp/packet.ts";
+import { emitTcpPacket, type PacketRefusal, parseTcpPacket } from "../wire/tcp/packet.ts";
 import { TCP_FLAG, TCP_HEADER_BYTES, type TcpSegment } from "../wire/tcp/segment.ts";
+import { AddressTable } from "./address-table.ts";
 import { CookieDesk } from "./cookie-desk.ts";
 import type { PacketEndpoint } from "./endpoint.ts";
 import { DEFAULT_LISTEN_OPTIONS, Listener, type ListenOptions } from "./listener.ts";
 import { isUsableCapable } from "./mptcp/capable-handshake.ts";
-import { type JoinRefusal, MptcpConnection, type SubflowPath } from "./mptcp/connection.ts";
+import { type ConnectionHost, type JoinRefusal, MptcpConnection, type SubflowPath } from "./mptcp/connection.ts";
 import { findMptcp } from "./mptcp/handshake.ts";
 import { chooseKey } from "./mptcp/session.ts";
 import type { MptcpSettings } from "./mptcp/settings.ts";
 import type { Subflow } from "./mptcp/subflow.ts";
+import { type OutgoingPacket, packetBetween, StrangerAnswers } from "./outgoing-packet.ts";
 import type { StackPorts } from "./ports.ts";
 import { CookieCache, FastOpenCookies } from "./tcp/fast-open.ts";
 import { InitialNumbers } from "./tcp/initial-numbers.ts";
@@ -64,30 +59,14 @@ export interface ConnectOptions {
   readonly localPort?: number;
 }
 
-/** Answers to packets of nobody that wait to be sent, and those of one second. */
-export const MOST_ANSWERS = 256;
-export const ANSWERS_PER_SECOND = 1000;
 /** RFC 6056 section 3.2: ports of our own choice. */
 const FIRST_PORT = 32_768;
 const PORTS = 28_232;
 const MOST_PORT_TRIES = 64;
 
-/** A packet to send. One with more payload than `segmentBytes` is to be cut by the device that sends it. */
-export interface OutgoingPacket extends TcpPacket {
-  readonly segmentBytes: number;
-}
-
 interface Flow {
   readonly connection: MptcpConnection;
   readonly subflow: Subflow;
-}
-
-/** What the host keeps of a connection. */
-interface Entry {
-  /** Keys of its flows. */
-  readonly keys: Set<string>;
-  /** Where it is to be accepted. */
-  listener?: Listener;
 }
 
 /** Why a packet was not taken; each is counted. */
@@ -106,23 +85,31 @@ export class StackHost implements PacketEndpoint {
   readonly #fastOpen: FastOpenCookies;
   readonly #cookies = new CookieCache();
   readonly #listeners = new Map<number, Listener>();
+  readonly #addresses = new AddressTable();
   readonly #flows = new Map<string, Flow>();
-  readonly #connections = new Map<MptcpConnection, Entry>();
-  readonly #tokens = new Map<number, MptcpConnection>();
+  /** Every connection by its token, plain TCP too. */
+  readonly #connections = new Map<number, MptcpConnection>();
+  /** Where those are to be accepted whose handshake has not ended. */
+  readonly #opening = new Map<MptcpConnection, Listener>();
+  readonly #settings: Readonly<Record<Family, MptcpSettings>>;
+  /** What connections tell. */
+  readonly #connectionHost: ConnectionHost = {
+    onActive: (connection) => this.#active.add(connection),
+    onSubflowClosed: (subflow) => this.#forgetFlow(subflow),
+  };
   readonly #active = new Set<MptcpConnection>();
   /** Those that have done something since {@link pollChanged} gave them out. */
   readonly #changed = new Set<MptcpConnection>();
   readonly #deadlines = new MinHeap<MptcpConnection>();
   readonly #deadlineOf = new Map<MptcpConnection, number>();
-  readonly #answers: OutgoingPacket[] = [];
+  readonly #answers = new StrangerAnswers();
   readonly #refusals = new Map<HostRefusal, number>();
-  #answersSinceMs = 0;
-  #answersSent = 0;
   /** Subflows that a connection may have when the peer joins another one; undefined for what its settings say. */
   mostJoined: number | undefined;
 
   constructor(options: StackHostOptions) {
     this.#options = options;
+    this.#settings = { ipv4: settingsFor(options, IPV4_HEADER_BYTES), ipv6: settingsFor(options, IPV6_HEADER_BYTES) };
     this.#numbers = new InitialNumbers(options.ports);
     this.#desk = new CookieDesk(options.ports, this.#numbers);
     this.#fastOpen = new FastOpenCookies(options.ports, 0);
@@ -140,7 +127,7 @@ export class StackHost implements PacketEndpoint {
 
   /** The connection with this local token (RFC 8684 section 3.1). */
   byToken(token: number): MptcpConnection | undefined {
-    return this.#tokens.get(token);
+    return this.#connections.get(token);
   }
 
   /** The connection that has a subflow with these ends. */
@@ -228,32 +215,39 @@ export class StackHost implements PacketEndpoint {
   }
 
   /** A connection with a key whose token is free, or with this one; undefined where there is no room. */
-  #create(version: MptcpVersion, family: "ipv4" | "ipv6", key?: Uint8Array): MptcpConnection | undefined {
-    const { settings, ports, mtuBytes, mostConnections, share } = this.#options;
-    const isTaken = (token: number) => this.#tokens.has(token) || share?.owns(token) === false;
+  #create(version: MptcpVersion, family: Family, key?: Uint8Array): MptcpConnection | undefined {
+    const { ports, mostConnections, share } = this.#options;
+    const isTaken = (token: number) => this.#connections.has(token) || share?.owns(token) === false;
     const localKey = key ?? chooseKey(ports, version, isTaken);
     if (localKey === undefined || this.#connections.size >= mostConnections) return undefined;
-    const header = family === "ipv4" ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
-    const tcp = { ...settings.tcp, maximumSegmentBytes: mtuBytes - header - TCP_HEADER_BYTES };
-    const connection: MptcpConnection = new MptcpConnection({
-      settings: { ...settings, tcp },
+    const connection = new MptcpConnection({
+      settings: this.#settings[family],
       ports,
       version,
       localKey,
       numbers: this.#numbers,
-      onActive: () => this.#active.add(connection),
+      host: this.#connectionHost,
     });
-    if (this.#tokens.has(connection.token)) return undefined;
-    this.#connections.set(connection, { keys: new Set() });
-    this.#tokens.set(connection.token, connection);
+    if (this.#connections.has(connection.token)) return undefined;
+    this.#connections.set(connection.token, connection);
     return connection;
   }
 
   #register(connection: MptcpConnection, subflow: Subflow): void {
-    const key = keyOf(subflow.tcp.local, subflow.tcp.remote);
-    this.#flows.set(key, { connection, subflow });
-    this.#connections.get(connection)?.keys.add(key);
+    this.#flows.set(keyOf(subflow.tcp.local, subflow.tcp.remote), { connection, subflow });
     this.#active.add(connection);
+  }
+
+  /** Of a packet that opens a subflow. */
+  #pathBetween(local: Endpoint, remote: Endpoint): SubflowPath {
+    const shared = ({ address, port }: Endpoint) => ({ address: this.#addresses.share(address), port });
+    return { local: shared(local), remote: shared(remote), localAddressId: 0, remoteAddressId: 0, backup: false };
+  }
+
+  /** Its ends may belong to another one by now. */
+  #forgetFlow(subflow: Subflow): void {
+    const key = keyOf(subflow.tcp.local, subflow.tcp.remote);
+    if (this.#flows.get(key)?.subflow === subflow) this.#flows.delete(key);
   }
 
   // Packets in.
@@ -276,7 +270,8 @@ export class StackHost implements PacketEndpoint {
     const opens = opensConnection(segment);
     if (opens && flow.subflow.tcp.mayGiveWayTo(segment)) {
       flow.subflow.tcp.endTimeWait();
-      this.#sweep(flow.connection);
+      this.#forgetFlow(flow.subflow);
+      this.#active.add(flow.connection);
       return this.#onStranger(segment, local, remote, nowMs);
     }
     flow.connection.receive(flow.subflow, segment, nowMs);
@@ -296,12 +291,12 @@ export class StackHost implements PacketEndpoint {
   }
 
   #updateListener(connection: MptcpConnection): void {
-    this.#connections.get(connection)?.listener?.update(connection);
+    const listener = this.#opening.get(connection);
+    if (listener?.update(connection) === false) this.#opening.delete(connection);
   }
 
   #giveToListener(connection: MptcpConnection, listener: Listener, hasData: boolean): void {
-    const entry = this.#connections.get(connection);
-    if (entry !== undefined) entry.listener = listener;
+    this.#opening.set(connection, listener);
     listener.onOpened(connection, hasData);
   }
 
@@ -324,21 +319,14 @@ export class StackHost implements PacketEndpoint {
     const capable =
       listener.options.multipath && offered !== undefined && isUsableCapable(offered) ? offered : undefined;
     if (listener.isHalfOpenFull) {
-      const { settings, mtuBytes } = this.#options;
-      const header = familyOf(local.address) === "ipv4" ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
-      const tcp = { ...settings.tcp, maximumSegmentBytes: mtuBytes - header - TCP_HEADER_BYTES };
-      return this.#answer(
-        local,
-        remote,
-        this.#desk.answer(syn, capable, local, remote, { ...settings, tcp }, nowMs),
-        nowMs,
-      );
+      const settings = this.#settings[familyOf(local.address)];
+      return this.#answer(local, remote, this.#desk.answer(syn, capable, local, remote, settings, nowMs), nowMs);
     }
     const connection = this.#create(versionOf(capable), familyOf(local.address));
     if (connection === undefined) return this.#refuse("tooManyConnections");
     const { takeData, cookie } = this.#judgeFastOpen(listener, syn, remote, nowMs);
     const accept = { takeData, ...(cookie && { fastOpenCookie: cookie }) };
-    this.#register(connection, connection.accept(syn, capable, pathBetween(local, remote), nowMs, accept));
+    this.#register(connection, connection.accept(syn, capable, this.#pathBetween(local, remote), nowMs, accept));
     this.#giveToListener(connection, listener, takeData && syn.payload.length > 0);
   }
 
@@ -357,15 +345,18 @@ export class StackHost implements PacketEndpoint {
   }
 
   #onJoin(syn: TcpSegment, join: JoinSynOption, local: Endpoint, remote: Endpoint, nowMs: number): void {
-    const connection = this.#tokens.get(join.token);
+    const connection = this.#connections.get(join.token);
     if (connection !== undefined && !this.#takesJoins(connection, local)) {
       this.#refuse("notOurs");
       return this.#answerReset(syn, local, remote, nowMs);
     }
-    const path = { ...pathBetween(local, remote), localAddressId: connection?.idOfOwn(local.address) ?? 0 };
+    const path = () => ({
+      ...this.#pathBetween(local, remote),
+      localAddressId: connection?.idOfOwn(local.address) ?? 0,
+    });
     const answer = this.#hasAllJoins(connection)
       ? RESET_REASON.lackOfResources
-      : connection?.acceptJoin(syn, join, path, nowMs);
+      : connection?.acceptJoin(syn, join, path(), nowMs);
     if (connection !== undefined && typeof answer === "object") return this.#register(connection, answer);
     this.#refuse(connection === undefined ? "unknownToken" : "joinRefused");
     const reset = resetFor(syn);
@@ -382,7 +373,7 @@ export class StackHost implements PacketEndpoint {
   #takesJoins({ subflows, parts }: MptcpConnection, { address, port }: Endpoint): boolean {
     if (this.#listeners.has(port) || subflows.some(({ tcp }) => tcp.local.port === port)) return true;
     const { ownAddresses } = parts.addresses;
-    return Array.from(ownAddresses.values()).some((own) => own.port === port && equalBytes(own.address, address));
+    return ownAddresses.some((own) => own.port === port && equalBytes(own.address, address));
   }
 
   /** Whether this is the third segment of a handshake that a SYN cookie answered. */
@@ -393,7 +384,7 @@ export class StackHost implements PacketEndpoint {
     const { key, accept } = cookie;
     const connection = this.#create(versionOf(accept.capable), familyOf(local.address), accept.capable && key);
     if (connection === undefined) return false;
-    this.#register(connection, connection.acceptCookie(accept, pathBetween(local, remote), nowMs));
+    this.#register(connection, connection.acceptCookie(accept, this.#pathBetween(local, remote), nowMs));
     this.#giveToListener(connection, listener, false);
     return true;
   }
@@ -422,17 +413,7 @@ export class StackHost implements PacketEndpoint {
   }
 
   #answer(local: Endpoint, remote: Endpoint, segment: TcpSegment, nowMs: number): void {
-    if (nowMs - this.#answersSinceMs >= 1000) {
-      this.#answersSinceMs = nowMs;
-      this.#answersSent = 0;
-    }
-    if (this.#answersSent >= ANSWERS_PER_SECOND || this.#answers.length >= MOST_ANSWERS) return;
-    this.#answersSent += 1;
-    this.#answers.push({
-      ip: headerBetween(local.address, remote.address),
-      segment,
-      segmentBytes: segment.payload.length,
-    });
+    this.#answers.add(packetBetween(local, remote, segment, segment.payload.length), nowMs);
   }
 
   // Time, and packets out.
@@ -468,8 +449,7 @@ export class StackHost implements PacketEndpoint {
       const out = connection.pollTransmit(nowMs);
       if (out !== undefined) {
         const { local, remote, sender } = out.subflow.tcp;
-        const ip = headerBetween(local.address, remote.address);
-        return { ip, segment: out.segment, segmentBytes: sender.segmentBytes };
+        return packetBetween(local, remote, out.segment, sender.segmentBytes);
       }
       this.#active.delete(connection);
       this.#changed.add(connection);
@@ -481,16 +461,9 @@ export class StackHost implements PacketEndpoint {
   /** Nothing is left to send for now: forgets what is over, and notes the next timeout. */
   #sweep(connection: MptcpConnection): void {
     this.#updateListener(connection);
-    const keys = this.#connections.get(connection)?.keys;
-    for (const key of keys ?? []) {
-      if (!this.#flows.get(key)?.subflow.tcp.isDone) continue;
-      this.#flows.delete(key);
-      keys?.delete(key);
-    }
     if (connection.isDone) {
-      this.#connections.delete(connection);
+      this.#connections.delete(connection.token);
       this.#deadlineOf.delete(connection);
-      if (this.#tokens.get(connection.token) === connection) this.#tokens.delete(connection.token);
       return;
     }
     const at = connection.pollTimeout();
@@ -500,6 +473,10 @@ export class StackHost implements PacketEndpoint {
       this.#deadlines.push(at, connection);
     }
   }
+}
+
+function settingsFor({ settings, mtuBytes }: StackHostOptions, ipHeader: number): MptcpSettings {
+  return { ...settings, tcp: { ...settings.tcp, maximumSegmentBytes: mtuBytes - ipHeader - TCP_HEADER_BYTES } };
 }
 
 function opensConnection({ flags }: TcpSegment): boolean {
@@ -512,15 +489,4 @@ function versionOf(capable: CapableOption | undefined): MptcpVersion {
 
 function keyOf(local: Endpoint, remote: Endpoint): string {
   return endpointKey(local) + endpointKey(remote);
-}
-
-function pathBetween(local: Endpoint, remote: Endpoint): SubflowPath {
-  return { local, remote, localAddressId: 0, remoteAddressId: 0, backup: false };
-}
-
-function headerBetween(source: IpAddress, destination: IpAddress): IpHeader {
-  const common = { source, destination, protocol: IP_PROTOCOL.tcp, trafficClass: 0, hopLimit: 64 };
-  return familyOf(source) === "ipv4"
-    ? { family: "ipv4", ...common, identification: 0, dontFragment: true }
-    : { family: "ipv6", ...common, flowLabel: 0 };
 }

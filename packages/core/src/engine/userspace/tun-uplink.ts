@@ -3,7 +3,7 @@ import type { IpAddress } from "../../base/ip-address.ts";
 import { EPOLL, type Epoll } from "../../platform/epoll.ts";
 import { numericAddress } from "../../platform/libc.ts";
 import { readPacketAt, writePacketAt } from "../../platform/tun.ts";
-import type { OutgoingPacket } from "../../stack/host.ts";
+import type { OutgoingPacket } from "../../stack/outgoing-packet.ts";
 import { ipHeaderBytes } from "../../wire/ip-packet.ts";
 import { emitTcpPacketInto } from "../../wire/tcp/packet.ts";
 import { destinationBytes, translateDestination } from "../../wire/translate-destination.ts";

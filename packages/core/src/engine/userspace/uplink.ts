@@ -1,7 +1,7 @@
 /** What the userspace engine sends packets by. */
 import type { IpAddress } from "../../base/ip-address.ts";
 import type { Epoll } from "../../platform/epoll.ts";
-import type { OutgoingPacket } from "../../stack/host.ts";
+import type { OutgoingPacket } from "../../stack/outgoing-packet.ts";
 
 export interface ArrivedPacket {
   /** A whole IP packet, which nobody changes any more. */
