@@ -38,7 +38,7 @@ interface Device {
 function openDevice({ namespacePath, name, wire }: EmulatedEnd): Device {
   if (wire === undefined) {
     enterNetworkNamespace(namespacePath);
-    return tunDevice(openTun(name));
+    return tunDevice(openTun(name).descriptor);
   }
   inNetworkNamespace(namespacePath, () => disableOffloads(name));
   return inNetworkNamespace(wire.namespacePath, () => new WiredDevice(wire));

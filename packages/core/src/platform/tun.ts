@@ -47,8 +47,18 @@ export function probeTun(): Capability {
   return hasProcessCapability("CAP_NET_ADMIN") ? AVAILABLE : unavailable("a TUN interface needs CAP_NET_ADMIN");
 }
 
-/** Creates the interface `name` in the calling thread's network namespace; it lives as long as the descriptor. Throws a SystemError. */
-export function openTun(name: string, { offloads = false, multiQueue = false }: TunOptions = {}): number {
+/** A TUN interface, or one more queue of it, which lives as long as a descriptor of it is open. */
+export interface OpenTun {
+  readonly descriptor: number;
+  /** Of the interface. */
+  readonly name: string;
+}
+
+/**
+ * Creates the interface `name` in the calling thread's network namespace; in place of a "%d" the kernel puts the first
+ * number that is free. Throws a SystemError.
+ */
+export function openTun(name: string, { offloads = false, multiQueue = false }: TunOptions = {}): OpenTun {
   const fd = check(openTunDevice(), `open ${TUN_DEVICE}`);
   const request = new Uint8Array(IFREQ_BYTES);
   request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
@@ -58,7 +68,8 @@ export function openTun(name: string, { offloads = false, multiQueue = false }: 
   if (result >= 0 && offloads) result = resultOf(libcByAddress.ioctl(fd, TUNSETOFFLOAD, OFFLOADS));
   if (result < 0) libc.close(fd);
   check(result, `make the TUN device ${name}`);
-  return fd;
+  const given = request.subarray(0, request.indexOf(0));
+  return { descriptor: fd, name: new TextDecoder().decode(given) };
 }
 
 /** What a cable does: without carrier the kernel sees the interface as NO-CARRIER. */

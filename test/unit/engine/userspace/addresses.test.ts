@@ -13,18 +13,18 @@ function end(address: string, port: number) {
 
 describe("engine/userspace addresses", () => {
   it("the same address keeps the one that stands for it, whatever comes and goes beside it", () => {
-    const inside = new InsideAddresses();
+    const inside = new InsideAddresses(84);
     const [first] = inside.map([ipAddress("10.1.1.2")]);
     const [, again] = inside.map([ipAddress("fd11::2"), ipAddress("10.1.1.2")]);
     expect(first && formatIpAddress(first.inside)).to.equal("198.18.84.1");
     expect(again).to.deep.equal(first);
     const [six] = inside.map([ipAddress("fd11::2")]);
-    expect(six && formatIpAddress(six.inside)).to.equal("fd84:8684::2");
+    expect(six && formatIpAddress(six.inside)).to.equal("fd84:8684:0:54::2");
   });
 
   it("stand for no more than 255 addresses at once", () => {
     const many = Array.from({ length: 256 }, (_, index) => ipAddress(`10.1.${index >> 8}.${index & 255}`));
-    expect(new InsideAddresses().map(many).length).to.equal(255);
+    expect(new InsideAddresses(84).map(many).length).to.equal(255);
   });
 
   it("are exchanged in both directions, and those that stand for themselves stay", () => {
@@ -58,12 +58,12 @@ describe("engine/userspace addresses", () => {
   });
 
   it("are translated by one rule for each family, and by none where there is nothing to translate", () => {
-    const pairs = new InsideAddresses().map([ipAddress("10.9.9.9"), ipAddress("fd99::9")]);
+    const pairs = new InsideAddresses(84).map([ipAddress("10.9.9.9"), ipAddress("fd99::9")]);
     expect(outwardRules(pairs)).to.equal(
       `chain postrouting {
   type nat hook postrouting priority srcnat - 1; policy accept;
   snat ip to ip saddr map { 198.18.84.1 : 10.9.9.9 }
-  snat ip6 to ip6 saddr map { fd84:8684::2 : fd99::9 }
+  snat ip6 to ip6 saddr map { fd84:8684:0:54::2 : fd99::9 }
 }`,
     );
     expect(inwardRules(pairs.slice(0, 1).map((pair) => ({ ...pair, port: 5124 })))).to.equal(

@@ -19,7 +19,7 @@ import { inwardRules, outwardRules } from "./nat.ts";
 import { RemoteAcceptedPaths } from "./remote-accepted-paths.ts";
 import { RemotePathControl } from "./remote-paths.ts";
 import { servedEnds } from "./served-ends.ts";
-import { TunDevice } from "./tun-device.ts";
+import { forgetWithoutDevice, resetWithoutDevice, TunDevice } from "./tun-device.ts";
 import { WorkerQuestions } from "./worker-questions.ts";
 
 /** Connection tracking is not to judge windows: those of Multipath TCP are the connection's, not the subflow's. */
@@ -31,7 +31,9 @@ export class UserspaceControl implements EngineControl {
   readonly #options: EngineControlOptions;
   readonly #table: string;
   readonly #devices: readonly TunDevice[];
-  readonly #inside = new InsideAddresses();
+  readonly #inside: InsideAddresses;
+  /** Every address that has stood for another one. */
+  readonly #routed = new Map<string, IpAddress>();
   readonly #questions: WorkerQuestions;
   #paths: RemotePathControl | undefined;
   #accepted: RemoteAcceptedPaths | undefined;
@@ -44,7 +46,6 @@ export class UserspaceControl implements EngineControl {
   constructor(options: EngineControlOptions) {
     const { daemon, role, workers } = options;
     this.#options = options;
-    this.#table = `hybrid_access_${daemon}_userspace`;
     this.#questions = new WorkerQuestions(workers, (number, question) =>
       this.#send({ type: "engine", what: "question", number, question }),
     );
@@ -52,6 +53,10 @@ export class UserspaceControl implements EngineControl {
     const count = role.type === "opens" ? role.uplinks.length : 1;
     this.#addresses = Array.from({ length: count }, () => []);
     this.#devices = openDevices(daemon, count, workers);
+    // Several daemons may run on one host: the kernel has numbered their devices.
+    const [{ name }] = this.#devices as [TunDevice];
+    this.#table = `hybrid_access_${name}`;
+    this.#inside = new InsideAddresses(2 * Number(/\d+$/.exec(name)) + (role.type === "opens" ? 0 : 1));
   }
 
   #send(message: UserspaceMessage, worker?: number): void {
@@ -126,6 +131,9 @@ export class UserspaceControl implements EngineControl {
     for (const [index, addresses] of devices.entries()) {
       this.#devices[index]?.routeHere(addresses.map(({ inside }) => inside));
     }
+    const translated = devices.flat().filter(({ address, inside }) => address !== inside);
+    resetWithoutDevice(translated.map(({ inside }) => inside));
+    for (const { inside } of translated) this.#routed.set(addressKey(inside), inside);
     this.#options.host.replaceTable(this.#table, rules);
     this.#options.host.setSysctl(LIBERAL_TRACKING, () => "1");
     this.#addresses = devices;
@@ -155,6 +163,7 @@ export class UserspaceControl implements EngineControl {
 
   close(): void {
     this.#options.host.removeTable(this.#table);
+    forgetWithoutDevice(Array.from(this.#routed.values()));
     for (const device of this.#devices) device.close();
   }
 }
@@ -163,7 +172,7 @@ function openDevices(daemon: string, count: number, queues: number): TunDevice[]
   const devices: TunDevice[] = [];
   try {
     for (let index = 0; index < count; index++) {
-      devices.push(new TunDevice({ name: `${daemon}-tun${index}`, offloads: true, queues }));
+      devices.push(new TunDevice({ name: `${daemon}tun%d`, offloads: true, queues }));
     }
     return devices;
   } catch (error) {

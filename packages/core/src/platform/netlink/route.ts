@@ -89,6 +89,8 @@ export interface OwnRoute {
   readonly gateway?: IpAddress;
   /** For this address alone; for everything without it. */
   readonly destination?: IpAddress;
+  /** Of routes for the same destination the one with the least is taken; 0 without it, IPv6's own default for that family. */
+  readonly metric?: number;
 }
 
 const FAMILIES: readonly (readonly [Family, number])[] = [
@@ -279,7 +281,7 @@ function decodeOwnRule({ body }: NetlinkMessage): Rule | undefined {
   };
 }
 
-function encodeRoute({ family, table, kind, interfaceIndex, gateway, destination }: OwnRoute): Uint8Array {
+function encodeRoute({ family, table, kind, interfaceIndex, gateway, destination, metric }: OwnRoute): Uint8Array {
   const scope = kind === "local" ? RT_SCOPE_HOST : gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
   const type = kind === "local" ? RTN_LOCAL : RTN_UNICAST;
   const bits = destination === undefined ? 0 : 8 * networkBytes(destination).length;
@@ -289,6 +291,7 @@ function encodeRoute({ family, table, kind, interfaceIndex, gateway, destination
     attribute(ROUTE.outInterface, value.uint32(interfaceIndex)),
     ...(destination === undefined ? [] : [attribute(ROUTE.destination, networkBytes(destination))]),
     ...(gateway === undefined ? [] : [attribute(ROUTE.gateway, networkBytes(gateway))]),
+    ...(metric === undefined ? [] : [attribute(ROUTE.priority, value.uint32(metric))]),
   ]);
 }
 
