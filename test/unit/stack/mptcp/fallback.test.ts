@@ -58,6 +58,16 @@ describe("stack/mptcp: middleboxes", () => {
     expect(reasons(answer)).to.deep.equal(["handshake", "optionsRemoved"]);
   });
 
+  it("leave plain TCP, whose end is told though nothing else comes", () => {
+    const pair = new MptcpPair({ paths: [{ up: { middlebox: stripWhere(isSyn) } }] }).open();
+    expect(pair.run(() => pair.server.saw("connected"))).to.equal(true);
+    pair.client.connection.shutdownWrite(pair.nowMs);
+    expect(pair.run(() => pair.server.saw("ended"))).to.equal(true);
+    pair.server.connection.shutdownWrite(pair.nowMs);
+    expect(pair.run(() => pair.client.saw("closed"))).to.equal(true);
+    expect(pair.client.connection.closeReason).to.equal("finished");
+  });
+
   it("leave plain TCP where SYNs with MP_CAPABLE are dropped, from the third SYN on", () => {
     const asksForMultipath = ({ options }: TcpSegment) => options.some(({ type }) => type === "capable");
     const pair = exchange({ up: { middlebox: (segment) => (asksForMultipath(segment) ? [] : [segment]) } });

@@ -38,13 +38,17 @@ export function answerEnd(parts: MptcpParts, subflow: Subflow): void {
   if (tcp.hasEnded && tcp.readableBytes === 0 && !isComplete(parts)) dropSubflow(subflow, RESET_REASON.unspecified);
 }
 
-/**
- * In plain TCP the end of the subflow is that of the connection, unless a byte before it is missing: then there is
- * none.
- */
-export function closePlain(parts: MptcpParts, { tcp, plain }: Subflow): void {
-  const { sender, receiver } = parts.session;
+/** In plain TCP our end is that of the subflow. */
+export function closePlain({ session: { sender } }: MptcpParts, { tcp }: Subflow): void {
   if (sender.isFinished && sender.next === sender.end) tcp.shutdownWrite();
+}
+
+/**
+ * In plain TCP the peer's end of the subflow is that of the connection, unless a byte before it is missing: then there
+ * is none.
+ */
+export function collectPlainEnd(parts: MptcpParts, { tcp, plain }: Subflow): void {
+  const { receiver } = parts.session;
   if (!tcp.hasEnded || tcp.readableBytes > 0 || receiver.finReached) return;
   if (receiver.next === tcp.readPosition + plain.receiveOffset) receiver.onFin(receiver.next);
   else abort(parts, "aborted");

@@ -3,7 +3,16 @@
  */
 import { type AddAddressOption, type AddAddressV0Option, RESET_REASON } from "../../wire/mptcp/options.ts";
 import { assignData, reinjectAll, repeatUnacknowledged } from "./assigning.ts";
-import { abort, answerEnd, closePlain, closeSubflows, dropSubflow, end, isComplete } from "./closing.ts";
+import {
+  abort,
+  answerEnd,
+  closePlain,
+  closeSubflows,
+  collectPlainEnd,
+  dropSubflow,
+  end,
+  isComplete,
+} from "./closing.ts";
 import { collectData } from "./collecting.ts";
 import type { ConnectionHost } from "./connection.ts";
 import { fallBack, onFail, onInfiniteMapping } from "./fallback.ts";
@@ -124,9 +133,11 @@ export class Progress implements SubflowOwner {
   }
 
   /** In plain TCP the subflow's acknowledgement and window are the connection's. */
-  #followPlain({ tcp, plain }: Subflow): void {
+  #followPlain(subflow: Subflow): void {
+    const { tcp, plain } = subflow;
     const { acknowledged, windowEdge } = tcp.sender;
     this.#parts.session.sender.onDataAck(acknowledged + plain.offset, Math.max(0, windowEdge - acknowledged));
+    collectPlainEnd(this.#parts, subflow);
   }
 
   #followTcp(subflow: Subflow): void {
