@@ -1,6 +1,7 @@
 import { equalBytes } from "@hybrid-access/core/base/bytes";
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { findMptcp } from "@hybrid-access/core/stack/mptcp/handshake";
+import { resetFor } from "@hybrid-access/core/stack/tcp/reset";
 import { type MptcpOption, RESET_REASON } from "@hybrid-access/core/wire/mptcp/options";
 import type { SegmentOption } from "@hybrid-access/core/wire/tcp/options";
 import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
@@ -246,6 +247,30 @@ describe("stack/mptcp: two subflows", () => {
     for (const { id } of pair.client.connection.subflows) pair.client.connection.closeSubflow(id, pair.nowMs);
     expect(pair.run(() => over(pair))).to.equal(true);
     expect(pair.client.connection.closeReason).to.equal("timedOut");
+  });
+
+  it("is given up after 5 s where the peer knows it no more, and resets its subflows and every attempt to join again", () => {
+    const pair = twoPaths();
+    begin(pair, 1_000_000);
+    pair.run(() => pair.server.receivedBytes > 100_000);
+    for (const { up, down } of pair.paths) {
+      const middlebox = (segment: TcpSegment) => {
+        const reset = resetFor(segment);
+        if (reset !== undefined) down.send(reset, pair.nowMs);
+        return [];
+      };
+      up.configure({ middlebox });
+    }
+    pair.run(() => pair.client.connection.subflows.length === 0, 2000);
+    const emptyMs = pair.nowMs;
+    for (let count = 0; count < 4; count++) {
+      pair.join(0);
+      pair.run(() => false, 1000);
+    }
+    expect(pair.client.connection.closeReason).to.equal(undefined);
+    pair.run(() => pair.client.connection.closeReason !== undefined, 10_000);
+    expect(pair.client.connection.closeReason).to.equal("reset");
+    expect(pair.nowMs - emptyMs).to.be.within(4900, 5100);
   });
 
   it("is aborted as a whole, and the peer sees a reset (MP_FASTCLOSE)", () => {

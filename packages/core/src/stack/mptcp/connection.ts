@@ -249,7 +249,7 @@ export class MptcpConnection {
   }
 
   #addSubflow(path: SubflowPath, handshake: Handshake, nowMs: number, initialSequence?: number): Subflow {
-    const { session, timers } = this.#parts;
+    const { session } = this.#parts;
     const { local, remote } = path;
     const subflow = new Subflow({
       ...path,
@@ -262,7 +262,6 @@ export class MptcpConnection {
     });
     this.#parts.subflows = this.#parts.subflows.concat(subflow);
     if (subflow.id > 0) session.isPlainable = false;
-    timers.clear("empty");
     this.#host?.onActive(this);
     return subflow;
   }

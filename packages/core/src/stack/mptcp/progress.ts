@@ -32,6 +32,8 @@ export class Progress implements SubflowOwner {
   #isConnected = false;
   /** Either side has shown that it has both keys. */
   #isConfirmed = false;
+  /** The peer has reset the last subflow there was, and did not say why. */
+  #wasReset = false;
   #hasEndedTold = false;
   #finSaid = false;
   #fastClosed = false;
@@ -152,6 +154,7 @@ export class Progress implements SubflowOwner {
     if (subflow.takeTimeout() && this.#parts.session.fallback === undefined) reinjectAll(this.#parts, subflow, false);
     if (handshake === undefined || !handshake.isConfirmed || tcp.state !== "established") return;
     subflow.handshake = undefined;
+    this.#parts.timers.clear("empty");
     this.#isConfirmed = true;
     if (handshake instanceof JoinHandshake && handshake.peer !== undefined) {
       subflow.remoteAddressId = handshake.peer.addressId;
@@ -178,7 +181,12 @@ export class Progress implements SubflowOwner {
     const last = closed.at(-1)?.tcp.closeReason ?? "reset";
     if (isComplete(parts)) return end(parts, "finished");
     if (parts.session.fallback !== undefined || !this.#isConnected) return end(parts, last);
-    parts.timers.setIfIdle("empty", nowMs + parts.session.settings.emptyMs);
+    const { emptyMs, resetEmptyMs } = parts.session.settings;
+    // What follows are attempts to join again, which change nothing before one succeeds.
+    if (parts.timers.isSet("empty")) return;
+    // One that still knows it says why it resets a subflow (MP_TCPRST).
+    this.#wasReset = last === "reset" && closed.at(-1)?.peerResetReason === undefined;
+    parts.timers.set("empty", nowMs + (this.#wasReset ? resetEmptyMs : emptyMs));
   }
 
   #onSubflowClosed(subflow: Subflow): void {
@@ -279,8 +287,14 @@ export class Progress implements SubflowOwner {
         for (const { tcp } of subflows) tcp.shutdownWrite();
         return;
       case "empty":
-        return end(this.#parts, isComplete(this.#parts) ? "finished" : "timedOut");
+        return this.#onEmpty();
     }
+  }
+
+  #onEmpty(): void {
+    if (isComplete(this.#parts)) return end(this.#parts, "finished");
+    for (const { tcp } of this.#parts.subflows) tcp.reset();
+    end(this.#parts, this.#wasReset ? "reset" : "timedOut");
   }
 
   #repeatJoinAcknowledgements(): void {

@@ -17,8 +17,10 @@ export interface MptcpSettings {
   readonly longDataNumbers: boolean;
   /** Subflows of a connection, those being opened included. */
   readonly mostSubflows: number;
-  /** How long a connection lives without a subflow. */
+  /** How long a connection lives without a subflow that works. */
   readonly emptyMs: number;
+  /** The same, where the peer has reset the last one and not said why: most likely it knows nothing of the connection any more. */
+  readonly resetEmptyMs: number;
   /**
    * How long the side that ends second waits for the other to close its subflows first, so that it has no TIME-WAIT
    * (RFC 8041 section 3.6).
@@ -36,6 +38,7 @@ export const DEFAULT_MPTCP_SETTINGS: MptcpSettings = {
   longDataNumbers: true,
   mostSubflows: 8,
   emptyMs: 60_000,
+  resetEmptyMs: 5000,
   lateCloseMs: 2000,
   scheduler: LOWEST_RTT,
   segmentSize: OWN_SEGMENT_SIZE,
