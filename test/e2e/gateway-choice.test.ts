@@ -24,7 +24,7 @@ resolvers: [ { address: 127.0.0.1, port: ${DNS_PORT} } ]
 
 /** The first gateway's address refuses connections. */
 const REFUSAL = `table inet refusal { chain input {
-  type filter hook input priority filter; ip daddr ${FIRST} tcp dport 5124 reject with tcp reset;
+  type filter hook prerouting priority mangle; ip daddr ${FIRST} tcp dport 5124 reject with tcp reset;
 }; }`;
 
 describe("a choice of gateways", function () {

@@ -4,6 +4,7 @@ import { echoError, emitConvertMessage, findTlv, parseConvertMessage } from "@hy
 import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
 import { expect } from "chai";
 import { readPcapng } from "../lab/capture.ts";
+import { kernelOnly } from "../lab/engine-under-test.ts";
 import { ADDRESS, access, hybridTopology } from "../lab/hybrid.ts";
 import { HAG_CONFIG, HCPE_CONFIG, Pair } from "../lab/pair.ts";
 import { openPlainListener } from "../lab/stream.ts";
@@ -23,7 +24,7 @@ const TOPOLOGY = hybridTopology({
 const PATIENT = `${HCPE_CONFIG}\ntimeouts: { gateway: 10s }\n`;
 const DROP_MULTIPATH_SYNS = `table inet strip {
   chain input {
-    type filter hook input priority filter;
+    type filter hook prerouting priority raw;
     tcp dport ${GATEWAY_PORT} tcp flags & (syn|ack) == syn tcp option 30 exists drop
   }
 }
@@ -98,7 +99,8 @@ describe("the HCPE's connection to the gateway", function () {
     expect(counted).to.include({ connectionsPlain: 0, fallbackPeerWithoutMptcp: 0, fallbackSynDropped: 0 });
   });
 
-  it("falls back once where the gateway's host takes no data in the SYN, and then does without Fast Open", async () => {
+  it("falls back once where the gateway's host takes no data in the SYN, and then does without Fast Open", async function () {
+    kernelOnly(this, "net.ipv4.tcp_fastopen is the kernel's");
     await pair.lab.run("hag", ["sysctl", "-qw", "net.ipv4.tcp_fastopen=0"]);
     const before = await counters();
     for (let count = 0; count < 4; count++) expect((await go()).peer).to.equal(GATEWAY);

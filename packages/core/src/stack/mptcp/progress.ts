@@ -32,7 +32,7 @@ export class Progress implements SubflowOwner {
   #isConnected = false;
   /** Either side has shown that it has both keys. */
   #isConfirmed = false;
-  /** The peer has reset the last subflow there was, and did not say why. */
+  /** The peer has reset the last subflow there was, or an attempt to join, and did not say why. */
   #wasReset = false;
   #hasEndedTold = false;
   #finSaid = false;
@@ -185,7 +185,7 @@ export class Progress implements SubflowOwner {
     // What follows are attempts to join again, which change nothing before one succeeds.
     if (parts.timers.isSet("empty")) return;
     // One that still knows it says why it resets a subflow (MP_TCPRST).
-    this.#wasReset = last === "reset" && closed.at(-1)?.peerResetReason === undefined;
+    this.#wasReset = (last === "reset" || last === "refused") && closed.at(-1)?.peerResetReason === undefined;
     parts.timers.set("empty", nowMs + (this.#wasReset ? resetEmptyMs : emptyMs));
   }
 
