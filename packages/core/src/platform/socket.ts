@@ -2,7 +2,7 @@
  * Sockets. Functions on the data path return a number that is not negative, or minus errno: they never throw and never
  * allocate. Functions that set things up throw a SystemError.
  */
-import type { Endpoint, IpAddress } from "../base/ip-address.ts";
+import { type Endpoint, formatEndpoint, type IpAddress } from "../base/ip-address.ts";
 import { check, resultOf } from "./errno.ts";
 import { type Address, libc, libcByAddress, numericAddress } from "./libc.ts";
 import {
@@ -317,6 +317,18 @@ export function transparentOption(family: number): SocketOption {
 export interface ReservedPort {
   readonly port: number;
   release(): void;
+}
+
+/**
+ * Takes an address and port away from every other socket of this host, without listening there; gives what takes it back.
+ * Throws a SystemError, such as EADDRINUSE.
+ */
+export function reserveEndpoint(endpoint: Endpoint): () => void {
+  const fd = check(openStreamSocket(addressFamily(endpoint.address), IPPROTO_TCP), "socket");
+  const result = bind(fd, endpoint);
+  if (result < 0) closeDescriptor(fd);
+  check(result, `listen on ${formatEndpoint(endpoint)}`);
+  return () => closeDescriptor(fd);
 }
 
 const RESERVE_ATTEMPTS = 16;

@@ -4,6 +4,7 @@
  */
 import { equalBytes } from "../../base/bytes.ts";
 import { addressKey, type Endpoint, type IpAddress } from "../../base/ip-address.ts";
+import { reserveEndpoint } from "../../platform/socket.ts";
 import type { AcceptedPaths, PathControl } from "../engine.ts";
 import type {
   Diagnostics,
@@ -40,6 +41,8 @@ export class UserspaceControl implements EngineControl {
   /** By device. */
   #addresses: readonly (readonly MappedAddress[])[];
   #host: readonly IpAddress[] = [];
+  /** What gives back the ports that are served in place of the kernel. */
+  readonly #reservations: (() => void)[] = [];
   #rules = "";
 
   /** Makes the devices. */
@@ -109,12 +112,19 @@ export class UserspaceControl implements EngineControl {
     if (role.type !== "accepts") return;
     const announced = this.#accepted?.rules.announced.map(({ end }) => end) ?? [];
     const served = servedEnds(role.listen, announced, this.#host);
-    const mapped = this.#inside.map(unique(served.filter(({ isHosts }) => isHosts)));
+    const hosts = served.filter(({ isHosts }) => isHosts);
+    if (this.#reservations.length === 0) this.#reserve(hosts);
+    const mapped = this.#inside.map(unique(hosts));
     const own = ownAddresses(unique(served.filter(({ isHosts }) => !isHosts)));
     const ends = mapped.flatMap((pair) =>
       served.filter(({ address }) => equalBytes(address, pair.address)).map(({ port }) => ({ ...pair, port })),
     );
     this.#apply([[...mapped, ...own]], inwardRules(ends));
+  }
+
+  /** Nobody else on the host may listen there, as of the start. */
+  #reserve(ends: readonly Endpoint[]): void {
+    for (const end of ends) this.#reservations.push(reserveEndpoint(end));
   }
 
   /** An address that is announced is to be the host's, or one that is listened at. */
@@ -165,6 +175,7 @@ export class UserspaceControl implements EngineControl {
     this.#options.host.removeTable(this.#table);
     forgetWithoutDevice(Array.from(this.#routed.values()));
     for (const device of this.#devices) device.close();
+    for (const release of this.#reservations) release();
   }
 }
 
