@@ -319,7 +319,7 @@ export class MptcpConnection {
 
   /** Aborts the connection with all its subflows. */
   reset(nowMs: number): void {
-    abort(this.#parts, "aborted");
+    abort(this.#parts, "aborted", nowMs);
     this.#advance(nowMs);
   }
 
@@ -412,7 +412,7 @@ export class MptcpConnection {
     const { subflows, timers } = this.#parts;
     for (const { tcp } of subflows) tcp.onTimeout(nowMs);
     for (let timer = timers.takeDue(nowMs); timer !== undefined; timer = timers.takeDue(nowMs))
-      this.#progress.onTimer(timer);
+      this.#progress.onTimer(timer, nowMs);
     this.#advance(nowMs);
   }
 

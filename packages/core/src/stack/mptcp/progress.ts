@@ -3,7 +3,16 @@
  */
 import { type AddAddressOption, type AddAddressV0Option, RESET_REASON } from "../../wire/mptcp/options.ts";
 import { assignData, reinjectAll, repeatUnacknowledged } from "./assigning.ts";
-import { abort, answerEnd, closePlain, closeSubflows, dropSubflow, end, isComplete } from "./closing.ts";
+import {
+  abort,
+  answerEnd,
+  closePlain,
+  closeSubflows,
+  dropSubflow,
+  end,
+  isComplete,
+  repeatFastClose,
+} from "./closing.ts";
 import { collectData } from "./collecting.ts";
 import type { ConnectionHost } from "./connection.ts";
 import { fallBack, onFail, onInfiniteMapping } from "./fallback.ts";
@@ -101,12 +110,13 @@ export class Progress implements SubflowOwner {
 
   advance(nowMs: number): void {
     const parts = this.#parts;
+    if (parts.closeReason !== undefined) return this.#forgetClosed(nowMs);
     for (const subflow of parts.subflows) {
       collectData(parts, subflow);
       if (parts.session.fallback !== undefined) this.#followPlain(subflow);
       this.#followTcp(subflow);
     }
-    if (this.#fastClosed && parts.closeReason === undefined) this.#onFastClosed();
+    if (this.#fastClosed) this.#onFastClosed();
     this.#forgetClosed(nowMs);
     // TIME-WAIT is the subflow's, and nothing that the application waits for.
     if (isComplete(parts) && parts.subflows.every(({ tcp }) => tcp.state === "timeWait")) end(parts, "finished");
@@ -116,7 +126,7 @@ export class Progress implements SubflowOwner {
     assignData(parts);
     this.#sayFin();
     for (const subflow of parts.subflows) {
-      if (parts.session.fallback !== undefined) closePlain(parts, subflow);
+      if (parts.session.fallback !== undefined) closePlain(parts, subflow, nowMs);
       else answerEnd(parts, subflow);
     }
     if (isComplete(parts) && parts.session.fallback === undefined) closeSubflows(parts, nowMs);
@@ -163,7 +173,8 @@ export class Progress implements SubflowOwner {
     if (closed.length === 0) return;
     parts.subflows = parts.subflows.filter((subflow) => !closed.includes(subflow));
     for (const subflow of closed) this.#onSubflowClosed(subflow);
-    if (parts.subflows.length > 0 || parts.closeReason !== undefined) return;
+    if (parts.subflows.length > 0) return;
+    if (parts.closeReason !== undefined) return parts.timers.clearAll();
     const last = closed.at(-1)?.tcp.closeReason ?? "reset";
     if (isComplete(parts)) return end(parts, "finished");
     if (parts.session.fallback !== undefined || !this.#isConnected) return end(parts, last);
@@ -182,7 +193,7 @@ export class Progress implements SubflowOwner {
   #tellApplication(nowMs: number): void {
     const parts = this.#parts;
     const { receiver, sender } = parts.session;
-    if (receiver.readableBytes > 0 && parts.isOrphan) return abort(parts, "aborted");
+    if (receiver.readableBytes > 0 && parts.isOrphan) return abort(parts, "aborted", nowMs);
     if (receiver.next > this.#readableTo && receiver.readableBytes > 0) tell(parts, { type: "readable" });
     this.#readableTo = receiver.next;
     if (receiver.finReached && !this.#hasEndedTold) {
@@ -250,7 +261,7 @@ export class Progress implements SubflowOwner {
   }
 
   /** A timer of the connection is due. */
-  onTimer(timer: MptcpTimer): void {
+  onTimer(timer: MptcpTimer, nowMs: number): void {
     const { subflows } = this.#parts;
     switch (timer) {
       case "dataRetransmission":
@@ -258,12 +269,14 @@ export class Progress implements SubflowOwner {
         repeatUnacknowledged(this.#parts);
         return acknowledgeOnAll(this.#parts);
       case "giveUp":
-        return abort(this.#parts, "timedOut");
+        return abort(this.#parts, "timedOut", nowMs);
       case "dataPersist":
         this.#repetitions += 1;
         return usable(this.#parts)[0]?.tcp.probe();
       case "joinAcknowledgement":
         return this.#repeatJoinAcknowledgements();
+      case "fastClose":
+        return repeatFastClose(this.#parts, nowMs);
       case "lateClose":
         for (const { tcp } of subflows) tcp.shutdownWrite();
         return;

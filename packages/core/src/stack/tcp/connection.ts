@@ -200,6 +200,14 @@ export class TcpConnection {
     resetConnection(this.#parts, "aborted");
   }
 
+  /** Sends no data any more, not even what was written or is lost. Segments without data still go. */
+  endData(): void {
+    const { life, sender, timers } = this.#parts;
+    life.hasEndedData = true;
+    sender.clear();
+    timers.clearAll();
+  }
+
   /** Asks for a segment that acknowledges, at once: one with options for the peer. */
   requestAcknowledgement(): void {
     if (isSynchronized(this.state)) this.#parts.receiver.acknowledgeNow();
@@ -318,6 +326,7 @@ export class TcpConnection {
 
   /** With Fast Open, data may answer that of the SYN before the handshake has ended (RFC 7413 section 4.2). */
   get #maySend(): boolean {
+    if (this.#parts.life.hasEndedData) return false;
     return maySend(this.state) || (this.state === "synReceived" && this.#parts.syn?.wanted.takeData === true);
   }
 
