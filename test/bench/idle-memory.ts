@@ -2,6 +2,12 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import type { BenchmarkContext, Figure } from "./benchmark.ts";
+
+/** The name of this part of the benchmark. */
+export const IDLE = "idle";
+const CONNECTIONS = 20_000;
+const QUICK_CONNECTIONS = 1000;
 
 /** Multipath TCP with one subflow and with two, plain TCP. */
 export const IDLE_KINDS = ["mptcp", "two-subflows", "tcp"] as const;
@@ -23,4 +29,18 @@ const PROGRAM = fileURLToPath(new URL("./idle-connections.js", import.meta.url))
 export async function idleMemory(kind: IdleKind, count: number, signal?: AbortSignal): Promise<IdleMemory> {
   const run = promisify(execFile)(process.execPath, ["--expose-gc", PROGRAM, kind, String(count)], { signal });
   return JSON.parse((await run).stdout) as IdleMemory;
+}
+
+/** Once for each kind: it is a sum over many connections, and the same whatever else the host does. */
+export async function idleFigures({ selection, signal, say }: BenchmarkContext): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const kind of IDLE_KINDS) {
+    const memory = await idleMemory(kind, selection.quick ? QUICK_CONNECTIONS : CONNECTIONS, signal);
+    say(`idle ${kind}: ${JSON.stringify(memory)}`);
+    for (const side of ["opened", "accepted"] as const) {
+      const figure = { measured: `${kind}, ${side}: memory of an idle connection`, runs: [memory[side]], unit: "B" };
+      figures.push(kind === "mptcp" ? { ...figure, goal: { atMost: MOST_IDLE_BYTES } } : figure);
+    }
+  }
+  return figures;
 }
