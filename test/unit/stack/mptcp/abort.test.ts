@@ -1,3 +1,4 @@
+import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { findMptcp } from "@hybrid-access/core/stack/mptcp/handshake";
 import type { MptcpOption } from "@hybrid-access/core/wire/mptcp/options";
 import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
@@ -64,6 +65,28 @@ describe("stack/mptcp: aborting (RFC 8684 section 3.5)", () => {
     pair.client.connection.reset(pair.nowMs);
     expect(pair.run(() => pair.client.connection.isDone, 10_000)).to.equal(true);
     expect(said(pair)).to.deep.equal([...Array<string>(4).fill("acknowledgement"), "reset"]);
+    expect(pair.client.connection.pollTimeout()).to.equal(undefined);
+  });
+
+  it("goes on whatever is wanted of the subflow meanwhile", () => {
+    const pair = connected(1);
+    const { connection } = pair.client;
+    connection.reset(pair.nowMs);
+    connection.setBackup(0, true, pair.nowMs);
+    connection.removeAddress(0, pair.nowMs);
+    connection.closeSubflow(0, pair.nowMs);
+    expect(pair.run(() => both(pair), 100)).to.equal(true);
+    expect(said(pair)).to.deep.equal(["acknowledgement"]);
+  });
+
+  it("leaves unsaid what is not said any more: an address that nobody has echoed", () => {
+    const pair = connected(1);
+    pair.paths[0]?.up.configure({ middlebox: () => [] });
+    const address = ipAddress("192.0.2.77");
+    pair.client.connection.announce({ addressId: 7, address }, pair.nowMs);
+    pair.run(() => false, 100);
+    pair.client.connection.reset(pair.nowMs);
+    expect(pair.run(() => pair.client.connection.isDone, 10_000)).to.equal(true);
     expect(pair.client.connection.pollTimeout()).to.equal(undefined);
   });
 

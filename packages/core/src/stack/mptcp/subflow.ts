@@ -197,7 +197,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   /** Says something to the peer with the next segment without data; returns false when too much is waiting already. */
   signal(option: MptcpOption): boolean {
-    if (this.#signals.length >= MOST_SIGNALS) return false;
+    if (this.#signals.length >= MOST_SIGNALS || this.fastCloses > 0) return false;
     this.#signals = [...this.#signals, option];
     this.tcp.requestAcknowledgement();
     return true;
