@@ -48,6 +48,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** Mappings of what was given to it and is not acknowledged, and of what is to arrive. */
   readonly sent = new MappingList();
   readonly received = new MappingList();
+  /** Where mappings end, in either direction. */
   plain = MAPPED;
   readonly #session: Session;
   readonly #owner: SubflowOwner;
