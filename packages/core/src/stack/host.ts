@@ -333,12 +333,11 @@ export class StackHost implements PacketEndpoint {
       this.#refuse("notOurs");
       return this.#answerReset(syn, local, remote, nowMs);
     }
-    const answer = connection?.acceptJoin(
-      syn,
-      join,
-      { ...this.#pathBetween(local, remote), localAddressId: connection.idOfOwn(local.address) },
-      nowMs,
-    );
+    const path = () => ({
+      ...this.#pathBetween(local, remote),
+      localAddressId: connection?.idOfOwn(local.address) ?? 0,
+    });
+    const answer = connection?.acceptJoin(syn, join, path(), nowMs);
     if (connection !== undefined && typeof answer === "object") return this.#register(connection, answer);
     this.#refuse(connection === undefined ? "unknownToken" : "joinRefused");
     const reset = resetFor(syn);
