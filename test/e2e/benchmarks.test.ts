@@ -54,6 +54,13 @@ describe("e2e: benchmarks of the data plane", function () {
     expect(rows.find(({ goal }) => goal !== null)).to.deep.include({ goal: "<= 512", unit: "B" });
   });
 
+  it("measures the memory of the userspace transport's idle connections", async () => {
+    const rows = await bench("userspace", "--only", "idle");
+    expectFigures(rows, ["mptcp, opened: memory of an idle connection", "tcp, accepted: memory of an idle connection"]);
+    const judged = rows.filter(({ goal }) => goal !== null);
+    expect(judged.map(({ goal, unit }) => [goal, unit])).to.deep.equal(Array(2).fill(["<= 4000", "B"]));
+  });
+
   it("measures the userspace engine beside the kernel's sockets", async () => {
     const rows = await bench("userspace", "--only", "mptcp");
     expectFigures(rows, ["mptcp up, userspace: throughput", "mptcp down, kernel: throughput"]);

@@ -47,25 +47,49 @@ export function closePlain({ session: { sender } }: MptcpParts, { tcp }: Subflow
  * In plain TCP the peer's end of the subflow is that of the connection, unless a byte before it is missing: then there
  * is none.
  */
-export function collectPlainEnd(parts: MptcpParts, { tcp, plain }: Subflow): void {
+export function collectPlainEnd(parts: MptcpParts, { tcp, plain }: Subflow, nowMs: number): void {
   const { receiver } = parts.session;
   if (!tcp.hasEnded || tcp.readableBytes > 0 || receiver.finReached) return;
   if (receiver.next === tcp.readPosition + plain.receiveOffset) receiver.onFin(receiver.next);
-  else abort(parts, "aborted");
+  else abort(parts, "aborted", nowMs);
 }
 
-/** Aborts: the peer learns it on every subflow (RFC 8684 section 3.5, a reset with MP_FASTCLOSE). */
-export function abort(parts: MptcpParts, reason: "aborted" | "timedOut"): void {
+/** How often MP_FASTCLOSE is said again that no reset answers (RFC 8684 section 3.5). */
+export const MOST_FAST_CLOSE_REPETITIONS = 3;
+
+/**
+ * Aborts (RFC 8684 section 3.5): the peer learns it by MP_FASTCLOSE on every subflow. One subflow, where one works, says
+ * it by an acknowledgement (option A) until the peer answers with a reset: were resets alone to say it, and lost, the
+ * peer would keep the connection. The others say it by their resets (option R), so that no path must wait for another.
+ */
+export function abort(parts: MptcpParts, reason: "aborted" | "timedOut", nowMs: number): void {
   const { session, subflows } = parts;
   if (parts.closeReason !== undefined) return;
   const receiverKey = session.remote?.key;
-  const options: MptcpOption[] =
-    receiverKey === undefined || session.fallback !== undefined ? [] : [{ type: "fastClose", receiverKey }];
+  const isPlain = receiverKey === undefined || session.fallback !== undefined;
+  const options: MptcpOption[] = isPlain ? [] : [{ type: "fastClose", receiverKey }];
+  const asks = isPlain || reason === "timedOut" ? undefined : subflows.find(mayAsk);
   for (const subflow of subflows) {
     subflow.resetOptions = options;
-    subflow.tcp.reset();
+    if (subflow === asks) subflow.askFastClose();
+    else subflow.tcp.reset();
   }
   end(parts, reason);
+  if (asks !== undefined) parts.timers.set("fastClose", nowMs + asks.tcp.roundTrip.timeoutMs);
+}
+
+/** Whether the peer is known to take options of this subflow, and can be expected to answer. */
+function mayAsk({ isUsable, isConfirmed, isStale, tcp }: Subflow): boolean {
+  return isUsable && isConfirmed && !isStale && tcp.state !== "synReceived";
+}
+
+/** The timer "fastClose" is due: no reset has come. Says it again, and at last by a reset itself. */
+export function repeatFastClose({ subflows, timers }: MptcpParts, nowMs: number): void {
+  const asks = subflows.find(({ fastCloses }) => fastCloses > 0);
+  if (asks === undefined) return;
+  if (asks.fastCloses > MOST_FAST_CLOSE_REPETITIONS) return asks.tcp.reset();
+  asks.askFastClose();
+  timers.set("fastClose", nowMs + asks.tcp.roundTrip.timeoutMs);
 }
 
 /** The connection is over. Subflows that still close themselves are left to it. */

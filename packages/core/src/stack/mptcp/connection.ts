@@ -318,7 +318,7 @@ export class MptcpConnection {
 
   /** Aborts the connection with all its subflows. */
   reset(nowMs: number): void {
-    abort(this.#parts, "aborted");
+    abort(this.#parts, "aborted", nowMs);
     this.#advance(nowMs);
   }
 
@@ -352,7 +352,7 @@ export class MptcpConnection {
   removeAddress(addressId: number, nowMs: number): void {
     const { session, addresses, subflows } = this.#parts;
     addresses.forget(addressId);
-    if (session.fallback !== undefined) return;
+    if (session.fallback !== undefined || this.closeReason !== undefined) return;
     const rest = usable(this.#parts).filter((subflow) => subflow.localAddressId !== addressId);
     rest[0]?.signal({ type: "removeAddress", addressIds: [addressId] });
     for (const subflow of subflows)
@@ -362,19 +362,25 @@ export class MptcpConnection {
 
   /** Ends one subflow; what it had goes over the others. */
   closeSubflow(id: number, nowMs: number): void {
-    const subflow = this.#parts.subflows.find((one) => one.id === id);
-    if (subflow === undefined || this.#parts.session.fallback !== undefined) return;
+    const subflow = this.#subflowOf(id);
+    if (subflow === undefined) return;
     dropSubflow(subflow, RESET_REASON.unspecified);
     this.#advance(nowMs);
   }
 
   /** Says how a subflow is to be used (MP_PRIO), and uses it so. */
   setBackup(id: number, backup: boolean, nowMs: number): void {
-    const subflow = this.#parts.subflows.find((one) => one.id === id);
-    if (subflow === undefined || this.#parts.session.fallback !== undefined) return;
+    const subflow = this.#subflowOf(id);
+    if (subflow === undefined) return;
     subflow.localBackup = backup;
     subflow.signal({ type: "priority", backup });
     this.#advance(nowMs);
+  }
+
+  /** The subflow, where something can still be said of it. */
+  #subflowOf(id: number): Subflow | undefined {
+    if (this.#parts.session.fallback !== undefined || this.closeReason !== undefined) return undefined;
+    return this.#parts.subflows.find((one) => one.id === id);
   }
 
   // Segments, time and events.
@@ -398,7 +404,8 @@ export class MptcpConnection {
   pollTimeout(): number | undefined {
     const { subflows, timers, addresses, session } = this.#parts;
     // What nobody can be told now waits for a subflow, not for a time.
-    const maySay = session.fallback === undefined && usable(this.#parts).length > 0;
+    const isOver = session.fallback !== undefined || this.closeReason !== undefined;
+    const maySay = !isOver && usable(this.#parts).length > 0;
     const addressesMs = maySay ? addresses.nextMs : undefined;
     const times = [timers.nextMs, addressesMs, ...subflows.map(({ tcp }) => tcp.pollTimeout())];
     return times.reduce(
@@ -411,7 +418,7 @@ export class MptcpConnection {
     const { subflows, timers } = this.#parts;
     for (const { tcp } of subflows) tcp.onTimeout(nowMs);
     for (let timer = timers.takeDue(nowMs); timer !== undefined; timer = timers.takeDue(nowMs))
-      this.#progress.onTimer(timer);
+      this.#progress.onTimer(timer, nowMs);
     this.#advance(nowMs);
   }
 

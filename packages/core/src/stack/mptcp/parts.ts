@@ -16,6 +16,8 @@ export type MptcpTimer =
   | "dataPersist"
   /** When to say the third segment of a join again. */
   | "joinAcknowledgement"
+  /** When to say MP_FASTCLOSE again that no reset has answered. */
+  | "fastClose"
   /** When not to wait any more for the peer to close its subflows (RFC 8041 section 3.6). */
   | "lateClose"
   /** When a connection without subflows ends. */

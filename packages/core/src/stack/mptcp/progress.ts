@@ -12,6 +12,7 @@ import {
   dropSubflow,
   end,
   isComplete,
+  repeatFastClose,
 } from "./closing.ts";
 import { collectData } from "./collecting.ts";
 import type { ConnectionHost } from "./connection.ts";
@@ -112,12 +113,13 @@ export class Progress implements SubflowOwner {
 
   advance(nowMs: number): void {
     const parts = this.#parts;
+    if (parts.closeReason !== undefined) return this.#forgetClosed(nowMs);
     for (const subflow of parts.subflows) {
       collectData(parts, subflow);
-      if (parts.session.fallback !== undefined) this.#followPlain(subflow);
+      if (parts.session.fallback !== undefined) this.#followPlain(subflow, nowMs);
       this.#followTcp(subflow);
     }
-    if (this.#fastClosed && parts.closeReason === undefined) this.#onFastClosed();
+    if (this.#fastClosed) this.#onFastClosed();
     this.#forgetClosed(nowMs);
     // TIME-WAIT is the subflow's, and nothing that the application waits for.
     if (isComplete(parts) && parts.subflows.every(({ tcp }) => tcp.state === "timeWait")) end(parts, "finished");
@@ -135,11 +137,11 @@ export class Progress implements SubflowOwner {
   }
 
   /** In plain TCP the subflow's acknowledgement and window are the connection's. */
-  #followPlain(subflow: Subflow): void {
+  #followPlain(subflow: Subflow, nowMs: number): void {
     const { tcp, plain } = subflow;
     const { acknowledged, windowEdge } = tcp.sender;
     this.#parts.session.sender.onDataAck(acknowledged + plain.offset, Math.max(0, windowEdge - acknowledged));
-    collectPlainEnd(this.#parts, subflow);
+    collectPlainEnd(this.#parts, subflow, nowMs);
   }
 
   #followTcp(subflow: Subflow): void {
@@ -177,7 +179,8 @@ export class Progress implements SubflowOwner {
     if (closed.length === 0) return;
     parts.subflows = parts.subflows.filter((subflow) => !closed.includes(subflow));
     for (const subflow of closed) this.#onSubflowClosed(subflow);
-    if (parts.subflows.length > 0 || parts.closeReason !== undefined) return;
+    if (parts.subflows.length > 0) return;
+    if (parts.closeReason !== undefined) return parts.timers.clearAll();
     const last = closed.at(-1)?.tcp.closeReason ?? "reset";
     if (isComplete(parts)) return end(parts, "finished");
     if (parts.session.fallback !== undefined || !this.#isConnected) return end(parts, last);
@@ -201,7 +204,7 @@ export class Progress implements SubflowOwner {
   #tellApplication(nowMs: number): void {
     const parts = this.#parts;
     const { receiver, sender } = parts.session;
-    if (receiver.readableBytes > 0 && parts.isOrphan) return abort(parts, "aborted");
+    if (receiver.readableBytes > 0 && parts.isOrphan) return abort(parts, "aborted", nowMs);
     if (receiver.next > this.#readableTo && receiver.readableBytes > 0) tell(parts, { type: "readable" });
     this.#readableTo = receiver.next;
     if (receiver.finReached && !this.#hasEndedTold) {
@@ -269,7 +272,7 @@ export class Progress implements SubflowOwner {
   }
 
   /** A timer of the connection is due. */
-  onTimer(timer: MptcpTimer): void {
+  onTimer(timer: MptcpTimer, nowMs: number): void {
     const { subflows } = this.#parts;
     switch (timer) {
       case "dataRetransmission":
@@ -277,12 +280,14 @@ export class Progress implements SubflowOwner {
         repeatUnacknowledged(this.#parts);
         return acknowledgeOnAll(this.#parts);
       case "giveUp":
-        return abort(this.#parts, "timedOut");
+        return abort(this.#parts, "timedOut", nowMs);
       case "dataPersist":
         this.#repetitions += 1;
         return usable(this.#parts)[0]?.tcp.probe();
       case "joinAcknowledgement":
         return this.#repeatJoinAcknowledgements();
+      case "fastClose":
+        return repeatFastClose(this.#parts, nowMs);
       case "lateClose":
         for (const { tcp } of subflows) tcp.shutdownWrite();
         return;

@@ -13,6 +13,7 @@ import { TCP_FLAG, type TcpSegment } from "../../wire/tcp/segment.ts";
 import { TcpConnection } from "../tcp/connection.ts";
 import type { OutgoingSegment, SegmentExtension } from "../tcp/extension.ts";
 import type { Assignment } from "./data-sender.ts";
+import { dssOption, wireMapping } from "./dss-option.ts";
 import type { SubflowDescription } from "./events.ts";
 import { findMptcp, type Handshake, type HandshakeVerdict, isMptcp } from "./handshake.ts";
 import { dataPositionOf, type Mapping, MappingList } from "./mappings.ts";
@@ -42,9 +43,12 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** What a reset of ours says, and what the peer's said. */
   resetOptions: readonly MptcpOption[] = NO_OPTIONS;
   peerResetReason: number | undefined;
+  /** How often it has asked the peer by MP_FASTCLOSE for a reset; from the first time on it says and takes nothing else. */
+  fastCloses = 0;
   /** Mappings of what was given to it and is not acknowledged, and of what is to arrive. */
   readonly sent = new MappingList();
   readonly received = new MappingList();
+  /** Where mappings end, in either direction. */
   plain = MAPPED;
   readonly #session: Session;
   readonly #owner: SubflowOwner;
@@ -183,6 +187,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     });
   }
 
+  #wireMapping(mapping: Mapping): DssMapping {
+    return wireMapping(this.#session, mapping, this.#sequenceOf(mapping.start));
+  }
+
   #checksumOf({ start, end, dataStart }: Omit<Mapping, "checksum">, bytes: Uint8Array): number {
     const sequence = this.#session.sequenceOf(dataStart);
     return dssChecksum({ sequence, subflowSequence: this.#sequenceOf(start), length: end - start }, sumWords(bytes));
@@ -190,7 +198,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   /** Says something to the peer with the next segment without data; returns false when too much is waiting already. */
   signal(option: MptcpOption): boolean {
-    if (this.#signals.length >= MOST_SIGNALS) return false;
+    if (this.#signals.length >= MOST_SIGNALS || this.fastCloses > 0) return false;
     this.#signals = [...this.#signals, option];
     this.tcp.requestAcknowledgement();
     return true;
@@ -219,7 +227,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   options(outgoing: OutgoingSegment): readonly SegmentOption[] {
     const { flags, start, payload, roomBytes } = outgoing;
-    if ((flags & TCP_FLAG.rst) !== 0) return this.resetOptions;
+    if ((flags & TCP_FLAG.rst) !== 0 || this.fastCloses > 0) return this.resetOptions;
     if (this.#session.fallback !== undefined) return this.#plainOptions(outgoing);
     if ((flags & TCP_FLAG.syn) !== 0) return this.#synOptions((flags & TCP_FLAG.ack) !== 0);
     const mapping = payload.length === 0 ? undefined : this.sent.find(start);
@@ -227,7 +235,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     if (greeting !== undefined && !this.#isTurnOfFin(payload)) return [greeting];
     const options: MptcpOption[] = [];
     if (payload.length === 0) this.#addSignal(options, roomBytes);
-    const dss = this.#dss(mapping);
+    const dss = dssOption(this.#session, mapping && this.#wireMapping(mapping));
     const room = roomBytes - options.reduce((sum, option) => sum + segmentOptionByteLength(option), 0);
     if (segmentOptionByteLength(dss) <= room) options.push(dss);
     return options;
@@ -265,37 +273,6 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return signals.length > 1 ? signals.slice(0, 1) : signals;
   }
 
-  #dss(mapping: Mapping | undefined): DssOption {
-    const { dataAck } = this.#session;
-    const said = mapping === undefined ? this.#finMapping : this.#wireMapping(mapping);
-    return { type: "dss", ...(dataAck && { dataAck }), ...(said && { mapping: said }) };
-  }
-
-  #wireMapping({ start, end, dataStart, checksum }: Mapping): DssMapping {
-    return {
-      sequence: this.#session.dataNumberOf(dataStart),
-      subflowSequence: this.#sequenceOf(start),
-      length: end - start,
-      dataFin: false,
-      ...(checksum !== undefined && this.#session.usesChecksum && { checksum }),
-    };
-  }
-
-  /** RFC 8684 section 3.3.3: a DATA_FIN without data. */
-  get #finMapping(): DssMapping | undefined {
-    const { sender, usesChecksum } = this.#session;
-    if (!sender.finDue) return undefined;
-    const sequence = this.#session.sequenceOf(sender.end);
-    const checksum = usesChecksum ? { checksum: dssChecksum({ sequence, subflowSequence: 0, length: 1 }, 0) } : {};
-    return {
-      sequence: this.#session.dataNumberOf(sender.end),
-      subflowSequence: 0,
-      length: 1,
-      dataFin: true,
-      ...checksum,
-    };
-  }
-
   /** RFC 8684 section 3.7: the infinite mapping goes with the first segment that it is about, and MP_FAIL before. */
   #plainOptions({ start, payload, flags }: OutgoingSegment): readonly SegmentOption[] {
     if ((flags & TCP_FLAG.syn) !== 0) return [];
@@ -316,6 +293,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   onSegment(segment: TcpSegment, position: number, _nowMs: number): "accept" | "reset" | "ignore" {
     const options = segment.options.filter(isMptcp);
     if ((segment.flags & TCP_FLAG.rst) !== 0) return this.#onReset(options);
+    // Who asks for the same gets the same answer (RFC 8684 section 3.5).
+    if (this.fastCloses > 0) return this.#hasOurKey(options) ? "reset" : "ignore";
     if (this.#session.fallback !== undefined) return this.#onPlainSegment(options);
     const isSyn = (segment.flags & TCP_FLAG.syn) !== 0;
     const { handshake } = this;
@@ -354,6 +333,14 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     }
     this.resetWith(this.handshake?.resetReason ?? RESET_REASON.multipathError);
     return "reset";
+  }
+
+  /** Ends its data, and asks the peer for a reset by what {@link resetOptions} has: MP_FASTCLOSE with an acknowledgement. */
+  askFastClose(): void {
+    this.fastCloses += 1;
+    this.#signals = NO_OPTIONS;
+    this.tcp.endData();
+    this.tcp.requestAcknowledgement();
   }
 
   /** Makes the next reset say why (RFC 8684 section 3.6; version 0 has no such option). */

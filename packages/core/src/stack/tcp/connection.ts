@@ -18,8 +18,8 @@ import type { CloseReason, TcpEvent } from "./events.ts";
 import type { SynOptions } from "./handshake.ts";
 import { createParts, resizeSegments, type TcpParts } from "./parts.ts";
 import type { RoundTrip } from "./round-trip.ts";
-import { SegmentArrival } from "./segment-arrival.ts";
-import { SegmentWriter } from "./segment-writer.ts";
+import { receiveCookie, receiveSegment, receiveSyn } from "./segment-arrival.ts";
+import { makeReset, makeSegment, makeSyn } from "./segment-writer.ts";
 import type { Sender, Transmission } from "./sender.ts";
 import type { AcceptOptions, OpenOptions, TcpConnectionOptions } from "./settings.ts";
 import { isSynchronized, maySend, type TcpState } from "./state.ts";
@@ -28,15 +28,11 @@ import type { Timer } from "./timers.ts";
 
 export class TcpConnection {
   readonly #parts: TcpParts;
-  readonly #arrival: SegmentArrival;
-  readonly #writer: SegmentWriter;
   /** A segment without data, before the window, that the peer must answer. */
   #probeDue = false;
 
   constructor(options: TcpConnectionOptions) {
     this.#parts = createParts(options, isIpv4(options.remote.address));
-    this.#arrival = new SegmentArrival(this.#parts);
-    this.#writer = new SegmentWriter(this.#parts);
   }
 
   get local(): Endpoint {
@@ -145,7 +141,7 @@ export class TcpConnection {
   /** Passive open: takes a SYN, and answers it. */
   accept(syn: TcpSegment, nowMs: number, options: AcceptOptions = {}): void {
     this.#parts.life.change("passiveOpen");
-    this.#arrival.receiveSyn(syn, options.takeData ?? false, nowMs);
+    receiveSyn(this.#parts, syn, options.takeData ?? false, nowMs);
     this.#beginExchange(options).start(nowMs);
   }
 
@@ -161,7 +157,7 @@ export class TcpConnection {
    */
   acceptCookie(ack: TcpSegment, peerSyn: SynOptions, nowMs: number): void {
     this.#parts.life.change("passiveOpen");
-    this.#arrival.receiveCookie((ack.sequence - 1) >>> 0, peerSyn, nowMs);
+    receiveCookie(this.#parts, (ack.sequence - 1) >>> 0, peerSyn, nowMs);
     this.receive(ack, nowMs);
   }
 
@@ -205,6 +201,14 @@ export class TcpConnection {
     resetConnection(this.#parts, "aborted");
   }
 
+  /** Sends no data any more, not even what was written or is lost. Segments without data still go. */
+  endData(): void {
+    const { life, sender, timers } = this.#parts;
+    life.hasEndedData = true;
+    sender.clear();
+    timers.clearAll();
+  }
+
   /** Asks for a segment that acknowledges, at once: one with options for the peer. */
   requestAcknowledgement(): void {
     if (isSynchronized(this.state)) this.#parts.receiver.acknowledgeNow();
@@ -240,7 +244,7 @@ export class TcpConnection {
 
   /** Takes a segment of this connection, whose checksum was sound. */
   receive(segment: TcpSegment, nowMs: number): void {
-    this.#arrival.receive(segment, nowMs);
+    receiveSegment(this.#parts, segment, nowMs);
   }
 
   // Time and events.
@@ -306,23 +310,24 @@ export class TcpConnection {
     if (life.pendingReset !== undefined) {
       const { sequence, position } = life.pendingReset;
       life.pendingReset = undefined;
-      return this.#writer.reset(sequence, position, nowMs);
+      return makeReset(this.#parts, sequence, position, nowMs);
     }
     if (life.state === "closed") return undefined;
     if (syn?.isDue) return this.#makeSyn(syn, nowMs);
     if (life.state === "synSent") return undefined;
     const next = this.#maySend ? sender.nextTransmission(nowMs) : undefined;
-    if (next !== undefined) return this.#writer.segment(flagsOf(next), next.start, next.payload, nowMs);
+    if (next !== undefined) return makeSegment(this.#parts, flagsOf(next), next.start, next.payload, nowMs);
     if (this.#probeDue) {
       this.#probeDue = false;
-      return this.#writer.segment(TCP_FLAG.ack, sender.acknowledged - 1, NO_BYTES, nowMs);
+      return makeSegment(this.#parts, TCP_FLAG.ack, sender.acknowledged - 1, NO_BYTES, nowMs);
     }
-    if (receiver.acknowledgementDue) return this.#writer.segment(TCP_FLAG.ack, sender.next, NO_BYTES, nowMs);
+    if (receiver.acknowledgementDue) return makeSegment(this.#parts, TCP_FLAG.ack, sender.next, NO_BYTES, nowMs);
     return undefined;
   }
 
   /** With Fast Open, data may answer that of the SYN before the handshake has ended (RFC 7413 section 4.2). */
   get #maySend(): boolean {
+    if (this.#parts.life.hasEndedData) return false;
     return maySend(this.state) || (this.state === "synReceived" && this.#parts.syn?.wanted.takeData === true);
   }
 
@@ -333,7 +338,7 @@ export class TcpConnection {
     const fastOpenCookie = first ? syn.wanted.fastOpenCookie : undefined;
     const withData = first && !answer && syn.wanted.dataInSyn;
     const payload = (most: number) => (withData ? this.#parts.sender.takeForSyn(most, nowMs) : NO_BYTES);
-    return this.#writer.syn({ answer, fastOpenCookie, payload }, nowMs);
+    return makeSyn(this.#parts, { answer, fastOpenCookie, payload }, nowMs);
   }
 }
 

@@ -18,6 +18,8 @@ export class Life {
   pendingReset: PendingReset | undefined;
   /** The application writes no more. */
   closeWanted = false;
+  /** No data is sent any more, whatever was written. */
+  hasEndedData = false;
   /** The application neither reads nor writes any more. */
   isOrphan = false;
 

@@ -17,90 +17,92 @@ const NO_BYTES = new Uint8Array(0);
 const FIRST_BLOCK_BYTES = 10;
 const BLOCK_BYTES = 8;
 
-export class SegmentWriter {
-  readonly #parts: TcpParts;
+/** Our SYN, or SYN-ACK, as it is sent for the first time or again. */
+export function makeSyn(parts: TcpParts, { answer, fastOpenCookie, payload }: SynRequest, nowMs: number): TcpSegment {
+  const { agreement, receiver, timestamps, extension, initialSequence } = parts;
+  const flags = TCP_FLAG.syn | (answer ? TCP_FLAG.ack : 0);
+  const stamp = { value: timestamps.value(nowMs), echoReply: timestamps.echo };
+  const own = agreement.synOptions(answer, stamp, fastOpenCookie);
+  const roomBytes = MOST_OPTION_BYTES - segmentOptionsByteLength(own);
+  const extra = extension?.options({ flags, start: 1, payload: NO_BYTES, nowMs, roomBytes }) ?? [];
+  const fits = segmentOptionsByteLength(extra) <= roomBytes;
+  // Where there is no room for both, the cookie stays away, and so does data.
+  const options = [...(fits ? own : own.filter(({ type }) => type !== "fastOpen")), ...extra];
+  const data = fits ? payload(agreement.pathSize.bytes - paddedBytes(options)) : NO_BYTES;
+  if (answer) receiver.onAcknowledged();
+  return withHeader(parts, {
+    flags,
+    sequence: initialSequence,
+    window: receiver.takeWindow(false),
+    options,
+    payload: data,
+  });
+}
 
-  constructor(parts: TcpParts) {
-    this.#parts = parts;
-  }
+/** A reset of an established connection carries what the extension says of it. */
+export function makeReset(parts: TcpParts, sequence: number, position: number | undefined, nowMs: number): TcpSegment {
+  const flags = TCP_FLAG.rst | (position === undefined ? 0 : TCP_FLAG.ack);
+  const outgoing = { flags, start: position ?? 0, payload: NO_BYTES, nowMs, roomBytes: MOST_OPTION_BYTES };
+  const options = position === undefined ? [] : (parts.extension?.options(outgoing) ?? []);
+  return withHeader(parts, { flags, sequence, window: 0, options, payload: NO_BYTES });
+}
 
-  syn({ answer, fastOpenCookie, payload }: SynRequest, nowMs: number): TcpSegment {
-    const { agreement, receiver, timestamps, extension, initialSequence } = this.#parts;
-    const flags = TCP_FLAG.syn | (answer ? TCP_FLAG.ack : 0);
-    const stamp = { value: timestamps.value(nowMs), echoReply: timestamps.echo };
-    const own = agreement.synOptions(answer, stamp, fastOpenCookie);
-    const roomBytes = MOST_OPTION_BYTES - segmentOptionsByteLength(own);
-    const extra = extension?.options({ flags, start: 1, payload: NO_BYTES, nowMs, roomBytes }) ?? [];
-    const fits = segmentOptionsByteLength(extra) <= roomBytes;
-    // Where there is no room for both, the cookie stays away, and so does data.
-    const options = [...(fits ? own : own.filter(({ type }) => type !== "fastOpen")), ...extra];
-    const data = fits ? payload(agreement.pathSize.bytes - paddedBytes(options)) : NO_BYTES;
-    if (answer) receiver.onAcknowledged();
-    return this.#header({
-      flags,
-      sequence: initialSequence,
-      window: receiver.takeWindow(false),
-      options,
-      payload: data,
-    });
+/** Any other segment; it acknowledges. */
+export function makeSegment(
+  parts: TcpParts,
+  flags: number,
+  start: number,
+  payload: Uint8Array,
+  nowMs: number,
+): TcpSegment {
+  const { agreement, receiver, timestamps, extension, initialSequence } = parts;
+  const options: SegmentOption[] = [];
+  if (agreement.usesTimestamps) {
+    options.push({ type: "timestamps", value: timestamps.value(nowMs), echoReply: timestamps.echo });
   }
+  if (extension !== undefined) {
+    const roomBytes = MOST_OPTION_BYTES - segmentOptionsByteLength(options);
+    options.push(...extension.options({ flags, start, payload, nowMs, roomBytes }));
+  }
+  if (addBlocks(parts, options, payload.length)) receiver.onAcknowledged();
+  if (extension?.hasSignals) receiver.acknowledgeNow();
+  const sequence = toSequence(initialSequence, start);
+  return withHeader(parts, { flags, sequence, window: receiver.takeWindow(true), options, payload });
+}
 
-  /** A reset of an established connection carries what the extension says of it. */
-  reset(sequence: number, position: number | undefined, nowMs: number): TcpSegment {
-    const flags = TCP_FLAG.rst | (position === undefined ? 0 : TCP_FLAG.ack);
-    const outgoing = { flags, start: position ?? 0, payload: NO_BYTES, nowMs, roomBytes: MOST_OPTION_BYTES };
-    const options = position === undefined ? [] : (this.#parts.extension?.options(outgoing) ?? []);
-    return this.#header({ flags, sequence, window: 0, options, payload: NO_BYTES });
-  }
+/**
+ * Adds SACK. Returns false where there was no room beside data for what should be said: a segment without data is to
+ * follow.
+ */
+function addBlocks(parts: TcpParts, options: SegmentOption[], payloadBytes: number): boolean {
+  const { agreement, receiver } = parts;
+  if (!agreement.usesSelective || !receiver.hasBlocks) return true;
+  const header = MOST_OPTION_BYTES - segmentOptionsByteLength(options);
+  const room =
+    payloadBytes === 0 ? header : Math.min(header, agreement.pathSize.bytes - payloadBytes - paddedBytes(options));
+  if (room < FIRST_BLOCK_BYTES) return payloadBytes === 0;
+  const blocks = receiver.blocks(1 + Math.floor((room - FIRST_BLOCK_BYTES) / BLOCK_BYTES));
+  const sequence = (position: number) => toSequence(agreement.peerInitialSequence, position);
+  options.push({
+    type: "sack",
+    blocks: blocks.map(({ start, end }) => ({ left: sequence(start), right: sequence(end) })),
+  });
+  return true;
+}
 
-  /** Any other segment; it acknowledges. */
-  segment(flags: number, start: number, payload: Uint8Array, nowMs: number): TcpSegment {
-    const { agreement, receiver, timestamps, extension, initialSequence } = this.#parts;
-    const options: SegmentOption[] = [];
-    if (agreement.usesTimestamps) {
-      options.push({ type: "timestamps", value: timestamps.value(nowMs), echoReply: timestamps.echo });
-    }
-    if (extension !== undefined) {
-      const roomBytes = MOST_OPTION_BYTES - segmentOptionsByteLength(options);
-      options.push(...extension.options({ flags, start, payload, nowMs, roomBytes }));
-    }
-    if (this.#addBlocks(options, payload.length)) receiver.onAcknowledged();
-    if (extension?.hasSignals) receiver.acknowledgeNow();
-    const sequence = toSequence(initialSequence, start);
-    return this.#header({ flags, sequence, window: receiver.takeWindow(true), options, payload });
-  }
-
-  /**
-   * Adds SACK. Returns false where there was no room beside data for what should be said: a segment without data is to
-   * follow.
-   */
-  #addBlocks(options: SegmentOption[], payloadBytes: number): boolean {
-    const { agreement, receiver } = this.#parts;
-    if (!agreement.usesSelective || !receiver.hasBlocks) return true;
-    const header = MOST_OPTION_BYTES - segmentOptionsByteLength(options);
-    const room =
-      payloadBytes === 0 ? header : Math.min(header, agreement.pathSize.bytes - payloadBytes - paddedBytes(options));
-    if (room < FIRST_BLOCK_BYTES) return payloadBytes === 0;
-    const blocks = receiver.blocks(1 + Math.floor((room - FIRST_BLOCK_BYTES) / BLOCK_BYTES));
-    const sequence = (position: number) => toSequence(agreement.peerInitialSequence, position);
-    options.push({
-      type: "sack",
-      blocks: blocks.map(({ start, end }) => ({ left: sequence(start), right: sequence(end) })),
-    });
-    return true;
-  }
-
-  #header(part: Pick<TcpSegment, "flags" | "sequence" | "window" | "options" | "payload">): TcpSegment {
-    const { local, remote, agreement, receiver } = this.#parts;
-    const acknowledges = (part.flags & TCP_FLAG.ack) !== 0;
-    return {
-      sourcePort: local.port,
-      destinationPort: remote.port,
-      acknowledgment: acknowledges ? toSequence(agreement.peerInitialSequence, receiver.next) : 0,
-      urgentPointer: 0,
-      ...part,
-    };
-  }
+function withHeader(
+  parts: TcpParts,
+  part: Pick<TcpSegment, "flags" | "sequence" | "window" | "options" | "payload">,
+): TcpSegment {
+  const { local, remote, agreement, receiver } = parts;
+  const acknowledges = (part.flags & TCP_FLAG.ack) !== 0;
+  return {
+    sourcePort: local.port,
+    destinationPort: remote.port,
+    acknowledgment: acknowledges ? toSequence(agreement.peerInitialSequence, receiver.next) : 0,
+    urgentPointer: 0,
+    ...part,
+  };
 }
 
 function paddedBytes(options: readonly SegmentOption[]): number {
