@@ -262,7 +262,6 @@ export class MptcpConnection {
       timestampOffset: this.#numbers.timestampOffset(local, remote),
     });
     this.#parts.subflows.push(subflow);
-    if (subflow.id > 0) session.isPlainable = false;
     timers.clear("empty");
     this.#onActive();
     return subflow;

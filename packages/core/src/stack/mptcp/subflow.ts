@@ -25,6 +25,8 @@ export const MOST_SIGNALS = 16;
 export const MOST_CAPABLE_SYNS = 2;
 /** The largest DSS: both numbers of 8 bytes, with checksum. */
 const LARGEST_DSS_BYTES = 28;
+/** The largest one of plain TCP: a mapping without DATA_ACK. */
+const PLAIN_DSS_BYTES = 20;
 
 export class Subflow implements SegmentExtension, SchedulableSubflow {
   readonly id: number;
@@ -219,7 +221,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   }
 
   boundary(start: number, end: number): number {
-    return Math.min(end, this.sent.find(start)?.end ?? end);
+    const mapped = Math.min(end, this.sent.find(start)?.end ?? end);
+    // Segments of plain TCP have no room for options; those up to the infinite mapping have one.
+    if (this.infiniteFrom === undefined || start > this.infiniteFrom) return mapped;
+    return Math.min(mapped, start + this.tcp.sender.segmentBytes - PLAIN_DSS_BYTES);
   }
 
   options(outgoing: OutgoingSegment): readonly SegmentOption[] {
@@ -443,6 +448,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
       const windowBytes = segment.window * 2 ** this.tcp.peerWindowShift;
       const isSound = this.#session.sender.onDataAck(this.#session.ownPositionOf(dataAck), windowBytes);
       if (!isSound) this.#owner.onNonsense("dataAckBeyondData");
+      if (this.id === 0) {
+        const position = this.tcp.acknowledgedBy(segment);
+        this.#session.acknowledgedWithData = Math.max(this.#session.acknowledgedWithData, position);
+      }
     }
     return mapping === undefined || this.#onMapping(mapping, position);
   }
