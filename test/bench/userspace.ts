@@ -1,16 +1,20 @@
-/** The userspace engine over a TUN device, with Linux as its peer, beside Linux's own sockets. */
+/** The userspace engine over a TUN device, with Linux as its peer, beside Linux's own sockets; and what idle connections take. */
 import { fileURLToPath } from "node:url";
 import type { Benchmark, BenchmarkContext, Figure } from "./benchmark.ts";
 import type { TransferResult } from "./engine-client.ts";
+import { IDLE_KINDS, idleMemory, MOST_IDLE_BYTES } from "./idle-memory.ts";
 import { Load } from "./load/load.ts";
 import { ADDRESS, type OneCore, onOneCore } from "./one-core.ts";
 
 const ENGINE_NAMES = ["userspace", "kernel"] as const;
 const PROTOCOLS = ["mptcp", "tcp"] as const;
+const IDLE = "idle";
 const DIRECTIONS = ["up", "down"] as const;
 const ROUNDS = 5;
 const SECONDS = 3;
 const GOAL_GBITS = 3;
+const IDLE_CONNECTIONS = 20_000;
+const QUICK_IDLE_CONNECTIONS = 1000;
 const CLIENT = fileURLToPath(new URL("./engine-client.js", import.meta.url));
 /** The address of engine-client.ts, which runs on "access". */
 const ROUTE = ["ip", "route", "replace", "10.7.0.2/32", "via", "10.2.2.1"];
@@ -19,31 +23,51 @@ type Case = readonly [engine: string, protocol: string, direction: string];
 
 export const userspaceBenchmark: Benchmark = {
   summary: "bulk transfers of the userspace engine over TUN, beside the kernel's sockets, one process on one core",
-  parts: { only: PROTOCOLS, variants: ENGINE_NAMES },
+  parts: { only: [...PROTOCOLS, IDLE], variants: ENGINE_NAMES },
   async run(context) {
-    const { selection, signal, say } = context;
+    const { selection } = context;
     const cases: Case[] = ENGINE_NAMES.filter((name) => selection.variant(name)).flatMap((engine) =>
       PROTOCOLS.filter((name) => selection.only(name)).flatMap((protocol) =>
         DIRECTIONS.map((direction) => [engine, protocol, direction] as const),
       ),
     );
-    return await onOneCore(say, async (host) => {
-      await host.pair.lab.run("core", ROUTE);
-      await Load.start(host, { node: "core", protocol: "mptcp" }, signal);
-      const runs = new Map<Case, TransferResult[]>(cases.map((one) => [one, []]));
-      const rounds = selection.runs ?? (selection.quick ? 1 : ROUNDS);
-      for (let round = 1; round <= rounds; round++) {
-        for (const one of cases) {
-          signal.throwIfAborted();
-          const result = await measure(host, one, context);
-          runs.get(one)?.push(result);
-          say(`round ${round} of ${rounds}, ${one.join(" ")}: ${gbits(result).toFixed(2)} Gbit/s`);
-        }
-      }
-      return cases.flatMap((one) => figuresOf(one, runs.get(one) ?? []));
-    });
+    const idle = selection.only(IDLE) && selection.variant("userspace") ? await idleFigures(context) : [];
+    return cases.length === 0 ? idle : [...(await transferFigures(cases, context)), ...idle];
   },
 };
+
+async function transferFigures(cases: readonly Case[], context: BenchmarkContext): Promise<Figure[]> {
+  const { selection, signal, say } = context;
+  return await onOneCore(say, async (host) => {
+    await host.pair.lab.run("core", ROUTE);
+    await Load.start(host, { node: "core", protocol: "mptcp" }, signal);
+    const runs = new Map<Case, TransferResult[]>(cases.map((one) => [one, []]));
+    const rounds = selection.runs ?? (selection.quick ? 1 : ROUNDS);
+    for (let round = 1; round <= rounds; round++) {
+      for (const one of cases) {
+        signal.throwIfAborted();
+        const result = await measure(host, one, context);
+        runs.get(one)?.push(result);
+        say(`round ${round} of ${rounds}, ${one.join(" ")}: ${gbits(result).toFixed(2)} Gbit/s`);
+      }
+    }
+    return cases.flatMap((one) => figuresOf(one, runs.get(one) ?? []));
+  });
+}
+
+/** Once for each kind: it is a sum over many connections, and the same whatever else the host does. */
+async function idleFigures({ selection, signal, say }: BenchmarkContext): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const kind of IDLE_KINDS) {
+    const memory = await idleMemory(kind, selection.quick ? QUICK_IDLE_CONNECTIONS : IDLE_CONNECTIONS, signal);
+    say(`idle ${kind}: ${JSON.stringify(memory)}`);
+    for (const side of ["opened", "accepted"] as const) {
+      const figure = { measured: `${kind}, ${side}: memory of an idle connection`, runs: [memory[side]], unit: "B" };
+      figures.push(kind === "mptcp" ? { ...figure, goal: { atMost: MOST_IDLE_BYTES } } : figure);
+    }
+  }
+  return figures;
+}
 
 async function measure(host: OneCore, [engine, protocol, direction]: Case, context: BenchmarkContext) {
   const seconds = context.selection.quick ? 0.5 : SECONDS;

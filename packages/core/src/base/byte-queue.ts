@@ -16,9 +16,12 @@ const BLOCK_BYTES = 2048;
 /** Dropped blocks are cut from the array when there are this many, so that dropping one costs no move of the others. */
 const DROPPED_BLOCKS = 64;
 
+const NO_BLOCKS: Block[] = [];
+
 /** The bound on its size is its owner's: it knows the window. */
 export class ByteQueue {
-  #blocks: Block[] = [];
+  /** {@link NO_BLOCKS} while there are none: most queues of most connections are empty. */
+  #blocks = NO_BLOCKS;
   #head = 0;
   #start: number;
   #end: number;
@@ -57,15 +60,20 @@ export class ByteQueue {
     if (rest === 0) return;
     const block = new Uint8Array(Math.max(rest, BLOCK_BYTES));
     block.set(bytes.subarray(fitting), 0);
-    this.#blocks.push({ start: this.#end, bytes: block, length: rest });
-    this.#end += rest;
+    this.#append(block, rest);
   }
 
   /** Appends `bytes` themselves: the caller changes them no more. */
   pushOwned(bytes: Uint8Array): void {
     if (bytes.length < BLOCK_BYTES / 4) return this.push(bytes);
-    this.#blocks.push({ start: this.#end, bytes, length: bytes.length });
-    this.#end += bytes.length;
+    this.#append(bytes, bytes.length);
+  }
+
+  #append(bytes: Uint8Array, length: number): void {
+    const block = { start: this.#end, bytes, length };
+    if (this.#blocks === NO_BLOCKS) this.#blocks = [block];
+    else this.#blocks.push(block);
+    this.#end += length;
   }
 
   /**
@@ -114,7 +122,7 @@ export class ByteQueue {
       this.#blocks[this.#head++] = EMPTY;
     }
     if (this.#head === this.#blocks.length) {
-      this.#blocks = [];
+      this.#blocks = NO_BLOCKS;
       this.#head = 0;
     } else if (this.#head >= DROPPED_BLOCKS) {
       this.#blocks.splice(0, this.#head);

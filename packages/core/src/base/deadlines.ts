@@ -1,17 +1,19 @@
 /** Named timers as a table of deadlines, so that who drives them needs one timer only. */
 
-/** At most one deadline for each name. For a handful of names: an idle connection's table takes next to no memory. */
+interface Deadline<Name> {
+  readonly name: Name;
+  atMs: number;
+  next: Deadline<Name> | undefined;
+}
+
+/** At most one deadline for each name, in the order in which they were set. For a handful of names; none takes no memory. */
 export class Deadlines<Name extends string> {
-  readonly #names: Name[] = [];
-  readonly #times: number[] = [];
+  #first: Deadline<Name> | undefined;
 
   set(name: Name, atMs: number): void {
-    const index = this.#names.indexOf(name);
-    if (index >= 0) this.#times[index] = atMs;
-    else {
-      this.#names.push(name);
-      this.#times.push(atMs);
-    }
+    const running = this.#find(name);
+    if (running !== undefined) running.atMs = atMs;
+    else this.#append({ name, atMs, next: undefined });
   }
 
   /** Sets the timer unless it runs already. */
@@ -20,36 +22,51 @@ export class Deadlines<Name extends string> {
   }
 
   clear(name: Name): void {
-    const index = this.#names.indexOf(name);
-    if (index >= 0) this.#remove(index);
+    const running = this.#find(name);
+    if (running !== undefined) this.#remove(running);
   }
 
   clearAll(): void {
-    this.#names.length = 0;
-    this.#times.length = 0;
+    this.#first = undefined;
   }
 
   isSet(name: Name): boolean {
-    return this.#names.includes(name);
+    return this.#find(name) !== undefined;
   }
 
   /** When the first one is due, or undefined. */
   get nextMs(): number | undefined {
-    let next: number | undefined;
-    for (const atMs of this.#times) if (next === undefined || atMs < next) next = atMs;
-    return next;
+    let nextMs: number | undefined;
+    for (let one = this.#first; one !== undefined; one = one.next)
+      if (nextMs === undefined || one.atMs < nextMs) nextMs = one.atMs;
+    return nextMs;
   }
 
   /** Takes one that is due, whichever, or undefined. */
   takeDue(nowMs: number): Name | undefined {
-    const index = this.#times.findIndex((atMs) => atMs <= nowMs);
-    const name = this.#names[index];
-    if (name !== undefined) this.#remove(index);
-    return name;
+    for (let one = this.#first; one !== undefined; one = one.next) {
+      if (one.atMs > nowMs) continue;
+      this.#remove(one);
+      return one.name;
+    }
+    return undefined;
   }
 
-  #remove(index: number): void {
-    this.#names.splice(index, 1);
-    this.#times.splice(index, 1);
+  #find(name: Name): Deadline<Name> | undefined {
+    for (let one = this.#first; one !== undefined; one = one.next) if (one.name === name) return one;
+    return undefined;
+  }
+
+  #append(added: Deadline<Name>): void {
+    let last = this.#first;
+    while (last?.next !== undefined) last = last.next;
+    if (last === undefined) this.#first = added;
+    else last.next = added;
+  }
+
+  #remove(removed: Deadline<Name>): void {
+    if (this.#first === removed) this.#first = removed.next;
+    else
+      for (let one = this.#first; one !== undefined; one = one.next) if (one.next === removed) one.next = removed.next;
   }
 }

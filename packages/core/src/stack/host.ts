@@ -3,7 +3,7 @@
  * packet, takes new ones at ports that listen, and answers what belongs to nobody.
  */
 import { equalBytes } from "../base/bytes.ts";
-import { type Endpoint, endpointKey, familyOf, type IpAddress } from "../base/ip-address.ts";
+import { type Endpoint, endpointKey, type Family, familyOf, type IpAddress } from "../base/ip-address.ts";
 import { MinHeap } from "../base/min-heap.ts";
 import { parseIcmpError, parseQuotedSegment } from "../wire/icmp.ts";
 import {
@@ -18,11 +18,12 @@ import type { MptcpVersion } from "../wire/mptcp/keys.ts";
 import type { CapableOption, JoinSynOption, MptcpOption } from "../wire/mptcp/options.ts";
 import { emitTcpPacket, type PacketRefusal, parseTcpPacket, type TcpPacket } from "../wire/tcp/packet.ts";
 import { TCP_FLAG, TCP_HEADER_BYTES, type TcpSegment } from "../wire/tcp/segment.ts";
+import { AddressTable } from "./address-table.ts";
 import { CookieDesk } from "./cookie-desk.ts";
 import type { PacketEndpoint } from "./endpoint.ts";
 import { DEFAULT_LISTEN_OPTIONS, Listener, type ListenOptions } from "./listener.ts";
 import { isUsableCapable } from "./mptcp/capable-handshake.ts";
-import { type JoinRefusal, MptcpConnection, type SubflowPath } from "./mptcp/connection.ts";
+import { type ConnectionHost, type JoinRefusal, MptcpConnection, type SubflowPath } from "./mptcp/connection.ts";
 import { findMptcp } from "./mptcp/handshake.ts";
 import { chooseKey } from "./mptcp/session.ts";
 import type { MptcpSettings } from "./mptcp/settings.ts";
@@ -70,14 +71,6 @@ interface Flow {
   readonly subflow: Subflow;
 }
 
-/** What the host keeps of a connection. */
-interface Entry {
-  /** Keys of its flows. */
-  readonly keys: Set<string>;
-  /** Where it is to be accepted. */
-  listener?: Listener;
-}
-
 /** Why a packet was not taken; each is counted. */
 export type HostRefusal =
   | PacketRefusal
@@ -94,9 +87,18 @@ export class StackHost implements PacketEndpoint {
   readonly #fastOpen: FastOpenCookies;
   readonly #cookies = new CookieCache();
   readonly #listeners = new Map<number, Listener>();
+  readonly #addresses = new AddressTable();
   readonly #flows = new Map<string, Flow>();
-  readonly #connections = new Map<MptcpConnection, Entry>();
-  readonly #tokens = new Map<number, MptcpConnection>();
+  /** Every connection by its token, plain TCP too. */
+  readonly #connections = new Map<number, MptcpConnection>();
+  /** Where those are to be accepted whose handshake has not ended. */
+  readonly #opening = new Map<MptcpConnection, Listener>();
+  readonly #settings: Readonly<Record<Family, MptcpSettings>>;
+  /** What connections tell. */
+  readonly #connectionHost: ConnectionHost = {
+    onActive: (connection) => this.#active.add(connection),
+    onSubflowClosed: (subflow) => this.#forgetFlow(subflow),
+  };
   readonly #active = new Set<MptcpConnection>();
   /** Those that have done something since {@link pollChanged} gave them out. */
   readonly #changed = new Set<MptcpConnection>();
@@ -109,6 +111,7 @@ export class StackHost implements PacketEndpoint {
 
   constructor(options: StackHostOptions) {
     this.#options = options;
+    this.#settings = { ipv4: settingsFor(options, IPV4_HEADER_BYTES), ipv6: settingsFor(options, IPV6_HEADER_BYTES) };
     this.#numbers = new InitialNumbers(options.ports);
     this.#desk = new CookieDesk(options.ports, this.#numbers);
     this.#fastOpen = new FastOpenCookies(options.ports, 0);
@@ -126,7 +129,7 @@ export class StackHost implements PacketEndpoint {
 
   /** The connection with this local token (RFC 8684 section 3.1). */
   byToken(token: number): MptcpConnection | undefined {
-    return this.#tokens.get(token);
+    return this.#connections.get(token);
   }
 
   isListening(port: number): boolean {
@@ -209,31 +212,38 @@ export class StackHost implements PacketEndpoint {
   }
 
   /** A connection with a key whose token is free, or with this one; undefined where there is no room. */
-  #create(version: MptcpVersion, family: "ipv4" | "ipv6", key?: Uint8Array): MptcpConnection | undefined {
-    const { settings, ports, mtuBytes, mostConnections } = this.#options;
-    const localKey = key ?? chooseKey(ports, version, (token) => this.#tokens.has(token));
+  #create(version: MptcpVersion, family: Family, key?: Uint8Array): MptcpConnection | undefined {
+    const { ports, mostConnections } = this.#options;
+    const localKey = key ?? chooseKey(ports, version, (token) => this.#connections.has(token));
     if (localKey === undefined || this.#connections.size >= mostConnections) return undefined;
-    const header = family === "ipv4" ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
-    const tcp = { ...settings.tcp, maximumSegmentBytes: mtuBytes - header - TCP_HEADER_BYTES };
-    const connection: MptcpConnection = new MptcpConnection({
-      settings: { ...settings, tcp },
+    const connection = new MptcpConnection({
+      settings: this.#settings[family],
       ports,
       version,
       localKey,
       numbers: this.#numbers,
-      onActive: () => this.#active.add(connection),
+      host: this.#connectionHost,
     });
-    if (this.#tokens.has(connection.token)) return undefined;
-    this.#connections.set(connection, { keys: new Set() });
-    this.#tokens.set(connection.token, connection);
+    if (this.#connections.has(connection.token)) return undefined;
+    this.#connections.set(connection.token, connection);
     return connection;
   }
 
   #register(connection: MptcpConnection, subflow: Subflow): void {
-    const key = keyOf(subflow.tcp.local, subflow.tcp.remote);
-    this.#flows.set(key, { connection, subflow });
-    this.#connections.get(connection)?.keys.add(key);
+    this.#flows.set(keyOf(subflow.tcp.local, subflow.tcp.remote), { connection, subflow });
     this.#active.add(connection);
+  }
+
+  /** Of a packet that opens a subflow. */
+  #pathBetween(local: Endpoint, remote: Endpoint): SubflowPath {
+    const shared = ({ address, port }: Endpoint) => ({ address: this.#addresses.share(address), port });
+    return { local: shared(local), remote: shared(remote), localAddressId: 0, remoteAddressId: 0, backup: false };
+  }
+
+  /** Its ends may belong to another one by now. */
+  #forgetFlow(subflow: Subflow): void {
+    const key = keyOf(subflow.tcp.local, subflow.tcp.remote);
+    if (this.#flows.get(key)?.subflow === subflow) this.#flows.delete(key);
   }
 
   // Packets in.
@@ -253,7 +263,8 @@ export class StackHost implements PacketEndpoint {
     const opens = opensConnection(segment);
     if (opens && flow.subflow.tcp.mayGiveWayTo(segment)) {
       flow.subflow.tcp.endTimeWait();
-      this.#sweep(flow.connection);
+      this.#forgetFlow(flow.subflow);
+      this.#active.add(flow.connection);
       return this.#onStranger(segment, local, remote, nowMs);
     }
     flow.connection.receive(flow.subflow, segment, nowMs);
@@ -263,12 +274,12 @@ export class StackHost implements PacketEndpoint {
   }
 
   #updateListener(connection: MptcpConnection): void {
-    this.#connections.get(connection)?.listener?.update(connection);
+    const listener = this.#opening.get(connection);
+    if (listener?.update(connection) === false) this.#opening.delete(connection);
   }
 
   #giveToListener(connection: MptcpConnection, listener: Listener, hasData: boolean): void {
-    const entry = this.#connections.get(connection);
-    if (entry !== undefined) entry.listener = listener;
+    this.#opening.set(connection, listener);
     listener.onOpened(connection, hasData);
   }
 
@@ -291,21 +302,14 @@ export class StackHost implements PacketEndpoint {
     const capable =
       listener.options.multipath && offered !== undefined && isUsableCapable(offered) ? offered : undefined;
     if (listener.isHalfOpenFull) {
-      const { settings, mtuBytes } = this.#options;
-      const header = familyOf(local.address) === "ipv4" ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
-      const tcp = { ...settings.tcp, maximumSegmentBytes: mtuBytes - header - TCP_HEADER_BYTES };
-      return this.#answer(
-        local,
-        remote,
-        this.#desk.answer(syn, capable, local, remote, { ...settings, tcp }, nowMs),
-        nowMs,
-      );
+      const settings = this.#settings[familyOf(local.address)];
+      return this.#answer(local, remote, this.#desk.answer(syn, capable, local, remote, settings, nowMs), nowMs);
     }
     const connection = this.#create(versionOf(capable), familyOf(local.address));
     if (connection === undefined) return this.#refuse("tooManyConnections");
     const { takeData, cookie } = this.#judgeFastOpen(listener, syn, remote, nowMs);
     const accept = { takeData, ...(cookie && { fastOpenCookie: cookie }) };
-    this.#register(connection, connection.accept(syn, capable, pathBetween(local, remote), nowMs, accept));
+    this.#register(connection, connection.accept(syn, capable, this.#pathBetween(local, remote), nowMs, accept));
     this.#giveToListener(connection, listener, takeData && syn.payload.length > 0);
   }
 
@@ -324,13 +328,16 @@ export class StackHost implements PacketEndpoint {
   }
 
   #onJoin(syn: TcpSegment, join: JoinSynOption, local: Endpoint, remote: Endpoint, nowMs: number): void {
-    const connection = this.#tokens.get(join.token);
+    const connection = this.#connections.get(join.token);
     if (connection !== undefined && !this.#takesJoins(connection, local)) {
       this.#refuse("notOurs");
       return this.#answerReset(syn, local, remote, nowMs);
     }
-    const path = { ...pathBetween(local, remote), localAddressId: connection?.idOfOwn(local.address) ?? 0 };
-    const answer = connection?.acceptJoin(syn, join, path, nowMs);
+    const path = () => ({
+      ...this.#pathBetween(local, remote),
+      localAddressId: connection?.idOfOwn(local.address) ?? 0,
+    });
+    const answer = connection?.acceptJoin(syn, join, path(), nowMs);
     if (connection !== undefined && typeof answer === "object") return this.#register(connection, answer);
     this.#refuse(connection === undefined ? "unknownToken" : "joinRefused");
     const reset = resetFor(syn);
@@ -343,7 +350,7 @@ export class StackHost implements PacketEndpoint {
   #takesJoins({ subflows, parts }: MptcpConnection, { address, port }: Endpoint): boolean {
     if (this.#listeners.has(port) || subflows.some(({ tcp }) => tcp.local.port === port)) return true;
     const { ownAddresses } = parts.addresses;
-    return Array.from(ownAddresses.values()).some((own) => own.port === port && equalBytes(own.address, address));
+    return ownAddresses.some((own) => own.port === port && equalBytes(own.address, address));
   }
 
   /** Whether this is the third segment of a handshake that a SYN cookie answered. */
@@ -354,7 +361,7 @@ export class StackHost implements PacketEndpoint {
     const { key, accept } = cookie;
     const connection = this.#create(versionOf(accept.capable), familyOf(local.address), accept.capable && key);
     if (connection === undefined) return false;
-    this.#register(connection, connection.acceptCookie(accept, pathBetween(local, remote), nowMs));
+    this.#register(connection, connection.acceptCookie(accept, this.#pathBetween(local, remote), nowMs));
     this.#giveToListener(connection, listener, false);
     return true;
   }
@@ -442,16 +449,9 @@ export class StackHost implements PacketEndpoint {
   /** Nothing is left to send for now: forgets what is over, and notes the next timeout. */
   #sweep(connection: MptcpConnection): void {
     this.#updateListener(connection);
-    const keys = this.#connections.get(connection)?.keys;
-    for (const key of keys ?? []) {
-      if (!this.#flows.get(key)?.subflow.tcp.isDone) continue;
-      this.#flows.delete(key);
-      keys?.delete(key);
-    }
     if (connection.isDone) {
-      this.#connections.delete(connection);
+      this.#connections.delete(connection.token);
       this.#deadlineOf.delete(connection);
-      if (this.#tokens.get(connection.token) === connection) this.#tokens.delete(connection.token);
       return;
     }
     const at = connection.pollTimeout();
@@ -461,6 +461,10 @@ export class StackHost implements PacketEndpoint {
       this.#deadlines.push(at, connection);
     }
   }
+}
+
+function settingsFor({ settings, mtuBytes }: StackHostOptions, ipHeader: number): MptcpSettings {
+  return { ...settings, tcp: { ...settings.tcp, maximumSegmentBytes: mtuBytes - ipHeader - TCP_HEADER_BYTES } };
 }
 
 function opensConnection({ flags }: TcpSegment): boolean {
@@ -473,10 +477,6 @@ function versionOf(capable: CapableOption | undefined): MptcpVersion {
 
 function keyOf(local: Endpoint, remote: Endpoint): string {
   return endpointKey(local) + endpointKey(remote);
-}
-
-function pathBetween(local: Endpoint, remote: Endpoint): SubflowPath {
-  return { local, remote, localAddressId: 0, remoteAddressId: 0, backup: false };
 }
 
 function headerBetween(source: IpAddress, destination: IpAddress): IpHeader {

@@ -75,11 +75,12 @@ export class Listener {
     else this.#halfOpen.add(connection);
   }
 
-  /** Something has happened to a connection that may be half open here. */
-  update(connection: MptcpConnection): void {
-    if (!this.#halfOpen.has(connection)) return;
-    if (connection.closeReason === undefined && !connection.isConnected) return;
+  /** Something has happened to a connection that may be half open here. Returns whether it still is. */
+  update(connection: MptcpConnection): boolean {
+    if (!this.#halfOpen.has(connection)) return false;
+    if (connection.closeReason === undefined && !connection.isConnected) return true;
     this.#halfOpen.delete(connection);
     if (connection.closeReason === undefined) this.#arrive(connection);
+    return false;
   }
 }

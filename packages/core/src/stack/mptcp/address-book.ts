@@ -18,11 +18,14 @@ interface Announcement {
   dueMs: number;
 }
 
+const NONE: readonly never[] = [];
+
 export class AddressBook {
   readonly #session: Session;
-  readonly #announcements = new Map<number, Announcement>();
-  readonly #ownAddresses = new Map<number, AnnouncedAddress>();
-  readonly #peerAddresses = new Map<number, AnnouncedAddress>();
+  // Lists, each replaced when it changes: nearly all of them are empty, or have one entry.
+  #announcements: readonly Announcement[] = NONE;
+  #ownAddresses: readonly AnnouncedAddress[] = NONE;
+  #peerAddresses: readonly AnnouncedAddress[] = NONE;
   #wrongHmacs = 0;
 
   constructor(session: Session) {
@@ -34,49 +37,51 @@ export class AddressBook {
     return this.#wrongHmacs;
   }
 
-  /** Addresses that the peer was told and that were not taken back, by identifier. */
-  get ownAddresses(): ReadonlyMap<number, AnnouncedAddress> {
+  /** Addresses that the peer was told and that were not taken back. */
+  get ownAddresses(): readonly AnnouncedAddress[] {
     return this.#ownAddresses;
   }
 
-  /** Addresses that the peer has told, by identifier. */
-  get peerAddresses(): ReadonlyMap<number, AnnouncedAddress> {
+  /** Addresses that the peer has told. */
+  get peerAddresses(): readonly AnnouncedAddress[] {
     return this.#peerAddresses;
   }
 
   /** Says an address, and again until it is echoed; false when too many wait. */
   announce(announced: AnnouncedAddress, nowMs: number): boolean {
-    if (this.#announcements.size >= MOST_ANNOUNCED && !this.#announcements.has(announced.addressId)) return false;
-    this.#announcements.set(announced.addressId, { announced, tries: 0, dueMs: nowMs });
-    this.#ownAddresses.set(announced.addressId, announced);
+    const { addressId } = announced;
+    const others = this.#announcements.filter((one) => one.announced.addressId !== addressId);
+    if (others.length >= MOST_ANNOUNCED) return false;
+    this.#announcements = [...others, { announced, tries: 0, dueMs: nowMs }];
+    this.#ownAddresses = [...without(this.#ownAddresses, addressId), announced];
     return true;
   }
 
   /** An address is gone: it is not said any more. */
   forget(addressId: number): void {
-    this.#announcements.delete(addressId);
-    this.#ownAddresses.delete(addressId);
+    this.#ownAddresses = without(this.#ownAddresses, addressId);
+    this.#announcements = keptOf(this.#announcements, ({ announced }) => announced.addressId !== addressId);
   }
 
   /** When something is to be said, or undefined. */
   get nextMs(): number | undefined {
     let next: number | undefined;
-    for (const { dueMs } of this.#announcements.values()) if (next === undefined || dueMs < next) next = dueMs;
+    for (const { dueMs } of this.#announcements) if (next === undefined || dueMs < next) next = dueMs;
     return next;
   }
 
   /** What is to be said now. */
   takeDue(nowMs: number): MptcpOption[] {
     const due: MptcpOption[] = [];
-    for (const [addressId, announcement] of this.#announcements) {
+    for (const announcement of this.#announcements) {
       if (announcement.dueMs > nowMs) continue;
       due.push(this.#optionFor(announcement.announced));
       announcement.tries += 1;
       announcement.dueMs = nowMs + ANNOUNCEMENT_MS * 2 ** (announcement.tries - 1);
-      // Version 0 has no echo: it is said once.
-      if (announcement.tries >= (this.#session.version === 0 ? 1 : ANNOUNCEMENT_TRIES))
-        this.#announcements.delete(addressId);
     }
+    // Version 0 has no echo: it is said once.
+    const most = this.#session.version === 0 ? 1 : ANNOUNCEMENT_TRIES;
+    if (due.length > 0) this.#announcements = keptOf(this.#announcements, ({ tries }) => tries < most);
     return due;
   }
 
@@ -109,21 +114,32 @@ export class AddressBook {
   }
 
   #remember(announced: AnnouncedAddress): boolean {
-    const known = this.#peerAddresses.get(announced.addressId);
-    if (known?.port === announced.port && known !== undefined && equalBytes(known.address, announced.address))
-      return false;
-    if (known === undefined && this.#peerAddresses.size >= MOST_PEER_ADDRESSES) return false;
-    this.#peerAddresses.set(announced.addressId, announced);
+    const { addressId, address, port } = announced;
+    const others = without(this.#peerAddresses, addressId);
+    const known = this.#peerAddresses.find((one) => one.addressId === addressId);
+    if (known !== undefined && known.port === port && equalBytes(known.address, address)) return false;
+    if (others.length >= MOST_PEER_ADDRESSES) return false;
+    this.#peerAddresses = [...others, announced];
     return true;
   }
 
   #onEcho({ addressId, address }: AnnouncedAddress): void {
-    const waiting = this.#announcements.get(addressId);
-    if (waiting !== undefined && equalBytes(waiting.announced.address, address)) this.#announcements.delete(addressId);
+    this.#announcements = keptOf(
+      this.#announcements,
+      ({ announced }) => announced.addressId !== addressId || !equalBytes(announced.address, address),
+    );
   }
 
   /** The peer takes an address back. */
   onRemoved(addressId: number): void {
-    this.#peerAddresses.delete(addressId);
+    this.#peerAddresses = without(this.#peerAddresses, addressId);
   }
+}
+
+function keptOf<One>(list: readonly One[], isKept: (one: One) => boolean): readonly One[] {
+  return list.every(isKept) ? list : list.filter(isKept);
+}
+
+function without(addresses: readonly AnnouncedAddress[], addressId: number): readonly AnnouncedAddress[] {
+  return keptOf(addresses, (one) => one.addressId !== addressId);
 }

@@ -42,11 +42,11 @@ export function answerEnd(parts: MptcpParts, subflow: Subflow): void {
  * In plain TCP the end of the subflow is that of the connection, unless a byte before it is missing: then there is
  * none.
  */
-export function closePlain(parts: MptcpParts, { tcp, plainReceiveOffset }: Subflow): void {
+export function closePlain(parts: MptcpParts, { tcp, plain }: Subflow): void {
   const { sender, receiver } = parts.session;
   if (sender.isFinished && sender.next === sender.end) tcp.shutdownWrite();
   if (!tcp.hasEnded || tcp.readableBytes > 0 || receiver.finReached) return;
-  if (receiver.next === tcp.readPosition + plainReceiveOffset) receiver.onFin(receiver.next);
+  if (receiver.next === tcp.readPosition + plain.receiveOffset) receiver.onFin(receiver.next);
   else abort(parts, "aborted");
 }
 

@@ -9,7 +9,7 @@ import type { Subflow } from "./subflow.ts";
 export function collectData(parts: MptcpParts, subflow: Subflow): void {
   const { tcp, received } = subflow;
   while (tcp.readableBytes > 0 && tcp.closeReason !== "aborted") {
-    if (subflow.isDeaf && !skipToPlain(subflow)) return;
+    if (subflow.plain.isDeaf && !skipToPlain(subflow)) return;
     const mapping = received.find(tcp.readPosition);
     if (mapping !== undefined) {
       if (!collectMapped(parts, subflow, mapping)) return;
@@ -23,15 +23,16 @@ export function collectData(parts: MptcpParts, subflow: Subflow): void {
  * reached.
  */
 function skipToPlain(subflow: Subflow): boolean {
-  const { tcp, plainFrom } = subflow;
-  if (plainFrom === undefined) return false;
-  if (tcp.readPosition < plainFrom) tcp.take(plainFrom - tcp.readPosition);
-  subflow.isDeaf = tcp.readPosition < plainFrom;
-  return !subflow.isDeaf && tcp.readableBytes > 0;
+  const { tcp, plain } = subflow;
+  if (plain.receiveFrom === undefined) return false;
+  if (tcp.readPosition < plain.receiveFrom) tcp.take(plain.receiveFrom - tcp.readPosition);
+  const isDeaf = tcp.readPosition < plain.receiveFrom;
+  subflow.plain = { ...plain, isDeaf };
+  return !isDeaf && tcp.readableBytes > 0;
 }
 
-function collectPlain({ session }: MptcpParts, { tcp, plainReceiveOffset }: Subflow): void {
-  const position = tcp.readPosition + plainReceiveOffset;
+function collectPlain({ session }: MptcpParts, { tcp, plain }: Subflow): void {
+  const position = tcp.readPosition + plain.receiveOffset;
   session.receiver.onData(position, tcp.take(tcp.readableBytes), true);
 }
 
@@ -47,7 +48,7 @@ function collectMapped(parts: MptcpParts, subflow: Subflow, mapping: Mapping): b
     received.discardTo(mapping.end);
     if (!isIntact(parts, subflow, mapping, bytes)) {
       onWrongChecksum(parts, subflow, mapping);
-      return !subflow.isDeaf;
+      return !subflow.plain.isDeaf;
     }
     session.receiver.onData(mapping.dataStart, bytes, session.fallback !== undefined);
     return true;

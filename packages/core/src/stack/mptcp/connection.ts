@@ -27,18 +27,23 @@ import type { MptcpEvent } from "./events.ts";
 import { fallBack } from "./fallback.ts";
 import type { Handshake } from "./handshake.ts";
 import { JoinHandshake } from "./join-handshake.ts";
-import { acknowledgeOnAll, type MptcpParts, type MptcpTimer, usable } from "./parts.ts";
+import { acknowledgeOnAll, type MptcpParts, type MptcpTimer, takeEvent, usable } from "./parts.ts";
 import { Progress } from "./progress.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { Subflow } from "./subflow.ts";
 
 export interface MptcpConnectionOptions extends SessionOptions {
   readonly numbers: InitialNumbers;
-  /**
-   * Called when there may be something to send, or another timeout: a host that has many connections then looks at this
-   * one.
-   */
-  readonly onActive?: () => void;
+  /** Whoever has many connections. */
+  readonly host?: ConnectionHost;
+}
+
+/** What connections tell the host that has many of them. */
+export interface ConnectionHost {
+  /** There may be something to send, or another timeout. */
+  onActive(connection: MptcpConnection): void;
+  /** The subflow is over: segments between its ends are no more the connection's. */
+  onSubflowClosed(subflow: Subflow): void;
 }
 
 /** The third segment of a handshake of which nothing was kept, and what is known of the others. */
@@ -77,32 +82,26 @@ export class MptcpConnection {
   readonly #parts: MptcpParts;
   readonly #numbers: InitialNumbers;
   readonly #progress: Progress;
-  readonly #onActive: () => void;
+  readonly #host: ConnectionHost | undefined;
   #nextId = 0;
   #isInitiator = false;
 
   constructor(options: MptcpConnectionOptions) {
     const session = new Session(options);
     this.#numbers = options.numbers;
-    this.#onActive = options.onActive ?? (() => {});
+    this.#host = options.host;
     this.#parts = {
       session,
       addresses: new AddressBook(session),
       timers: new Deadlines<MptcpTimer>(),
-      counters: {
-        conflictingMapping: 0,
-        mappingBeyondWindow: 0,
-        dataAckBeyondData: 0,
-        wrongChecksum: 0,
-        dataWithoutMapping: 0,
-      },
-      events: [],
+      counters: undefined,
+      events: undefined,
       subflows: [],
       closeReason: undefined,
       isOrphan: false,
       endedFirst: false,
     };
-    this.#progress = new Progress(this.#parts);
+    this.#progress = new Progress(this.#parts, options.host);
   }
 
   // What is known.
@@ -231,7 +230,7 @@ export class MptcpConnection {
     const refusal = this.#joinRefusal();
     if (refusal === "tooMany") return RESET_REASON.lackOfResources;
     if (refusal !== undefined) return RESET_REASON.multipathError;
-    const halfOpen = subflows.filter(({ handshake }) => !handshake.isConfirmed).length;
+    const halfOpen = subflows.filter(({ isConfirmed }) => !isConfirmed).length;
     if (halfOpen >= MOST_HALF_OPEN_JOINS) return RESET_REASON.lackOfResources;
     const handshake = new JoinHandshake(session, { addressId: path.localAddressId, backup: path.backup }, option);
     const subflow = this.#addSubflow({ ...path, remoteAddressId: option.addressId }, handshake, nowMs);
@@ -257,13 +256,13 @@ export class MptcpConnection {
       id: this.#nextId++,
       session,
       handshake,
-      owner: this.#progress.owner,
+      owner: this.#progress,
       initialSequence: initialSequence ?? this.#numbers.sequence(local, remote, nowMs),
       timestampOffset: this.#numbers.timestampOffset(local, remote),
     });
-    this.#parts.subflows.push(subflow);
+    this.#parts.subflows = this.#parts.subflows.concat(subflow);
     timers.clear("empty");
-    this.#onActive();
+    this.#host?.onActive(this);
     return subflow;
   }
 
@@ -297,7 +296,7 @@ export class MptcpConnection {
     if (length > 0 && first !== undefined && receiver.shouldTell(first.tcp.sender.segmentBytes)) {
       if (fallback === undefined) acknowledgeOnAll(this.#parts);
       else first.tcp.requestAcknowledgement();
-      this.#onActive();
+      this.#host?.onActive(this);
     }
     return length;
   }
@@ -417,11 +416,11 @@ export class MptcpConnection {
   }
 
   pollEvent(): MptcpEvent | undefined {
-    return this.#parts.events.shift();
+    return takeEvent(this.#parts);
   }
 
   #advance(nowMs: number): void {
-    this.#onActive();
+    this.#host?.onActive(this);
     this.#progress.advance(nowMs);
   }
 }
@@ -431,7 +430,6 @@ const SYN_OPTION_BYTES = 40;
 /** Stands for the MP_CAPABLE of a peer that has none. */
 const PLAIN: CapableOption = { type: "capable", version: 1, flags: 0 };
 
-function idOf(addresses: ReadonlyMap<number, AnnouncedAddress>, address: IpAddress): number {
-  for (const [id, one] of addresses) if (equalBytes(one.address, address)) return id;
-  return 0;
+function idOf(addresses: readonly AnnouncedAddress[], address: IpAddress): number {
+  return addresses.find((one) => equalBytes(one.address, address))?.addressId ?? 0;
 }

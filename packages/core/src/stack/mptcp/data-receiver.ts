@@ -8,7 +8,8 @@ import { Reassembly } from "../tcp/reassembly.ts";
 export class DataReceiver {
   readonly #bufferBytes: number;
   readonly #queue = new ByteQueue(1);
-  readonly #reassembly = new Reassembly();
+  /** What is out of order; undefined while nothing is. */
+  #reassembly: Reassembly | undefined;
   #finPosition: number | undefined;
   #finReached = false;
   /** The furthest edge of the window that was told. */
@@ -28,7 +29,7 @@ export class DataReceiver {
   }
 
   get outOfOrderBytes(): number {
-    return this.#reassembly.bytes;
+    return this.#reassembly?.bytes ?? 0;
   }
 
   /** DATA_FIN has been reached: nothing follows what is readable. */
@@ -64,21 +65,23 @@ export class DataReceiver {
     const end = position + fitting.length;
     if (this.#finReached || end <= this.#queue.end) return;
     if (position > this.#queue.end) {
+      this.#reassembly ??= new Reassembly();
       this.#reassembly.insert(position, fitting, 2 * this.#bufferBytes + this.#toldEdge - this.next);
       return;
     }
     while (this.#queue.end < end) {
       const next = this.#queue.end;
-      const stop = Math.min(end, this.#reassembly.runs[0]?.start ?? end);
+      const stop = Math.min(end, this.#reassembly?.runs[0]?.start ?? end);
       this.#queue.pushOwned(fitting.subarray(next - position, stop - position));
-      for (const chunk of this.#reassembly.take(stop)) this.#queue.pushOwned(chunk);
+      for (const chunk of this.#reassembly?.take(stop) ?? []) this.#queue.pushOwned(chunk);
     }
+    if (this.#reassembly?.isEmpty) this.#reassembly = undefined;
     this.#reachFin();
   }
 
   /** DATA_FIN stands at `position`. The first one counts. */
   onFin(position: number): void {
-    if (position < this.#queue.end || (this.#reassembly.end ?? 0) > position) return;
+    if (position < this.#queue.end || (this.#reassembly?.end ?? 0) > position) return;
     this.#finPosition ??= position;
     this.#reachFin();
   }
@@ -113,12 +116,12 @@ export class DataReceiver {
 
   /** Drops what waits for something that does not come any more. */
   clear(): void {
-    this.#reassembly.clear();
+    this.#reassembly = undefined;
   }
 
   /** Drops what nobody will read. */
   discard(): void {
     this.#queue.discardTo(this.#queue.end);
-    this.#reassembly.clear();
+    this.#reassembly = undefined;
   }
 }

@@ -19,6 +19,8 @@ interface Reinjection {
  */
 export const MOST_REINJECTIONS = 4096;
 
+const NO_REINJECTIONS: Reinjection[] = [];
+
 /** Bytes for a subflow. */
 export interface Assignment {
   readonly start: number;
@@ -35,7 +37,8 @@ export class DataSender {
   #windowEdge = 1;
   #finished = false;
   #blocked = false;
-  #reinjections: Reinjection[] = [];
+  /** {@link NO_REINJECTIONS} while there are none. */
+  #reinjections = NO_REINJECTIONS;
   #reinjectedBytes = 0;
 
   constructor(bufferBytes: number) {
@@ -130,6 +133,7 @@ export class DataSender {
     this.#acknowledged = position;
     this.#queue.discardTo(position);
     while ((this.#reinjections[0]?.end ?? Number.POSITIVE_INFINITY) <= position) this.#reinjections.shift();
+    if (!this.hasReinjections) this.#reinjections = NO_REINJECTIONS;
     return true;
   }
 
@@ -171,8 +175,8 @@ export class DataSender {
     const begin = Math.max(start, this.#acknowledged);
     if (begin >= Math.min(end, this.#next) || this.#reinjections.length >= MOST_REINJECTIONS) return;
     if (this.#reinjections.some((other) => other.start <= begin && end <= other.end && other.from === from)) return;
-    this.#reinjections.push({ start: begin, end: Math.min(end, this.#next), from });
-    this.#reinjections.sort((left, right) => left.start - right.start);
+    const added = { start: begin, end: Math.min(end, this.#next), from };
+    this.#reinjections = [...this.#reinjections, added].sort((left, right) => left.start - right.start);
   }
 
   /** The subflow is gone: nothing is with it any more. */
@@ -183,12 +187,12 @@ export class DataSender {
   /** Takes back everything without DATA_ACK, to be given out anew; returns where that begins. */
   rewind(): number {
     this.#next = Math.min(this.#acknowledged, this.end);
-    this.#reinjections = [];
+    this.#reinjections = NO_REINJECTIONS;
     return this.#next;
   }
 
   clear(): void {
     this.#queue.discardTo(this.#queue.end);
-    this.#reinjections = [];
+    this.#reinjections = NO_REINJECTIONS;
   }
 }

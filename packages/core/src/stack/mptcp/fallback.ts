@@ -3,7 +3,7 @@ import { RESET_REASON } from "../../wire/mptcp/options.ts";
 import { dropSubflow } from "./closing.ts";
 import type { FallbackReason } from "./events.ts";
 import type { Mapping } from "./mappings.ts";
-import { type MptcpParts, tell } from "./parts.ts";
+import { count, type MptcpParts, tell } from "./parts.ts";
 import type { Subflow } from "./subflow.ts";
 
 /** From now on the one subflow's bytes are the connection's. */
@@ -15,8 +15,10 @@ export function fallBack(parts: MptcpParts, reason: FallbackReason): void {
     timers.clear(timer);
   for (const subflow of subflows) {
     // The peer may have taken our mappings: it learns that no more come (RFC 8684 section 3.7).
-    if (reason === "optionsRemoved" && subflow.sent.wasUsed) subflow.infiniteFrom ??= subflow.tcp.sender.end;
-    subflow.tcp.onExtensionChanged();
+    const { plain, sent, tcp } = subflow;
+    if (reason === "optionsRemoved" && sent.wasUsed)
+      subflow.plain = { ...plain, infiniteFrom: plain.infiniteFrom ?? tcp.sender.end };
+    tcp.onExtensionChanged();
     // A join that nobody has answered must not go on as plain TCP: its SYN would open another connection.
     if (subflow.id > 0) dropSubflow(subflow, RESET_REASON.unspecified);
   }
@@ -31,24 +33,23 @@ export function fallBack(parts: MptcpParts, reason: FallbackReason): void {
 export function onDataWithoutMapping(parts: MptcpParts, subflow: Subflow): void {
   const { tcp } = subflow;
   if (parts.session.isPlainable && !parts.session.peerHasMapped) return fallBack(parts, "optionsRemoved");
-  parts.counters.dataWithoutMapping += 1;
+  count(parts, "dataWithoutMapping");
   subflow.resetWith(RESET_REASON.middlebox);
   tcp.reset();
 }
 
 /** Data has arrived changed. It is not taken; with other subflows this one ends, alone it goes on as plain TCP. */
 export function onWrongChecksum(parts: MptcpParts, subflow: Subflow, mapping: Mapping): void {
-  const { session, counters } = parts;
-  counters.wrongChecksum += 1;
+  const { session } = parts;
+  count(parts, "wrongChecksum");
   const sequence = session.peerSequenceOf(mapping.dataStart);
   if (!isAlone(parts, subflow) || mapping.dataStart !== session.receiver.next) {
     subflow.resetOptions = [{ type: "fail", sequence }];
     subflow.tcp.reset();
     return;
   }
-  subflow.isDeaf = true;
+  subflow.plain = { ...subflow.plain, isDeaf: true, failure: { type: "fail", sequence } };
   beginPlain(parts, subflow, "checksum");
-  subflow.failure = { type: "fail", sequence };
   subflow.tcp.requestAcknowledgement();
 }
 
@@ -57,15 +58,14 @@ export function onFail(parts: MptcpParts, subflow: Subflow, position: number): v
   const { session } = parts;
   if (subflow.tcp.closeReason !== undefined || !isAlone(parts, subflow)) return;
   if (position < session.sender.acknowledged || position > session.sender.next) return;
-  if (subflow.infiniteFrom === undefined) beginPlain(parts, subflow, "peer");
+  if (subflow.plain.infiniteFrom === undefined) beginPlain(parts, subflow, "peer");
 }
 
 /** Everything without DATA_ACK is sent once more behind what the subflow has, with an infinite mapping. */
 function beginPlain(parts: MptcpParts, subflow: Subflow, reason: FallbackReason): void {
   const { session } = parts;
   const start = subflow.tcp.sender.end;
-  subflow.infiniteFrom = start;
-  subflow.plainOffset = session.sender.rewind() - start;
+  subflow.plain = { ...subflow.plain, infiniteFrom: start, offset: session.sender.rewind() - start };
   subflow.sent.clear();
   fallBack(parts, reason);
 }
@@ -74,12 +74,12 @@ function beginPlain(parts: MptcpParts, subflow: Subflow, reason: FallbackReason)
 export function onInfiniteMapping(parts: MptcpParts, subflow: Subflow, start: number, dataStart: number): void {
   const { session } = parts;
   if (!isAlone(parts, subflow)) return;
-  if (subflow.plainFrom !== undefined) return;
-  subflow.plainFrom = start;
-  subflow.plainReceiveOffset = dataStart - start;
+  const { plain } = subflow;
+  if (plain.receiveFrom !== undefined) return;
+  subflow.plain = { ...plain, receiveFrom: start, receiveOffset: dataStart - start };
   // What was sent with mappings before, and did not arrive as it was, comes again.
-  if (subflow.isDeaf) subflow.received.clear();
-  if (subflow.infiniteFrom !== undefined) return;
+  if (plain.isDeaf) subflow.received.clear();
+  if (plain.infiniteFrom !== undefined) return;
   // What is on its way arrives, and counts, unless the peer says that it has refused it: see onFail.
   const isSame = session.isPlainable && start === dataStart;
   if (isSame) fallBack(parts, "peer");

@@ -17,6 +17,8 @@ export interface Mapping {
 /** Mappings of what has not arrived, or not been read, that a subflow keeps: one for each segment of a large window. */
 export const MOST_MAPPINGS = 8192;
 
+const NO_MAPPINGS: Mapping[] = [];
+
 /** Where `position` of the subflow stands in the connection. */
 export function dataPositionOf({ start, dataStart }: Mapping, position: number): number {
   return dataStart + position - start;
@@ -24,7 +26,8 @@ export function dataPositionOf({ start, dataStart }: Mapping, position: number):
 
 /** Mappings in the order of the subflow, without overlaps. */
 export class MappingList {
-  #mappings: Mapping[] = [];
+  /** {@link NO_MAPPINGS} while there are none. */
+  #mappings = NO_MAPPINGS;
   #wasUsed = false;
 
   /** Whether it has ever had one. */
@@ -43,7 +46,7 @@ export class MappingList {
   /** Adds one behind all others. */
   append(mapping: Mapping): void {
     this.#wasUsed = true;
-    this.#mappings.push(mapping);
+    this.#insert(this.#mappings.length, mapping);
   }
 
   /** The one that has `position`. */
@@ -76,19 +79,26 @@ export class MappingList {
       return rest === "added" || rest === "known" ? this.add({ ...mapping, end: next.start }) : rest;
     }
     if (this.#mappings.length >= MOST_MAPPINGS) return "full";
-    this.#mappings.splice(before + 1, 0, mapping);
+    this.#insert(before + 1, mapping);
     return "added";
+  }
+
+  #insert(index: number, mapping: Mapping): void {
+    if (this.#mappings === NO_MAPPINGS) this.#mappings = [mapping];
+    else if (index === this.#mappings.length) this.#mappings.push(mapping);
+    else this.#mappings.splice(index, 0, mapping);
   }
 
   /** Drops those that end at or before `position`. */
   discardTo(position: number): void {
     let count = 0;
     while ((this.#mappings[count]?.end ?? Number.POSITIVE_INFINITY) <= position) count += 1;
-    if (count > 0) this.#mappings.splice(0, count);
+    if (count === this.#mappings.length) this.clear();
+    else if (count > 0) this.#mappings.splice(0, count);
   }
 
   clear(): void {
-    this.#mappings = [];
+    this.#mappings = NO_MAPPINGS;
   }
 
   /** Index of the last one that starts at or before `position`, or -1. */

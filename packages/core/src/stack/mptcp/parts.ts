@@ -34,10 +34,12 @@ export interface MptcpParts {
   readonly session: Session;
   readonly addresses: AddressBook;
   readonly timers: Deadlines<MptcpTimer>;
-  readonly counters: MptcpCounters;
-  readonly events: MptcpEvent[];
+  /** Undefined while nothing was counted. */
+  counters: MptcpCounters | undefined;
+  /** Undefined while there are none. */
+  events: MptcpEvent[] | undefined;
   /** Those that are not over, in the order of their identifiers. */
-  subflows: Subflow[];
+  subflows: readonly Subflow[];
   closeReason: CloseReason | undefined;
   /** The application neither reads nor writes any more. */
   isOrphan: boolean;
@@ -48,12 +50,36 @@ export interface MptcpParts {
 /** Events that nobody has asked for yet. Each call of a driver makes a few at most; beyond this the oldest goes. */
 export const MOST_EVENTS = 1024;
 
-export function tell({ events }: MptcpParts, event: MptcpEvent): void {
+export function tell(parts: MptcpParts, event: MptcpEvent): void {
+  const { events } = parts;
+  if (events === undefined) {
+    parts.events = [event];
+    return;
+  }
   const isRepeated =
     "subflow" in event || "addressId" in event ? false : events.some(({ type }) => type === event.type);
   if (isRepeated) return;
   if (events.length >= MOST_EVENTS) events.shift();
   events.push(event);
+}
+
+export function takeEvent(parts: MptcpParts): MptcpEvent | undefined {
+  const event = parts.events?.shift();
+  if (parts.events?.length === 0) parts.events = undefined;
+  return event;
+}
+
+const NOTHING_COUNTED: MptcpCounters = {
+  conflictingMapping: 0,
+  mappingBeyondWindow: 0,
+  dataAckBeyondData: 0,
+  wrongChecksum: 0,
+  dataWithoutMapping: 0,
+};
+
+export function count(parts: MptcpParts, what: keyof MptcpCounters): void {
+  parts.counters ??= { ...NOTHING_COUNTED };
+  parts.counters[what] += 1;
 }
 
 /** Those that may carry data now. */

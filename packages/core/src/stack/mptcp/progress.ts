@@ -1,13 +1,14 @@
 /**
  * What follows when something has happened to a Multipath TCP connection: the order in which its parts do their work.
  */
-import { RESET_REASON } from "../../wire/mptcp/options.ts";
+import { type AddAddressOption, type AddAddressV0Option, RESET_REASON } from "../../wire/mptcp/options.ts";
 import { assignData, reinjectAll, repeatUnacknowledged } from "./assigning.ts";
 import { abort, answerEnd, closePlain, closeSubflows, dropSubflow, end, isComplete } from "./closing.ts";
 import { collectData } from "./collecting.ts";
+import type { ConnectionHost } from "./connection.ts";
 import { fallBack, onFail, onInfiniteMapping } from "./fallback.ts";
 import { JoinHandshake } from "./join-handshake.ts";
-import { acknowledgeOnAll, type MptcpParts, type MptcpTimer, tell, usable } from "./parts.ts";
+import { acknowledgeOnAll, count, type MptcpParts, type MptcpTimer, tell, usable } from "./parts.ts";
 import type { Subflow } from "./subflow.ts";
 import type { SubflowOwner } from "./subflow-owner.ts";
 
@@ -16,10 +17,9 @@ const MOST_JOIN_ACKNOWLEDGEMENTS = 6;
 const LEAST_TIMEOUT_MS = 200;
 const LONGEST_PAUSE_MS = 60_000;
 
-export class Progress {
+export class Progress implements SubflowOwner {
   readonly #parts: MptcpParts;
-  /** What subflows tell. */
-  readonly owner: SubflowOwner;
+  readonly #host: ConnectionHost | undefined;
   #isConnected = false;
   /** Either side has shown that it has both keys. */
   #isConfirmed = false;
@@ -32,9 +32,9 @@ export class Progress {
   #repetitions = 0;
   #joinAcknowledgements = 0;
 
-  constructor(parts: MptcpParts) {
+  constructor(parts: MptcpParts, host: ConnectionHost | undefined) {
     this.#parts = parts;
-    this.owner = this.#createOwner();
+    this.#host = host;
   }
 
   /** The first subflow's handshake has ended. */
@@ -47,41 +47,21 @@ export class Progress {
     return this.#isConfirmed;
   }
 
-  #createOwner(): SubflowOwner {
-    const parts = this.#parts;
-    return {
-      onFallback: (reason) => fallBack(parts, reason),
-      onAddress: (option) => {
-        const { echo, isNew } = parts.addresses.onAddress(option);
-        if (echo !== undefined) usable(parts)[0]?.signal(echo);
-        if (isNew)
-          tell(parts, {
-            type: "addressAnnounced",
-            addressId: option.addressId,
-            address: option.address,
-            port: option.port,
-          });
-      },
-      onRemovedAddresses: (addressIds) => {
-        for (const addressId of addressIds) this.#onRemovedAddress(addressId);
-      },
-      onPriority: (subflow, backup, addressId) => {
-        const meant =
-          addressId === undefined ? [subflow] : parts.subflows.filter((one) => one.remoteAddressId === addressId);
-        for (const one of meant) {
-          one.peerBackup = backup;
-          tell(parts, { type: "subflowPriority", backup, ...one.description });
-        }
-      },
-      onFail: (subflow, position) => onFail(parts, subflow, position),
-      onInfiniteMapping: (subflow, start, dataStart) => onInfiniteMapping(parts, subflow, start, dataStart),
-      onFastClose: () => {
-        this.#fastClosed = true;
-      },
-      onNonsense: (what) => {
-        parts.counters[what] += 1;
-      },
-    };
+  // What subflows tell: SubflowOwner.
+
+  onFallback(reason: "handshake" | "synLost" | "optionsRemoved"): void {
+    fallBack(this.#parts, reason);
+  }
+
+  onAddress(option: AddAddressOption | AddAddressV0Option): void {
+    const { echo, isNew } = this.#parts.addresses.onAddress(option);
+    if (echo !== undefined) usable(this.#parts)[0]?.signal(echo);
+    const { addressId, address, port } = option;
+    if (isNew) tell(this.#parts, { type: "addressAnnounced", addressId, address, port });
+  }
+
+  onRemovedAddresses(addressIds: readonly number[]): void {
+    for (const addressId of addressIds) this.#onRemovedAddress(addressId);
   }
 
   #onRemovedAddress(addressId: number): void {
@@ -91,6 +71,33 @@ export class Progress {
       if (subflow.remoteAddressId === addressId) dropSubflow(subflow, RESET_REASON.unspecified);
     }
   }
+
+  onPriority(subflow: Subflow, backup: boolean, addressId: number | undefined): void {
+    const { subflows } = this.#parts;
+    const meant = addressId === undefined ? [subflow] : subflows.filter((one) => one.remoteAddressId === addressId);
+    for (const one of meant) {
+      one.peerBackup = backup;
+      tell(this.#parts, { type: "subflowPriority", backup, ...one.description });
+    }
+  }
+
+  onFail(subflow: Subflow, position: number): void {
+    onFail(this.#parts, subflow, position);
+  }
+
+  onInfiniteMapping(subflow: Subflow, start: number, dataStart: number): void {
+    onInfiniteMapping(this.#parts, subflow, start, dataStart);
+  }
+
+  onFastClose(): void {
+    this.#fastClosed = true;
+  }
+
+  onNonsense(what: "conflictingMapping" | "mappingBeyondWindow" | "dataAckBeyondData"): void {
+    count(this.#parts, what);
+  }
+
+  // What follows.
 
   advance(nowMs: number): void {
     const parts = this.#parts;
@@ -117,9 +124,9 @@ export class Progress {
   }
 
   /** In plain TCP the subflow's acknowledgement and window are the connection's. */
-  #followPlain({ tcp, plainOffset }: Subflow): void {
+  #followPlain({ tcp, plain }: Subflow): void {
     const { acknowledged, windowEdge } = tcp.sender;
-    this.#parts.session.sender.onDataAck(acknowledged + plainOffset, Math.max(0, windowEdge - acknowledged));
+    this.#parts.session.sender.onDataAck(acknowledged + plain.offset, Math.max(0, windowEdge - acknowledged));
   }
 
   #followTcp(subflow: Subflow): void {
@@ -132,8 +139,8 @@ export class Progress {
     }
     subflow.sent.discardTo(tcp.sender.acknowledged);
     if (subflow.takeTimeout() && this.#parts.session.fallback === undefined) reinjectAll(this.#parts, subflow, false);
-    if (subflow.isAnnounced || !handshake.isConfirmed || tcp.state !== "established") return;
-    subflow.isAnnounced = true;
+    if (handshake === undefined || !handshake.isConfirmed || tcp.state !== "established") return;
+    subflow.handshake = undefined;
     this.#isConfirmed = true;
     if (handshake instanceof JoinHandshake && handshake.peer !== undefined) {
       subflow.remoteAddressId = handshake.peer.addressId;
@@ -164,6 +171,7 @@ export class Progress {
   }
 
   #onSubflowClosed(subflow: Subflow): void {
+    this.#host?.onSubflowClosed(subflow);
     const { session } = this.#parts;
     if (session.fallback === undefined && this.#parts.closeReason === undefined)
       reinjectAll(this.#parts, subflow, true);
@@ -210,7 +218,7 @@ export class Progress {
   #arm(nowMs: number): void {
     const { session, timers, subflows } = this.#parts;
     if (session.fallback !== undefined) {
-      if (subflows.some(({ isDeaf }) => isDeaf)) timers.setIfIdle("giveUp", nowMs + session.settings.tcp.giveUpMs);
+      if (subflows.some(({ plain }) => plain.isDeaf)) timers.setIfIdle("giveUp", nowMs + session.settings.tcp.giveUpMs);
       else timers.clear("giveUp");
       return;
     }
@@ -275,7 +283,7 @@ export class Progress {
 
   #waitingJoins(): Subflow[] {
     return this.#parts.subflows.filter(
-      ({ handshake, tcp, id }) => id > 0 && !handshake.isConfirmed && tcp.state === "established",
+      ({ isConfirmed, tcp, id }) => id > 0 && !isConfirmed && tcp.state === "established",
     );
   }
 }

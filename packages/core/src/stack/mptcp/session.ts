@@ -2,8 +2,9 @@
  * What the subflows of one Multipath TCP connection share: keys, numbers, data in both directions, and whether it is
  * still Multipath TCP.
  */
+import { readUint64, writeUint64 } from "../../base/bytes.ts";
 import { toPosition, toPosition64, toSequence64 } from "../../base/sequence.ts";
-import { identityOfKey, KEY_BYTES, type MptcpVersion } from "../../wire/mptcp/keys.ts";
+import { identityOfKey, KEY_BYTES, type KeyIdentity, type MptcpVersion } from "../../wire/mptcp/keys.ts";
 import type { DataNumber } from "../../wire/mptcp/options.ts";
 import type { StackPorts } from "../ports.ts";
 import { DataReceiver } from "./data-receiver.ts";
@@ -19,11 +20,24 @@ export interface SessionOptions {
   readonly localKey: Uint8Array;
 }
 
-/** What is derived from one side's key. */
-interface Side {
-  readonly key: Uint8Array;
+/** A side's key, and what is derived from it. */
+class Side {
   readonly token: number;
   readonly initialDataSequence: bigint;
+  /** As a number, which takes a tenth of the memory that an array of 8 bytes does. */
+  readonly #key: bigint;
+
+  constructor(key: Uint8Array, { token, initialDataSequence }: KeyIdentity) {
+    this.#key = readUint64(key, 0);
+    this.token = token;
+    this.initialDataSequence = initialDataSequence;
+  }
+
+  get key(): Uint8Array {
+    const key = new Uint8Array(KEY_BYTES);
+    writeUint64(key, 0, this.#key);
+    return key;
+  }
 }
 
 const LOW_32 = 0xffff_ffffn;
@@ -77,7 +91,7 @@ export class Session {
   }
 
   #sideOf(key: Uint8Array): Side {
-    return { key, ...identityOfKey(this.ports.hashes, this.version, key) };
+    return new Side(key, identityOfKey(this.ports.hashes, this.version, key));
   }
 
   setRemoteKey(key: Uint8Array): void {

@@ -16,6 +16,7 @@ import type { Assignment } from "./data-sender.ts";
 import type { SubflowDescription } from "./events.ts";
 import { findMptcp, type Handshake, type HandshakeVerdict, isMptcp } from "./handshake.ts";
 import { dataPositionOf, type Mapping, MappingList } from "./mappings.ts";
+import { MAPPED } from "./plain-stream.ts";
 import type { Session } from "./session.ts";
 import type { SubflowOptions, SubflowOwner } from "./subflow-owner.ts";
 
@@ -31,7 +32,8 @@ const PLAIN_DSS_BYTES = 20;
 export class Subflow implements SegmentExtension, SchedulableSubflow {
   readonly id: number;
   readonly tcp: TcpConnection;
-  readonly handshake: Handshake;
+  /** Until the subflow is established. */
+  handshake: Handshake | undefined;
   readonly localAddressId: number;
   remoteAddressId: number;
   /** Each side's wish. */
@@ -39,28 +41,16 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   peerBackup = false;
   /** The SYN had data that was taken: it may be answered before the handshake has ended (RFC 7413 section 4.2). */
   answersEarly = false;
-  /** It was told that the subflow is established. */
-  isAnnounced = false;
   /** What a reset of ours says, and what the peer's said. */
-  resetOptions: readonly MptcpOption[] = [];
+  resetOptions: readonly MptcpOption[] = NO_OPTIONS;
   peerResetReason: number | undefined;
   /** Mappings of what was given to it and is not acknowledged, and of what is to arrive. */
   readonly sent = new MappingList();
   readonly received = new MappingList();
-  /** From a wrong checksum on nothing is taken until the peer has fallen back (RFC 8684 section 3.7). */
-  isDeaf = false;
-  /** What the peer hears of it, with every acknowledgement until it has. */
-  failure: MptcpOption | undefined;
-  /** In plain TCP: what has to be added to a subflow's position to get the connection's, sending and receiving. */
-  plainOffset = 0;
-  plainReceiveOffset = 0;
-  /** From this position on the peer's data has no mappings any more; before it, it may have. */
-  plainFrom: number | undefined;
-  /** The position from which our data has an infinite mapping, said once. */
-  infiniteFrom: number | undefined;
+  plain = MAPPED;
   readonly #session: Session;
   readonly #owner: SubflowOwner;
-  #signals: MptcpOption[] = [];
+  #signals: readonly MptcpOption[] = NO_OPTIONS;
   #timeoutsSeen = 0;
   #synsSent = 0;
   /** See {@link #isTurnOfFin}: the third ACK was the keys' first turn. */
@@ -93,6 +83,11 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return { subflow: id, local, remote, localAddressId, remoteAddressId };
   }
 
+  /** The peer is known to have understood the handshake. */
+  get isConfirmed(): boolean {
+    return this.handshake === undefined || this.handshake.isConfirmed;
+  }
+
   /** It may carry new data. */
   get isUsable(): boolean {
     const { state, sender, closeReason } = this.tcp;
@@ -107,7 +102,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
    * wait.
    */
   get #mayCarryData(): boolean {
-    return this.handshake.isConfirmed || (this.id === 0 && (this.answersEarly || this.#session.remote !== undefined));
+    return this.isConfirmed || (this.id === 0 && (this.answersEarly || this.#session.remote !== undefined));
   }
 
   get isBackup(): boolean {
@@ -198,7 +193,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** Says something to the peer with the next segment without data; returns false when too much is waiting already. */
   signal(option: MptcpOption): boolean {
     if (this.#signals.length >= MOST_SIGNALS) return false;
-    this.#signals.push(option);
+    this.#signals = [...this.#signals, option];
     this.tcp.requestAcknowledgement();
     return true;
   }
@@ -207,7 +202,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   /** Until the handshake has been confirmed, and while MP_FAIL is to be heard, segments without data say that. */
   get hasSignals(): boolean {
-    return this.#signals.length > 0 && this.handshake.isConfirmed && !this.isDeaf;
+    return this.#signals.length > 0 && this.isConfirmed && !this.plain.isDeaf;
   }
 
   get dataOptionBytes(): number {
@@ -223,7 +218,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   boundary(start: number, end: number): number {
     const mapped = Math.min(end, this.sent.find(start)?.end ?? end);
     // Segments of plain TCP have no room for options; those up to the infinite mapping have one.
-    if (this.infiniteFrom === undefined || start > this.infiniteFrom) return mapped;
+    const { infiniteFrom } = this.plain;
+    if (infiniteFrom === undefined || start > infiniteFrom) return mapped;
     return Math.min(mapped, start + this.tcp.sender.segmentBytes - PLAIN_DSS_BYTES);
   }
 
@@ -233,7 +229,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     if (this.#session.fallback !== undefined) return this.#plainOptions(outgoing);
     if ((flags & TCP_FLAG.syn) !== 0) return this.#synOptions((flags & TCP_FLAG.ack) !== 0);
     const mapping = payload.length === 0 ? undefined : this.sent.find(start);
-    const greeting = this.handshake.isConfirmed ? undefined : this.handshake.ackOption(outgoing, mapping);
+    const greeting = this.isConfirmed ? undefined : this.handshake?.ackOption(outgoing, mapping);
     if (greeting !== undefined && !this.#isTurnOfFin(payload)) return [greeting];
     const options: MptcpOption[] = [];
     if (payload.length === 0) this.#addSignal(options, roomBytes);
@@ -245,6 +241,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   /** RFC 8684 section 3.1: after some SYNs with MP_CAPABLE that nobody answers, one without it may pass. */
   #synOptions(isAnswer: boolean): readonly SegmentOption[] {
+    if (this.handshake === undefined) return NO_OPTIONS;
     this.#synsSent += 1;
     if (this.id > 0 || isAnswer || this.#synsSent <= MOST_CAPABLE_SYNS) return [this.handshake.synOption()];
     this.#owner.onFallback("synLost");
@@ -263,9 +260,15 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   /** One at a time: addresses are too long to share a segment with each other. */
   #addSignal(options: MptcpOption[], roomBytes: number): void {
-    const signal = this.#signals.shift();
+    const [signal] = this.#takeSignal();
     // One for which there is never room must not stand in the way of others.
     if (signal !== undefined && segmentOptionByteLength(signal) <= roomBytes) options.push(signal);
+  }
+
+  #takeSignal(): readonly MptcpOption[] {
+    const signals = this.#signals;
+    this.#signals = signals.length > 1 ? signals.slice(1) : NO_OPTIONS;
+    return signals.length > 1 ? signals.slice(0, 1) : signals;
   }
 
   #dss(mapping: Mapping | undefined): DssOption {
@@ -302,13 +305,13 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   /** RFC 8684 section 3.7: the infinite mapping goes with the first segment that it is about, and MP_FAIL before. */
   #plainOptions({ start, payload, flags }: OutgoingSegment): readonly SegmentOption[] {
     if ((flags & TCP_FLAG.syn) !== 0) return [];
-    if (payload.length === 0)
-      return this.isDeaf && this.failure !== undefined ? [this.failure] : this.#signals.splice(0, 1);
-    if (this.infiniteFrom === undefined || start > this.infiniteFrom) return [];
-    const mapping = start < this.infiniteFrom ? this.sent.find(start) : undefined;
+    const { isDeaf, failure, infiniteFrom, offset } = this.plain;
+    if (payload.length === 0) return isDeaf && failure !== undefined ? [failure] : this.#takeSignal();
+    if (infiniteFrom === undefined || start > infiniteFrom) return [];
+    const mapping = start < infiniteFrom ? this.sent.find(start) : undefined;
     if (mapping !== undefined) return [{ type: "dss", mapping: this.#wireMapping(mapping) }];
-    if (start < this.infiniteFrom) return [];
-    const sequence = this.#session.dataNumberOf(start + this.plainOffset);
+    if (start < infiniteFrom) return [];
+    const sequence = this.#session.dataNumberOf(start + offset);
     return [
       { type: "dss", mapping: { sequence, subflowSequence: this.#sequenceOf(start), length: 0, dataFin: false } },
     ];
@@ -321,10 +324,11 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     if ((segment.flags & TCP_FLAG.rst) !== 0) return this.#onReset(options);
     if (this.#session.fallback !== undefined) return this.#onPlainSegment(options);
     const isSyn = (segment.flags & TCP_FLAG.syn) !== 0;
-    if (isSyn || !this.handshake.isConfirmed) {
+    const { handshake } = this;
+    if (handshake !== undefined && (isSyn || !handshake.isConfirmed)) {
       // The one who is asked has read the SYN before there was a subflow.
       if (isSyn && (segment.flags & TCP_FLAG.ack) === 0) return "accept";
-      const verdict = isSyn ? this.handshake.onSynAck(options) : this.handshake.onSegment(segment, options);
+      const verdict = isSyn ? handshake.onSynAck(options) : handshake.onSegment(segment, options);
       if (verdict !== "go") return this.#obey(verdict, isSyn ? "handshake" : "optionsRemoved");
       // Before the first DATA_ACK the window is told by the handshake (RFC 8684 section 3.3.5); in a SYN it is not
       // scaled.
@@ -343,7 +347,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
    * can be decided at any time.
    */
   #isPlainAnswer(segment: TcpSegment): boolean {
-    if (!this.#session.isPlainable || this.isDeaf) return false;
+    if (!this.#session.isPlainable || this.plain.isDeaf) return false;
     const ends = (segment.flags & TCP_FLAG.fin) !== 0;
     return ends || this.tcp.acknowledgedBy(segment) > this.#session.sender.acknowledged;
   }
@@ -354,7 +358,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
       this.#owner.onFallback(reason);
       return "accept";
     }
-    this.resetWith(this.handshake.resetReason);
+    this.resetWith(this.handshake?.resetReason ?? RESET_REASON.multipathError);
     return "reset";
   }
 
@@ -404,8 +408,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
    */
   #isPlain({ sequence, subflowSequence, length, dataFin }: DssMapping): boolean {
     const dataStart = this.#session.peerPositionOf(sequence);
-    if (dataStart === undefined || this.isDeaf || length === (dataFin ? 1 : 0)) return true;
-    return dataStart === this.#positionOf(subflowSequence, this.tcp.readPosition) + this.plainReceiveOffset;
+    if (dataStart === undefined || this.plain.isDeaf || length === (dataFin ? 1 : 0)) return true;
+    return dataStart === this.#positionOf(subflowSequence, this.tcp.readPosition) + this.plain.receiveOffset;
   }
 
   /** Returns false when the segment must not be taken. */
@@ -500,3 +504,4 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 }
 
 const NO_BYTES = new Uint8Array(0);
+const NO_OPTIONS: readonly MptcpOption[] = [];

@@ -19,25 +19,32 @@ import type { SynOptions } from "./handshake.ts";
 import { createParts, resizeSegments, type TcpParts } from "./parts.ts";
 import type { RoundTrip } from "./round-trip.ts";
 import { SegmentArrival } from "./segment-arrival.ts";
+import { SegmentWriter } from "./segment-writer.ts";
 import type { Sender, Transmission } from "./sender.ts";
 import type { AcceptOptions, OpenOptions, TcpConnectionOptions } from "./settings.ts";
 import { isSynchronized, maySend, type TcpState } from "./state.ts";
+import { SynExchange } from "./syn-exchange.ts";
 import type { Timer } from "./timers.ts";
 
 export class TcpConnection {
-  readonly local: Endpoint;
-  readonly remote: Endpoint;
   readonly #parts: TcpParts;
   readonly #arrival: SegmentArrival;
-  #open: OpenOptions & AcceptOptions = {};
+  readonly #writer: SegmentWriter;
   /** A segment without data, before the window, that the peer must answer. */
   #probeDue = false;
 
   constructor(options: TcpConnectionOptions) {
-    this.local = options.local;
-    this.remote = options.remote;
     this.#parts = createParts(options, isIpv4(options.remote.address));
     this.#arrival = new SegmentArrival(this.#parts);
+    this.#writer = new SegmentWriter(this.#parts);
+  }
+
+  get local(): Endpoint {
+    return this.#parts.local;
+  }
+
+  get remote(): Endpoint {
+    return this.#parts.remote;
   }
 
   get state(): TcpState {
@@ -127,16 +134,20 @@ export class TcpConnection {
   /** Active open: sends a SYN. */
   open(nowMs: number, options: OpenOptions = {}): void {
     this.#parts.life.change("activeOpen");
-    this.#open = options;
-    this.#parts.syn.start(nowMs);
+    this.#beginExchange(options).start(nowMs);
   }
 
   /** Passive open: takes a SYN, and answers it. */
   accept(syn: TcpSegment, nowMs: number, options: AcceptOptions = {}): void {
     this.#parts.life.change("passiveOpen");
-    this.#open = options;
     this.#arrival.receiveSyn(syn, options.takeData ?? false, nowMs);
-    this.#parts.syn.start(nowMs);
+    this.#beginExchange(options).start(nowMs);
+  }
+
+  #beginExchange(wanted: OpenOptions & AcceptOptions): SynExchange {
+    const { timers, roundTrip, settings } = this.#parts;
+    this.#parts.syn = new SynExchange(wanted, timers, roundTrip, settings.synGiveUpMs);
+    return this.#parts.syn;
   }
 
   /**
@@ -248,7 +259,7 @@ export class TcpConnection {
     const { life, syn, sender, receiver, settings } = this.#parts;
     switch (timer) {
       case "retransmission":
-        return life.isOpening ? syn.start(nowMs) : this.#onRetransmissionTimeout(nowMs);
+        return life.isOpening ? syn?.start(nowMs) : this.#onRetransmissionTimeout(nowMs);
       case "tailLossProbe":
         return life.isOpening ? undefined : sender.recovery.onTailLossProbe();
       case "reordering":
@@ -277,7 +288,7 @@ export class TcpConnection {
   }
 
   #onKeepalive(nowMs: number): void {
-    const next = this.#parts.keepalive.onTimer(nowMs);
+    const next = this.#parts.keepalive?.onTimer(nowMs);
     if (next === "giveUp") resetConnection(this.#parts, "timedOut");
     else this.#probeDue = next === "ask";
   }
@@ -286,38 +297,38 @@ export class TcpConnection {
 
   /** The next segment to send, or undefined when there is none for now. */
   pollTransmit(nowMs: number): TcpSegment | undefined {
-    const { life, syn, sender, receiver, writer } = this.#parts;
+    const { life, syn, sender, receiver } = this.#parts;
     if (life.pendingReset !== undefined) {
       const { sequence, position } = life.pendingReset;
       life.pendingReset = undefined;
-      return writer.reset(sequence, position, nowMs);
+      return this.#writer.reset(sequence, position, nowMs);
     }
     if (life.state === "closed") return undefined;
-    if (syn.isDue) return this.#makeSyn(nowMs);
+    if (syn?.isDue) return this.#makeSyn(syn, nowMs);
     if (life.state === "synSent") return undefined;
     const next = this.#maySend ? sender.nextTransmission(nowMs) : undefined;
-    if (next !== undefined) return writer.segment(flagsOf(next), next.start, next.payload, nowMs);
+    if (next !== undefined) return this.#writer.segment(flagsOf(next), next.start, next.payload, nowMs);
     if (this.#probeDue) {
       this.#probeDue = false;
-      return writer.segment(TCP_FLAG.ack, sender.acknowledged - 1, NO_BYTES, nowMs);
+      return this.#writer.segment(TCP_FLAG.ack, sender.acknowledged - 1, NO_BYTES, nowMs);
     }
-    if (receiver.acknowledgementDue) return writer.segment(TCP_FLAG.ack, sender.next, NO_BYTES, nowMs);
+    if (receiver.acknowledgementDue) return this.#writer.segment(TCP_FLAG.ack, sender.next, NO_BYTES, nowMs);
     return undefined;
   }
 
   /** With Fast Open, data may answer that of the SYN before the handshake has ended (RFC 7413 section 4.2). */
   get #maySend(): boolean {
-    return maySend(this.state) || (this.state === "synReceived" && this.#open.takeData === true);
+    return maySend(this.state) || (this.state === "synReceived" && this.#parts.syn?.wanted.takeData === true);
   }
 
-  #makeSyn(nowMs: number): TcpSegment {
+  #makeSyn(syn: SynExchange, nowMs: number): TcpSegment {
     const answer = this.state === "synReceived";
     // RFC 7413 section 4.1.3.1: what is repeated carries neither cookie nor data, lest a middlebox drops it again.
-    const first = this.#parts.syn.take();
-    const fastOpenCookie = first ? this.#open.fastOpenCookie : undefined;
-    const withData = first && !answer && this.#open.dataInSyn;
+    const first = syn.take();
+    const fastOpenCookie = first ? syn.wanted.fastOpenCookie : undefined;
+    const withData = first && !answer && syn.wanted.dataInSyn;
     const payload = (most: number) => (withData ? this.#parts.sender.takeForSyn(most, nowMs) : NO_BYTES);
-    return this.#parts.writer.syn({ answer, fastOpenCookie, payload }, nowMs);
+    return this.#writer.syn({ answer, fastOpenCookie, payload }, nowMs);
   }
 }
 

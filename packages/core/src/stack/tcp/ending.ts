@@ -47,18 +47,15 @@ export function resetConnection(parts: TcpParts, reason: "aborted" | "timedOut")
 }
 
 /** The connection is over. What has arrived in order can still be read, where somebody reads. */
-export function endConnection(
-  { life, sender, receiver, syn, timers }: TcpParts,
-  event: StateEvent,
-  reason: CloseReason,
-): void {
+export function endConnection(parts: TcpParts, event: StateEvent, reason: CloseReason): void {
+  const { life, sender, receiver, timers } = parts;
   if (life.state === "closed") return;
   life.change(event);
   life.closeReason = reason;
   sender.clear();
   receiver.clear();
   if (life.isOrphan) receiver.discard();
-  syn.stop();
+  parts.syn = undefined;
   timers.clearAll();
   life.tell("closed");
 }

@@ -7,19 +7,19 @@ export const KEEPALIVE_INTERVAL_MS = 75_000;
 
 export class Keepalive {
   readonly #timers: Timers;
-  readonly #idleMs: number | undefined;
+  readonly #idleMs: number;
   #heardMs = 0;
   #asked = 0;
 
-  /** `idleMs`: after how long a silence the first question is asked; undefined for never. */
-  constructor(timers: Timers, idleMs: number | undefined) {
+  /** `idleMs`: after how long a silence the first question is asked. */
+  constructor(timers: Timers, idleMs: number) {
     this.#timers = timers;
     this.#idleMs = idleMs;
   }
 
   /** Begins when the connection is established. */
   start(nowMs: number): void {
-    if (this.#idleMs !== undefined) this.#timers.set("keepalive", nowMs + this.#idleMs);
+    this.#timers.set("keepalive", nowMs + this.#idleMs);
   }
 
   /** The peer has been heard of. */
@@ -30,7 +30,7 @@ export class Keepalive {
 
   /** The timer "keepalive" is due: whether to ask, or to give up. */
   onTimer(nowMs: number): "wait" | "ask" | "giveUp" {
-    const dueMs = this.#heardMs + (this.#idleMs ?? Number.POSITIVE_INFINITY);
+    const dueMs = this.#heardMs + this.#idleMs;
     if (nowMs < dueMs) {
       this.#timers.set("keepalive", dueMs);
       return "wait";

@@ -11,7 +11,8 @@ export interface PendingReset {
 
 export class Life {
   #state: TcpState = "closed";
-  readonly #events: TcpEvent[] = [];
+  /** Undefined while there are none. */
+  #events: TcpEvent[] | undefined;
   /** Why it is over, or undefined while it is not. */
   closeReason: CloseReason | undefined;
   pendingReset: PendingReset | undefined;
@@ -35,10 +36,13 @@ export class Life {
 
   /** Each event waits once at most. */
   tell(event: TcpEvent): void {
-    if (!this.#events.includes(event)) this.#events.push(event);
+    if (this.#events === undefined) this.#events = [event];
+    else if (!this.#events.includes(event)) this.#events.push(event);
   }
 
   pollEvent(): TcpEvent | undefined {
-    return this.#events.shift();
+    const event = this.#events?.shift();
+    if (this.#events?.length === 0) this.#events = undefined;
+    return event;
   }
 }

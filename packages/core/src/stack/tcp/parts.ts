@@ -2,22 +2,25 @@
  * The parts of a connection, each of which has its own file; connection.ts, segment-arrival.ts and ending.ts make them
  * work together.
  */
+
+import type { Endpoint } from "../../base/ip-address.ts";
 import { Agreement } from "./agreement.ts";
-import { ChallengeLimit } from "./challenge-limit.ts";
+import type { ChallengeLimit } from "./challenge-limit.ts";
 import type { SegmentExtension } from "./extension.ts";
 import { Keepalive } from "./keepalive.ts";
 import { Life } from "./life.ts";
 import { LossRecovery } from "./loss-recovery.ts";
 import { Receiver } from "./receiver.ts";
 import { RoundTrip } from "./round-trip.ts";
-import { SegmentWriter } from "./segment-writer.ts";
 import { Sender } from "./sender.ts";
 import type { TcpConnectionOptions, TcpSettings } from "./settings.ts";
-import { SynExchange } from "./syn-exchange.ts";
+import type { SynExchange } from "./syn-exchange.ts";
 import { Timers } from "./timers.ts";
 import { Timestamps } from "./timestamps.ts";
 
 export interface TcpParts {
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
   readonly settings: TcpSettings;
   readonly extension: SegmentExtension | undefined;
   /** ISS. */
@@ -28,26 +31,23 @@ export interface TcpParts {
   readonly roundTrip: RoundTrip;
   readonly timestamps: Timestamps;
   readonly agreement: Agreement;
-  readonly syn: SynExchange;
-  readonly keepalive: Keepalive;
-  readonly challenges: ChallengeLimit;
+  /** While the handshake lasts. */
+  syn: SynExchange | undefined;
+  /** Where the settings ask for it. */
+  readonly keepalive: Keepalive | undefined;
+  /** From the first answer on that it counts. */
+  challenges: ChallengeLimit | undefined;
   readonly sender: Sender;
   readonly receiver: Receiver;
-  readonly writer: SegmentWriter;
 }
 
 export function createParts(options: TcpConnectionOptions, isIpv4: boolean): TcpParts {
-  const { settings, extension, initialSequence } = options;
+  const { local, remote, settings, extension, initialSequence } = options;
   const timers = new Timers();
   const roundTrip = new RoundTrip();
-  const timestamps = new Timestamps(options.timestampOffset);
-  const agreement = new Agreement(settings);
-  const receiver = new Receiver({
-    bufferBytes: settings.receiveBufferBytes,
-    timers,
-    sharedWindowBytes: () => extension?.windowBytes(),
-  });
   return {
+    local,
+    remote,
     settings,
     extension,
     initialSequence,
@@ -55,14 +55,13 @@ export function createParts(options: TcpConnectionOptions, isIpv4: boolean): Tcp
     life: new Life(),
     timers,
     roundTrip,
-    timestamps,
-    agreement,
-    syn: new SynExchange(timers, roundTrip, settings.synGiveUpMs),
-    keepalive: new Keepalive(timers, settings.keepaliveMs),
-    challenges: new ChallengeLimit(),
+    timestamps: new Timestamps(options.timestampOffset),
+    agreement: new Agreement(settings),
+    syn: undefined,
+    keepalive: settings.keepaliveMs === undefined ? undefined : new Keepalive(timers, settings.keepaliveMs),
+    challenges: undefined,
     sender: createSender(options, timers, roundTrip),
-    receiver,
-    writer: new SegmentWriter({ ...options, extension, agreement, receiver, timestamps }),
+    receiver: new Receiver({ bufferBytes: settings.receiveBufferBytes, timers, extension }),
   };
 }
 
@@ -78,7 +77,7 @@ function createSender({ settings, extension }: TcpConnectionOptions, timers: Tim
     segmentBytes,
     bufferBytes: settings.sendBufferBytes,
     bulkBytes: settings.bulkBytes,
-    boundary: (start, end) => extension?.boundary(start, end) ?? end,
+    extension,
   });
 }
 

@@ -16,7 +16,7 @@ export const RETRY_MS = 600_000;
 export class PathSegmentSize {
   readonly #agreedBytes: number;
   #limitBytes: number;
-  #limitedAtMs = Number.NEGATIVE_INFINITY;
+  #limitedAtMs = 0;
 
   /** `agreedBytes`: the smaller of what both sides take, options included (RFC 6691). */
   constructor(agreedBytes: number) {

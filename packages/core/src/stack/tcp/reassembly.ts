@@ -120,14 +120,6 @@ export class Reassembly {
     return blocks;
   }
 
-  /** Drops everything. */
-  clear(): void {
-    this.#runs = [];
-    this.#recent = [];
-    this.#bytes = 0;
-    this.#chunks = 0;
-  }
-
   #covers(start: number, end: number): boolean {
     const run = this.#runs[this.#firstEndingAtOrAfter(start)];
     return run !== undefined && run.start <= start && end <= run.end;

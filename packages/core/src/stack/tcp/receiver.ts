@@ -3,6 +3,7 @@
  * Position 0 is the peer's SYN, position 1 its first byte of data.
  */
 import { ByteQueue } from "../../base/byte-queue.ts";
+import type { SegmentExtension } from "./extension.ts";
 import { Reassembly } from "./reassembly.ts";
 import type { Interval } from "./sent-queue.ts";
 import type { Timers } from "./timers.ts";
@@ -17,14 +18,16 @@ export interface ReceiverOptions {
   /** What may be kept for the application, in and out of order. */
   readonly bufferBytes: number;
   readonly timers: Timers;
-  /** The window where several connections share one (RFC 8684 section 3.3.5); it replaces that of the buffer. */
-  readonly sharedWindowBytes: () => number | undefined;
+  /** Tells the window where several connections share one (RFC 8684 section 3.3.5); it replaces that of the buffer. */
+  readonly extension: SegmentExtension | undefined;
 }
 
 export class Receiver {
-  readonly #options: ReceiverOptions;
+  readonly #bufferBytes: number;
   readonly #timers: Timers;
-  readonly #reassembly = new Reassembly();
+  readonly #extension: SegmentExtension | undefined;
+  /** What is out of order; undefined while nothing is. */
+  #reassembly: Reassembly | undefined;
   readonly #queue = new ByteQueue(1);
   #shift = 0;
   /** The furthest edge of the window that was told: what lies before it is taken. */
@@ -41,8 +44,9 @@ export class Receiver {
   #largestSegmentBytes = 536;
 
   constructor(options: ReceiverOptions) {
-    this.#options = options;
+    this.#bufferBytes = options.bufferBytes;
     this.#timers = options.timers;
+    this.#extension = options.extension;
   }
 
   /** RCV.NXT. */
@@ -76,7 +80,7 @@ export class Receiver {
   }
 
   get outOfOrderBytes(): number {
-    return this.#reassembly.bytes;
+    return this.#reassembly?.bytes ?? 0;
   }
 
   /** From the SYN on: our window is told in units of 2^shift. */
@@ -104,6 +108,7 @@ export class Receiver {
   #keep(position: number, payload: Uint8Array): void {
     const end = position + payload.length;
     if (position > this.#queue.end) {
+      this.#reassembly ??= new Reassembly();
       const kept = this.#reassembly.insert(position, payload, this.#memoryBytes);
       if (kept === "duplicate") this.#duplicate = { start: position, end };
       return;
@@ -111,15 +116,16 @@ export class Receiver {
     // What is in order is taken whatever memory says: only it lets go what waits behind it.
     while (this.#queue.end < end) {
       const next = this.#queue.end;
-      const stop = Math.min(end, this.#reassembly.runs[0]?.start ?? end);
+      const stop = Math.min(end, this.#reassembly?.runs[0]?.start ?? end);
       this.#queue.push(payload.subarray(next - position, stop - position));
-      for (const chunk of this.#reassembly.take(stop)) this.#queue.pushOwned(chunk);
+      for (const chunk of this.#reassembly?.take(stop) ?? []) this.#queue.pushOwned(chunk);
     }
+    if (this.#reassembly?.isEmpty) this.#reassembly = undefined;
   }
 
   /** Data out of order may take twice the window, so that small segments do not take more than that. */
   get #memoryBytes(): number {
-    return 2 * (this.#options.sharedWindowBytes() ?? 0) + 2 * this.#options.bufferBytes;
+    return 2 * (this.#extension?.windowBytes() ?? 0) + 2 * this.#bufferBytes;
   }
 
   #onDuplicate(start: number, end: number): void {
@@ -137,7 +143,7 @@ export class Receiver {
     if (prompt) this.#promptLeft -= 1;
     const waiting = this.next - this.#acknowledged;
     const enough = this.#segmentsWaiting >= 2 && waiting >= 2 * this.#largestSegmentBytes - 1;
-    if (!outcome.inOrder || !outcome.advanced || !this.#reassembly.isEmpty || outcome.fin || prompt || enough) {
+    if (!outcome.inOrder || !outcome.advanced || this.#hasGaps || outcome.fin || prompt || enough) {
       this.#acknowledgeNow = true;
     } else this.#timers.setIfIdle("delayedAcknowledgement", nowMs + ACKNOWLEDGEMENT_DELAY_MS);
   }
@@ -171,22 +177,26 @@ export class Receiver {
 
   /** The window to tell: never smaller than was told before (RFC 9293 section 3.8.6), unless it is shared. */
   get #windowBytes(): number {
-    const shared = this.#options.sharedWindowBytes();
+    const shared = this.#extension?.windowBytes();
     if (shared !== undefined) return shared;
     const told = this.#toldEdge - this.next;
-    const free = Math.max(0, this.#options.bufferBytes - this.#queue.size);
+    const free = Math.max(0, this.#bufferBytes - this.#queue.size);
     // RFC 9293 section 3.8.6.2.2: the edge moves by a segment or half the buffer, never by crumbs.
-    return free - told >= Math.min(this.#largestSegmentBytes, this.#options.bufferBytes / 2) ? free : Math.max(0, told);
+    return free - told >= Math.min(this.#largestSegmentBytes, this.#bufferBytes / 2) ? free : Math.max(0, told);
+  }
+
+  get #hasGaps(): boolean {
+    return this.#reassembly?.isEmpty === false;
   }
 
   get hasBlocks(): boolean {
-    return this.#duplicate !== undefined || !this.#reassembly.isEmpty;
+    return this.#duplicate !== undefined || this.#hasGaps;
   }
 
   /** SACK blocks for the next segment, at most `most`: a duplicate first (RFC 2883 section 4). */
   blocks(most: number): Interval[] {
     const duplicate = this.#duplicate === undefined ? [] : [this.#duplicate];
-    return [...duplicate, ...this.#reassembly.blocks(most)].slice(0, most);
+    return [...duplicate, ...(this.#reassembly?.blocks(most) ?? [])].slice(0, most);
   }
 
   /** Moves readable bytes into `into`; returns how many. */
@@ -206,17 +216,17 @@ export class Receiver {
 
   /** The window has opened by so much that the peer should hear of it. */
   #onRead(): void {
-    if (this.#options.sharedWindowBytes() !== undefined) return;
+    if (this.#extension?.windowBytes() !== undefined) return;
     const told = this.#toldEdge - this.next;
-    const free = this.#options.bufferBytes - this.#queue.size;
-    if (free - told >= Math.min(2 * this.#largestSegmentBytes, this.#options.bufferBytes / 2)) {
-      if (told < this.#options.bufferBytes / 2) this.#acknowledgeNow = true;
+    const free = this.#bufferBytes - this.#queue.size;
+    if (free - told >= Math.min(2 * this.#largestSegmentBytes, this.#bufferBytes / 2)) {
+      if (told < this.#bufferBytes / 2) this.#acknowledgeNow = true;
     }
   }
 
   /** The connection is over: drops everything but what the application may still read. */
   clear(): void {
-    this.#reassembly.clear();
+    this.#reassembly = undefined;
     this.#acknowledgeNow = false;
     this.#timers.clear("delayedAcknowledgement");
   }
@@ -224,6 +234,6 @@ export class Receiver {
   /** Drops what the application will not read. */
   discard(): void {
     this.#queue.discardTo(this.#queue.end);
-    this.#reassembly.clear();
+    this.#reassembly = undefined;
   }
 }

@@ -5,6 +5,7 @@
 import { toPosition } from "../../base/sequence.ts";
 import { TCP_FLAG, type TcpSegment } from "../../wire/tcp/segment.ts";
 import { isAcceptable, judgeInSynSent, NO_BLOCKS, readBlocks } from "./arrival.ts";
+import { ChallengeLimit } from "./challenge-limit.ts";
 import { closeIfDue, endConnection, onFinAcknowledged, onFinReceived, resetConnection } from "./ending.ts";
 import { findOption, readSynOptions, type SynOptions } from "./handshake.ts";
 import { payloadBytes, resizeSegments, type TcpParts } from "./parts.ts";
@@ -46,7 +47,7 @@ export class SegmentArrival {
 
   /** Section 3.10.7.3. */
   #receiveInSynSent(segment: TcpSegment, nowMs: number): void {
-    const { life, sender, syn, extension, initialSequence } = this.#parts;
+    const { life, sender, extension, initialSequence } = this.#parts;
     const acknowledged = toPosition(initialSequence, segment.acknowledgment, sender.next);
     const judgement = judgeInSynSent(segment, acknowledged, sender.next);
     if (judgement === "answerReset") life.pendingReset = { sequence: segment.acknowledgment };
@@ -59,7 +60,7 @@ export class SegmentArrival {
     if (verdict === "reset" || !answers) {
       life.change("receiveSyn");
       // Simultaneous open (section 3.5, figure 7): both have sent a SYN, and now both answer.
-      return verdict === "reset" ? resetConnection(this.#parts, "aborted") : syn.start(nowMs);
+      return verdict === "reset" ? resetConnection(this.#parts, "aborted") : this.#parts.syn?.start(nowMs);
     }
     life.change("receiveSynAck");
     this.#establish(nowMs);
@@ -102,7 +103,7 @@ export class SegmentArrival {
   /** Lets the extension see an acceptable segment; returns whether to go on with it. */
   #ask(segment: TcpSegment, position: number, nowMs: number): boolean {
     const { life, extension, keepalive } = this.#parts;
-    keepalive.onHeard(nowMs);
+    keepalive?.onHeard(nowMs);
     const verdict = extension?.onSegment(segment, position, nowMs) ?? "accept";
     if (verdict === "reset") resetConnection(this.#parts, "aborted");
     return verdict === "accept" && life.closeReason === undefined;
@@ -131,7 +132,7 @@ export class SegmentArrival {
 
   #answerUnacceptable({ flags, payload }: TcpSegment, position: number, nowMs: number): void {
     const { life, timers, settings, syn, receiver } = this.#parts;
-    if ((flags & TCP_FLAG.syn) !== 0 && position === 0 && life.state === "synReceived") return syn.repeat();
+    if ((flags & TCP_FLAG.syn) !== 0 && position === 0 && life.state === "synReceived") return syn?.repeat();
     if (life.state === "timeWait") timers.set("linger", nowMs + settings.timeWaitMs);
     const repeated = payload.length > 0 && position > 0 && position + payload.length <= receiver.next;
     // Data that has arrived comes again: our acknowledgement was lost. It gets another one however often that happens.
@@ -164,6 +165,7 @@ export class SegmentArrival {
   }
 
   #challenge(nowMs: number): void {
+    this.#parts.challenges ??= new ChallengeLimit();
     if (this.#parts.challenges.take(nowMs)) this.#parts.receiver.acknowledgeNow();
   }
 
@@ -223,7 +225,7 @@ export class SegmentArrival {
     const { agreement, receiver, keepalive } = this.#parts;
     agreement.agree(peerInitialSequence, peerSyn);
     receiver.setScale(agreement.shift);
-    keepalive.onHeard(nowMs);
+    keepalive?.onHeard(nowMs);
   }
 
   /** Both SYNs are known: congestion control begins. */
@@ -236,9 +238,10 @@ export class SegmentArrival {
 
   #establish(nowMs: number): void {
     const { syn, sender, keepalive, life } = this.#parts;
-    syn.onAnswered(nowMs);
+    syn?.onAnswered(nowMs);
+    this.#parts.syn = undefined;
     sender.recovery.restartTimers(nowMs);
-    keepalive.start(nowMs);
+    keepalive?.start(nowMs);
     life.tell("connected");
     closeIfDue(this.#parts);
   }

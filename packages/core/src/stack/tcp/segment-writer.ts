@@ -1,22 +1,8 @@
 /** Makes a connection's segments: header, and options in the order timestamps, extension, SACK. */
-import type { Endpoint } from "../../base/ip-address.ts";
 import { toSequence } from "../../base/sequence.ts";
 import { MOST_OPTION_BYTES, type SegmentOption, segmentOptionsByteLength } from "../../wire/tcp/options.ts";
 import { TCP_FLAG, type TcpSegment } from "../../wire/tcp/segment.ts";
-import type { Agreement } from "./agreement.ts";
-import type { SegmentExtension } from "./extension.ts";
-import type { Receiver } from "./receiver.ts";
-import type { Timestamps } from "./timestamps.ts";
-
-export interface SegmentWriterOptions {
-  readonly local: Endpoint;
-  readonly remote: Endpoint;
-  readonly initialSequence: number;
-  readonly agreement: Agreement;
-  readonly receiver: Receiver;
-  readonly timestamps: Timestamps;
-  readonly extension: SegmentExtension | undefined;
-}
+import type { TcpParts } from "./parts.ts";
 
 /** A SYN, or SYN-ACK, to be made. */
 export interface SynRequest {
@@ -32,14 +18,14 @@ const FIRST_BLOCK_BYTES = 10;
 const BLOCK_BYTES = 8;
 
 export class SegmentWriter {
-  readonly #with: SegmentWriterOptions;
+  readonly #parts: TcpParts;
 
-  constructor(options: SegmentWriterOptions) {
-    this.#with = options;
+  constructor(parts: TcpParts) {
+    this.#parts = parts;
   }
 
   syn({ answer, fastOpenCookie, payload }: SynRequest, nowMs: number): TcpSegment {
-    const { agreement, receiver, timestamps, extension, initialSequence } = this.#with;
+    const { agreement, receiver, timestamps, extension, initialSequence } = this.#parts;
     const flags = TCP_FLAG.syn | (answer ? TCP_FLAG.ack : 0);
     const stamp = { value: timestamps.value(nowMs), echoReply: timestamps.echo };
     const own = agreement.synOptions(answer, stamp, fastOpenCookie);
@@ -63,13 +49,13 @@ export class SegmentWriter {
   reset(sequence: number, position: number | undefined, nowMs: number): TcpSegment {
     const flags = TCP_FLAG.rst | (position === undefined ? 0 : TCP_FLAG.ack);
     const outgoing = { flags, start: position ?? 0, payload: NO_BYTES, nowMs, roomBytes: MOST_OPTION_BYTES };
-    const options = position === undefined ? [] : (this.#with.extension?.options(outgoing) ?? []);
+    const options = position === undefined ? [] : (this.#parts.extension?.options(outgoing) ?? []);
     return this.#header({ flags, sequence, window: 0, options, payload: NO_BYTES });
   }
 
   /** Any other segment; it acknowledges. */
   segment(flags: number, start: number, payload: Uint8Array, nowMs: number): TcpSegment {
-    const { agreement, receiver, timestamps, extension, initialSequence } = this.#with;
+    const { agreement, receiver, timestamps, extension, initialSequence } = this.#parts;
     const options: SegmentOption[] = [];
     if (agreement.usesTimestamps) {
       options.push({ type: "timestamps", value: timestamps.value(nowMs), echoReply: timestamps.echo });
@@ -89,7 +75,7 @@ export class SegmentWriter {
    * follow.
    */
   #addBlocks(options: SegmentOption[], payloadBytes: number): boolean {
-    const { agreement, receiver } = this.#with;
+    const { agreement, receiver } = this.#parts;
     if (!agreement.usesSelective || !receiver.hasBlocks) return true;
     const header = MOST_OPTION_BYTES - segmentOptionsByteLength(options);
     const room =
@@ -105,7 +91,7 @@ export class SegmentWriter {
   }
 
   #header(part: Pick<TcpSegment, "flags" | "sequence" | "window" | "options" | "payload">): TcpSegment {
-    const { local, remote, agreement, receiver } = this.#with;
+    const { local, remote, agreement, receiver } = this.#parts;
     const acknowledges = (part.flags & TCP_FLAG.ack) !== 0;
     return {
       sourcePort: local.port,

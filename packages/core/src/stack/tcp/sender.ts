@@ -4,6 +4,7 @@
  * segments are not delayed (no Nagle algorithm).
  */
 import { ByteQueue } from "../../base/byte-queue.ts";
+import type { SegmentExtension } from "./extension.ts";
 import type { AcknowledgementReceived, AgreedTransport, LossRecovery } from "./loss-recovery.ts";
 import type { RoundTrip } from "./round-trip.ts";
 import type { SentEntry } from "./sent-queue.ts";
@@ -40,8 +41,8 @@ export interface SenderOptions {
   readonly bufferBytes: number;
   /** The largest payload of one segment, where the device below cuts it into segments of `segmentBytes`. */
   readonly bulkBytes: number;
-  /** Where a segment that starts at `start` must end, at `end` or before: what one mapping covers. */
-  readonly boundary: (start: number, end: number) => number;
+  /** Says where a segment must end: what one mapping covers. */
+  readonly extension: SegmentExtension | undefined;
 }
 
 /** RFC 9293 section 3.8.6.1: the longest time between two probes of a closed window. */
@@ -49,8 +50,11 @@ const LONGEST_PERSIST_MS = 60_000;
 
 export class Sender {
   readonly recovery: LossRecovery;
-  readonly #options: SenderOptions;
+  readonly #roundTrip: RoundTrip;
   readonly #timers: Timers;
+  readonly #bufferBytes: number;
+  readonly #bulkBytes: number;
+  readonly #extension: SegmentExtension | undefined;
   readonly #queue = new ByteQueue(1);
   #segmentBytes: number;
   /** SND.UNA and SND.NXT. */
@@ -59,17 +63,20 @@ export class Sender {
   /** SND.UNA + SND.WND, the largest window so far, SND.WL1 and SND.WL2. */
   #windowEdge = 1;
   #largestWindowBytes = 0;
-  #windowSequence = Number.NEGATIVE_INFINITY;
-  #windowAcknowledgement = Number.NEGATIVE_INFINITY;
+  #windowSequence = -1;
+  #windowAcknowledgement = -1;
   #finished = false;
   #persistProbes = 0;
   /** Less was taken than there was to write. */
   #blocked = false;
 
   constructor(options: SenderOptions) {
-    this.#options = options;
     this.recovery = options.recovery;
+    this.#roundTrip = options.roundTrip;
     this.#timers = options.timers;
+    this.#bufferBytes = options.bufferBytes;
+    this.#bulkBytes = options.bulkBytes;
+    this.#extension = options.extension;
     this.#segmentBytes = options.segmentBytes;
   }
 
@@ -104,7 +111,7 @@ export class Sender {
 
   /** Bytes that may still be written. */
   get room(): number {
-    return this.#finished ? 0 : Math.max(0, this.#options.bufferBytes - this.#queue.size);
+    return this.#finished ? 0 : Math.max(0, this.#bufferBytes - this.#queue.size);
   }
 
   get unsentBytes(): number {
@@ -239,7 +246,7 @@ export class Sender {
     if (sent.lostBytes === 0) return undefined;
     const bulk = Math.max(
       this.#segmentBytes,
-      wholeSegments(Math.min(allowanceBytes, this.#options.bulkBytes), this.#segmentBytes),
+      wholeSegments(Math.min(allowanceBytes, this.#bulkBytes), this.#segmentBytes),
     );
     const range = sent.firstLost(bulk);
     if (range === undefined) return undefined;
@@ -261,7 +268,7 @@ export class Sender {
     if (length === 0) return this.#persist(nowMs);
     const start = this.#next;
     const dataEnd = Math.min(start + length, end);
-    const cut = dataEnd > start ? this.#options.boundary(start, dataEnd) : dataEnd;
+    const cut = dataEnd > start ? (this.#extension?.boundary(start, dataEnd) ?? dataEnd) : dataEnd;
     const stop = cut === end && start + length > end ? start + length : cut;
     this.#next = stop;
     this.recovery.onSentNew(start, stop, nowMs);
@@ -275,9 +282,9 @@ export class Sender {
     const allowance = probe ? this.#segmentBytes : this.recovery.allowanceBytes;
     const inFlight = this.recovery.sent.inFlightBytes;
     const most =
-      probe || this.#options.bulkBytes <= this.#segmentBytes
+      probe || this.#bulkBytes <= this.#segmentBytes
         ? this.#segmentBytes
-        : wholeSegments(Math.min(this.#options.bulkBytes, allowance), this.#segmentBytes);
+        : wholeSegments(Math.min(this.#bulkBytes, allowance), this.#segmentBytes);
     const length = Math.min(wanted, window, Math.max(most, this.#segmentBytes));
     if (length === 0) return 0;
     if (length > allowance && inFlight > 0) {
@@ -301,7 +308,7 @@ export class Sender {
    */
   #persist(nowMs: number): undefined {
     if (!this.recovery.sent.isEmpty || this.#windowEdge > this.#next) return;
-    const { timeoutMs } = this.#options.roundTrip;
+    const { timeoutMs } = this.#roundTrip;
     const waitMs = Math.min(LONGEST_PERSIST_MS, timeoutMs * 2 ** this.#persistProbes);
     this.#timers.setIfIdle("persist", nowMs + waitMs);
   }

@@ -22,8 +22,11 @@ export interface SentEntry extends SentRange {
 /** Dropped entries are cut from the array when there are this many. */
 const DROPPED_ENTRIES = 64;
 
+const NO_RANGES: SentEntry[] = [];
+
 export class SentQueue {
-  #ranges: SentEntry[] = [];
+  /** {@link NO_RANGES} while there are none. */
+  #ranges = NO_RANGES;
   #head = 0;
   #inFlightBytes = 0;
   #deliveredBytes = 0;
@@ -74,7 +77,9 @@ export class SentQueue {
 
   /** Something was sent for the first time: it follows what is there. */
   push(start: number, end: number, nowMs: number): void {
-    this.#ranges.push({ start, end, sentMs: nowMs, transmissions: 1, delivered: false, lost: false });
+    const range = { start, end, sentMs: nowMs, transmissions: 1, delivered: false, lost: false };
+    if (this.#ranges === NO_RANGES) this.#ranges = [range];
+    else this.#ranges.push(range);
     this.#inFlightBytes += end - start;
   }
 
@@ -200,7 +205,7 @@ export class SentQueue {
   #dropFirst(): void {
     this.#head += 1;
     if (this.#head === this.#ranges.length) {
-      this.#ranges = [];
+      this.#ranges = NO_RANGES;
       this.#head = 0;
     } else if (this.#head >= DROPPED_ENTRIES) {
       this.#ranges.splice(0, this.#head);

@@ -1,8 +1,11 @@
 /** The sending of our SYN, or SYN-ACK, until it is answered (RFC 6298 section 5, RFC 9293 section 3.8.3). */
 import type { RoundTrip } from "./round-trip.ts";
+import type { AcceptOptions, OpenOptions } from "./settings.ts";
 import type { Timers } from "./timers.ts";
 
 export class SynExchange {
+  /** What the application wants of it. */
+  readonly wanted: OpenOptions & AcceptOptions;
   readonly #timers: Timers;
   readonly #roundTrip: RoundTrip;
   readonly #giveUpMs: number;
@@ -10,7 +13,8 @@ export class SynExchange {
   #sentMs = 0;
   #due = false;
 
-  constructor(timers: Timers, roundTrip: RoundTrip, giveUpMs: number) {
+  constructor(wanted: OpenOptions & AcceptOptions, timers: Timers, roundTrip: RoundTrip, giveUpMs: number) {
+    this.wanted = wanted;
     this.#timers = timers;
     this.#roundTrip = roundTrip;
     this.#giveUpMs = giveUpMs;
@@ -46,13 +50,7 @@ export class SynExchange {
   onAnswered(nowMs: number): void {
     if (this.#attempts === 1) this.#roundTrip.onMeasured(nowMs - this.#sentMs, nowMs);
     else if (this.#attempts > 1) this.#roundTrip.onLostSyn();
-    this.stop();
     this.#timers.clear("retransmission");
     this.#timers.clear("giveUp");
-  }
-
-  /** The connection is over. */
-  stop(): void {
-    this.#due = false;
   }
 }
