@@ -66,15 +66,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     this.localBackup = options.backup;
     this.#session = options.session;
     this.#owner = options.owner;
-    const { local, remote, initialSequence, timestampOffset, session } = options;
-    this.tcp = new TcpConnection({
-      local,
-      remote,
-      initialSequence,
-      timestampOffset,
-      settings: session.settings.tcp,
-      extension: this,
-    });
+    const { local, remote, initialSequence, timestampOffset, settings } = options;
+    this.tcp = new TcpConnection({ local, remote, initialSequence, timestampOffset, settings, extension: this });
   }
 
   get description(): SubflowDescription {
