@@ -468,7 +468,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     if (length === 0) return true;
     const start = this.#positionOf(mapping.subflowSequence, position);
     if (dataStart + length > this.#session.receiver.edge) this.#owner.onNonsense("mappingBeyondWindow");
-    return this.#addMapping({ start, end: start + length, dataStart, checksum: mapping.checksum });
+    const { checksum, dataFin: endsStream } = mapping;
+    return this.#addMapping({ start, end: start + length, dataStart, checksum, ...(endsStream && { endsStream }) });
   }
 
   #onInfinite(mapping: DssMapping): void {
