@@ -24,8 +24,8 @@ export interface Host {
   readonly engine: Engine;
   /** Addresses that reach the other host over the first path. */
   readonly address: Readonly<Record<Family, IpAddress>>;
-  /** An IPv4 address that reaches the other host over a second path. */
-  readonly second: HostAddress;
+  /** Addresses that reach the other host over a second path. */
+  readonly second: Readonly<Record<Family, HostAddress>>;
   /** Readiness so far, by tag; {@link Bench.step} adds to it. */
   readonly ready: Map<number, number>;
   readonly paths: PathControl;

@@ -34,9 +34,10 @@ export class KernelHost implements Host {
       return control;
     });
     this.address = { ipv4: ipAddress(`10.81.1.${number}`), ipv6: ipAddress(`fd81:1::${number}`) };
+    const interfaceIndex = this.inside(() => libc.if_nametoindex("path2"));
     this.second = {
-      address: ipAddress(`10.81.2.${number}`),
-      interfaceIndex: this.inside(() => libc.if_nametoindex("path2")),
+      ipv4: { address: ipAddress(`10.81.2.${number}`), interfaceIndex },
+      ipv6: { address: ipAddress(`fd81:2::${number}`), interfaceIndex },
     };
   }
 

@@ -68,7 +68,7 @@ async function exchange({ client, server }: Ends): Promise<void> {
 
 /** Opens a subflow from the client's second address and gives its path as the client's engine tells it. */
 async function openSecond(bench: Bench, { client, server }: Ends): Promise<SubflowPath> {
-  const { address: local, interfaceIndex } = bench.client.second;
+  const { address: local, interfaceIndex } = bench.client.second.ipv4;
   const token = tokenOf(client);
   const remote = bench.client.engine.remoteEndpoint(client.leg);
   if (remote === undefined) throw new Error("the client's leg has no remote end");
@@ -108,7 +108,7 @@ export const PATH_CHECKS: readonly Check[] = [
       withEstablished(bench, async (ends) => {
         const opened = await openSecond(bench, ends);
         expect(opened.localId).to.equal(SECOND_ID);
-        expect(formatIpAddress(opened.local.address)).to.equal(formatIpAddress(bench.client.second.address));
+        expect(formatIpAddress(opened.local.address)).to.equal(formatIpAddress(bench.client.second.ipv4.address));
         for (const { host, leg } of [ends.client, ends.server]) {
           await waitFor(bench, "two subflows", () => host.engine.info(leg).subflows.length === 2);
         }
@@ -162,7 +162,7 @@ export const PATH_CHECKS: readonly Check[] = [
     needs: NEEDS,
     run: (bench) =>
       withEstablished(bench, async (ends) => {
-        const local = { address: bench.server.second.address, port: 0 };
+        const local = { address: bench.server.second.ipv4.address, port: 0 };
         const token = tokenOf(ends.server);
         execute(bench.server, { type: "announce", token, localId: SECOND_ID, local });
         const announced = await event(bench, bench.client, tokenOf(ends.client), "addressAnnounced");
@@ -177,10 +177,10 @@ export const PATH_CHECKS: readonly Check[] = [
     needs: NEEDS,
     run: (bench) =>
       withEstablished(bench, async ({ client }) => {
-        const { address: local, interfaceIndex } = bench.client.second;
+        const { address: local, interfaceIndex } = bench.client.second.ipv4;
         const token = tokenOf(client);
         // Nobody listens there.
-        const remote = { address: bench.server.second.address, port: 9 };
+        const remote = { address: bench.server.second.ipv4.address, port: 9 };
         execute(bench.client, {
           type: "createSubflow",
           token,
@@ -197,7 +197,7 @@ export const PATH_CHECKS: readonly Check[] = [
     name: "refuses commands about a connection that is not there",
     needs: NEEDS,
     run: async ({ client, server }) => {
-      const local = { address: client.second.address, port: 0 };
+      const local = { address: client.second.ipv4.address, port: 0 };
       expect(client.paths.execute({ type: "announce", token: 1, localId: 1, local })).to.equal(false);
       expect(server.paths.execute({ type: "remove", token: 1, localId: 1 })).to.equal(false);
     },
@@ -224,7 +224,7 @@ export const PATH_CHECKS: readonly Check[] = [
         await event(bench, bench.client, near, "connectionClosed");
         expect((await server.read()).end).to.equal("ECONNRESET");
         server.close();
-        const local = { address: bench.server.second.address, port: 0 };
+        const local = { address: bench.server.second.ipv4.address, port: 0 };
         await waitFor(
           bench,
           "the aborted connection to be gone",

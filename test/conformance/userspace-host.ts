@@ -35,7 +35,10 @@ export class UserspaceHost implements Host {
     this.userspace = openUserspace({ uplinks }, this.#epoll);
     this.userspace.paths.onEvent((event) => this.pathEvents.push(event));
     this.address = { ipv4: ipAddress(`10.82.1.${number}`), ipv6: ipAddress(`fd82:1::${number}`) };
-    this.second = { address: ipAddress(`10.82.2.${number}`), interfaceIndex: 0 };
+    this.second = {
+      ipv4: { address: ipAddress(`10.82.2.${number}`), interfaceIndex: 0 },
+      ipv6: { address: ipAddress(`fd82:2::${number}`), interfaceIndex: 0 },
+    };
   }
 
   get engine() {

@@ -29,7 +29,10 @@ class MasqueradedHost implements Host {
   readonly #epoll = new Epoll(EVENTS_PER_STEP);
   readonly userspace: Userspace;
   readonly address = ADDRESSES;
-  readonly second = { address: ADDRESSES.ipv4, interfaceIndex: 0 };
+  readonly second = {
+    ipv4: { address: ADDRESSES.ipv4, interfaceIndex: 0 },
+    ipv6: { address: ADDRESSES.ipv6, interfaceIndex: 0 },
+  };
   readonly ready = new Map<number, number>();
   readonly pathEvents: PathEvent[] = [];
 

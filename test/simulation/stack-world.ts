@@ -15,6 +15,7 @@ import { type PathPlan, Simulator } from "@hybrid-access/core/testing/simulator/
 import { oneOf } from "./random-choice.ts";
 import { runToRest } from "./run-to-rest.ts";
 import type { ScenarioRun } from "./scenario.ts";
+import { SizeGuard } from "./size-guard.ts";
 import { type Flow, faultOf, randomFlow } from "./stream-user.ts";
 
 export type Family = "ipv4" | "ipv6";
@@ -39,6 +40,7 @@ export class StackWorld {
   readonly flows: Flow[] = [];
   readonly simulator: Simulator;
   readonly #gateway: StackHost;
+  readonly #guards: readonly SizeGuard[];
   readonly #multipath: boolean;
   readonly #manage: ((world: StackWorld) => void) | undefined;
   readonly #listeners: Listener[] = [];
@@ -48,18 +50,16 @@ export class StackWorld {
     this.#multipath = multipath;
     this.#manage = manage;
     this.paths = randomPaths(this.random, { near: "home", far: "gateway" });
-    this.home = this.#makeHost(makeSettings(this.random));
-    this.#gateway = this.#makeHost(makeSettings(this.random));
+    const home = makeHost(this.random, makeSettings);
+    const gateway = makeHost(this.random, makeSettings);
+    this.home = home.stack;
+    this.#gateway = gateway.stack;
+    this.#guards = [home.guarded, gateway.guarded];
     const hosts = {
-      home: { endpoint: this.home, application: (nowMs: number) => this.#useClients(nowMs) },
-      gateway: { endpoint: this.#gateway, application: (nowMs: number) => this.#useServers(nowMs) },
+      home: { endpoint: home.guarded, application: (nowMs: number) => this.#useClients(nowMs) },
+      gateway: { endpoint: gateway.guarded, application: (nowMs: number) => this.#useServers(nowMs) },
     };
     this.simulator = new Simulator({ hosts, paths: this.paths, seed, records });
-  }
-
-  #makeHost(settings: MptcpSettings): StackHost {
-    const mtuBytes = oneOf(this.random, [1280, 1420, 1500]);
-    return new StackHost({ settings, ports: portsFrom(this.random), mtuBytes, mostConnections: MOST_CONNECTIONS });
   }
 
   /** One more connection from the near host, over a path by its number. */
@@ -97,9 +97,13 @@ export class StackWorld {
   /** Lets everything come to its end, and judges it. */
   finish(): ScenarioRun {
     const { simulator, paths, flows } = this;
-    const failure = runToRest(simulator) ?? faultOf(flows) ?? this.#leftBehind();
+    const failure = runToRest(simulator) ?? faultOf(flows) ?? this.#leftBehind() ?? this.#tooLarge();
     const outcomes = flows.map(({ client }) => client.outcome);
     return { simulator, describePaths: () => describePaths(paths), outcomes, failure };
+  }
+
+  #tooLarge(): string | undefined {
+    return this.#guards.find(({ fault }) => fault !== undefined)?.fault;
   }
 
   #leftBehind(): string | undefined {
@@ -111,6 +115,13 @@ export class StackWorld {
 /** What both ends call an address of the near host. */
 export function addressIdOf(path: number, family: Family): number {
   return 2 * path + (family === "ipv4" ? 0 : 1);
+}
+
+function makeHost(random: Random, makeSettings: StackWorldOptions["makeSettings"]) {
+  const settings = makeSettings(random);
+  const mtuBytes = oneOf(random, [1280, 1420, 1500]);
+  const stack = new StackHost({ settings, ports: portsFrom(random), mtuBytes, mostConnections: MOST_CONNECTIONS });
+  return { stack, guarded: new SizeGuard(stack, mtuBytes) };
 }
 
 function portsFrom(random: Random): StackPorts {

@@ -96,6 +96,7 @@ export class StackHost implements PacketEndpoint {
   readonly #connectionHost: ConnectionHost = {
     onActive: (connection) => this.#active.add(connection),
     onSubflowClosed: (subflow) => this.#forgetFlow(subflow),
+    tcpSettingsOf: (family) => this.#settings[family].tcp,
   };
   readonly #active = new Set<MptcpConnection>();
   /** Those that have done something since {@link pollChanged} gave them out. */

@@ -1,5 +1,7 @@
 /** What middleboxes do, and what becomes of a connection: RFC 8684 section 3.7, RFC 8041 section 3.1. */
 import { equalBytes } from "@hybrid-access/core/base/bytes";
+import { sumWords } from "@hybrid-access/core/wire/checksum";
+import { dssChecksum } from "@hybrid-access/core/wire/mptcp/dss-checksum";
 import { RESET_REASON } from "@hybrid-access/core/wire/mptcp/options";
 import type { SegmentOption } from "@hybrid-access/core/wire/tcp/options";
 import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
@@ -189,6 +191,22 @@ describe("stack/mptcp: middleboxes", () => {
     }
   });
 
+  it("and peers that say the end of the stream with their last data (Linux does) are understood, with checksums too", () => {
+    for (const checksum of [false, true]) {
+      let ends = 0;
+      const middlebox = (segment: TcpSegment) => {
+        const options = segment.options.map((option) => withEnd(option, segment.payload, 60_000));
+        if (options.some(endsWithData)) ends += 1;
+        return [{ ...segment, options }];
+      };
+      const pair = exchange({ up: { middlebox }, client: { checksum } });
+      expectWhole(pair);
+      expect(ends).to.be.greaterThan(0);
+      expect(pair.server.connection.parts.counters?.wrongChecksum ?? 0).to.equal(0);
+      expect([pair.client, pair.server].every(({ connection }) => connection.isMultipath)).to.equal(true);
+    }
+  });
+
   it("with data in the SYN (Fast Open) stay Multipath TCP, whether the server takes the data or not", () => {
     for (const takeData of [true, false]) {
       for (const checksum of [false, true]) {
@@ -260,4 +278,18 @@ function unshift({ options }: TcpSegment, by: number): TcpSegment["options"] {
         }
       : option,
   );
+}
+
+function endsWithData(option: SegmentOption): boolean {
+  return option.type === "dss" && option.mapping !== undefined && option.mapping.dataFin && option.mapping.length > 1;
+}
+
+/** With DATA_FIN where the mapping is that of the stream's last bytes, all of which are the segment's. */
+function withEnd(option: SegmentOption, payload: Uint8Array, streamBytes: number): SegmentOption {
+  if (option.type !== "dss" || option.mapping === undefined || payload.length === 0) return option;
+  const { sequence, subflowSequence, length, checksum } = option.mapping;
+  if (subflowSequence + length !== 1 + streamBytes) return option;
+  const ended = { sequence: sequence.value, subflowSequence, length: length + 1 };
+  const sum = checksum === undefined ? {} : { checksum: dssChecksum(ended, sumWords(payload)) };
+  return { ...option, mapping: { ...option.mapping, ...sum, length: length + 1, dataFin: true } };
 }

@@ -52,7 +52,10 @@ export function reinjectAll({ session }: MptcpParts, { sent, id, tcp }: Subflow,
   if (isGone) session.sender.forgetSubflow(id);
 }
 
-/** No DATA_ACK for a retransmission timeout: what no subflow has any more is sent again. */
+/**
+ * No DATA_ACK for a retransmission timeout: what no subflow has any more is sent again. A peer that may be plain TCP by
+ * now would take that for new bytes: it is asked first, and shows by its answer what it is.
+ */
 export function repeatUnacknowledged({ session, subflows }: MptcpParts): void {
   const { acknowledged, next } = session.sender;
   let end = Math.min(next, acknowledged + LARGEST_MAPPING_BYTES);
@@ -65,5 +68,8 @@ export function repeatUnacknowledged({ session, subflows }: MptcpParts): void {
       end = Math.min(end, mapping.dataStart);
     }
   }
-  if (end > acknowledged) session.sender.reinject(acknowledged, end, -1);
+  if (end <= acknowledged) return;
+  if (session.isPlainable && session.acknowledgedWithData <= acknowledged) {
+    for (const { tcp } of subflows) tcp.probe();
+  } else session.sender.reinject(acknowledged, end, -1);
 }

@@ -59,10 +59,11 @@ function collectMapped(parts: MptcpParts, subflow: Subflow, mapping: Mapping): b
 }
 
 function isIntact({ session }: MptcpParts, { synBytesTaken }: Subflow, mapping: Mapping, bytes: Uint8Array): boolean {
-  const { start, end, dataStart, checksum, isImplicit } = mapping;
+  const { start, end, dataStart, checksum, endsStream, isImplicit } = mapping;
   if (isImplicit) return true;
   if (bytes.length !== end - start) return false;
   const sequence = session.peerSequenceOf(dataStart);
   const subflowSequence = (start - synBytesTaken) >>> 0;
-  return checksum === dssChecksum({ sequence, subflowSequence, length: end - start }, sumWords(bytes));
+  const length = end - start + (endsStream ? 1 : 0);
+  return checksum === dssChecksum({ sequence, subflowSequence, length }, sumWords(bytes));
 }

@@ -11,7 +11,7 @@
  */
 import { equalBytes } from "../../base/bytes.ts";
 import { Deadlines } from "../../base/deadlines.ts";
-import { type Endpoint, familyOf, type IpAddress } from "../../base/ip-address.ts";
+import { type Endpoint, type Family, familyOf, type IpAddress } from "../../base/ip-address.ts";
 import type { AnnouncedAddress } from "../../wire/mptcp/keys.ts";
 import type { CapableOption, JoinSynOption } from "../../wire/mptcp/options.ts";
 import { RESET_REASON } from "../../wire/mptcp/options.ts";
@@ -19,7 +19,7 @@ import type { TcpSegment } from "../../wire/tcp/segment.ts";
 import type { CloseReason } from "../tcp/events.ts";
 import type { SynOptions } from "../tcp/handshake.ts";
 import type { InitialNumbers } from "../tcp/initial-numbers.ts";
-import type { AcceptOptions, OpenOptions } from "../tcp/settings.ts";
+import type { AcceptOptions, OpenOptions, TcpSettings } from "../tcp/settings.ts";
 import { AddressBook } from "./address-book.ts";
 import { CapableHandshake } from "./capable-handshake.ts";
 import { abort, dropSubflow, isComplete } from "./closing.ts";
@@ -38,12 +38,14 @@ export interface MptcpConnectionOptions extends SessionOptions {
   readonly host?: ConnectionHost;
 }
 
-/** What connections tell the host that has many of them. */
+/** What connections tell the host that has many of them, and ask it. */
 export interface ConnectionHost {
   /** There may be something to send, or another timeout. */
   onActive(connection: MptcpConnection): void;
   /** The subflow is over: segments between its ends are no more the connection's. */
   onSubflowClosed(subflow: Subflow): void;
+  /** The settings of a subflow of this family: its largest segment is not that of the other family. */
+  tcpSettingsOf(family: Family): TcpSettings;
 }
 
 /** The third segment of a handshake of which nothing was kept, and what is known of the others. */
@@ -259,9 +261,9 @@ export class MptcpConnection {
       owner: this.#progress,
       initialSequence: initialSequence ?? this.#numbers.sequence(local, remote, nowMs),
       timestampOffset: this.#numbers.timestampOffset(local, remote),
+      settings: this.#host?.tcpSettingsOf(familyOf(local.address)) ?? session.settings.tcp,
     });
     this.#parts.subflows = this.#parts.subflows.concat(subflow);
-    if (subflow.id > 0) session.isPlainable = false;
     this.#host?.onActive(this);
     return subflow;
   }

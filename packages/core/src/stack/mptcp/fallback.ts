@@ -1,5 +1,6 @@
 /** How a connection becomes plain TCP, and what is done where it cannot (RFC 8684 section 3.7). */
 import { RESET_REASON } from "../../wire/mptcp/options.ts";
+import { dropSubflow } from "./closing.ts";
 import type { FallbackReason } from "./events.ts";
 import type { Mapping } from "./mappings.ts";
 import { count, type MptcpParts, tell } from "./parts.ts";
@@ -18,6 +19,8 @@ export function fallBack(parts: MptcpParts, reason: FallbackReason): void {
     if (reason === "optionsRemoved" && sent.wasUsed)
       subflow.plain = { ...plain, infiniteFrom: plain.infiniteFrom ?? tcp.sender.end };
     tcp.onExtensionChanged();
+    // A join that nobody has answered must not go on as plain TCP: its SYN would open another connection.
+    if (subflow.id > 0) dropSubflow(subflow, RESET_REASON.unspecified);
   }
   tell(parts, { type: "fallback", reason });
 }
@@ -83,6 +86,7 @@ export function onInfiniteMapping(parts: MptcpParts, subflow: Subflow, start: nu
   else beginPlain(parts, subflow, "peer");
 }
 
+/** Joins that nobody has answered do not count. */
 function isAlone({ subflows }: MptcpParts, subflow: Subflow): boolean {
-  return subflows.length === 1 && subflows[0] === subflow;
+  return subflows.every((one) => one === subflow || one.tcp.state === "synSent");
 }

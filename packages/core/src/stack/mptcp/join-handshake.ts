@@ -38,6 +38,7 @@ export class JoinHandshake implements Handshake {
     this.#nonce = readUint32(session.ports.randomBytes(4), 0);
     this.#isInitiator = syn === undefined;
     this.#peer = syn;
+    if (syn !== undefined) session.isPlainable = false;
   }
 
   get isConfirmed(): boolean {
@@ -64,6 +65,7 @@ export class JoinHandshake implements Handshake {
     if (answer === undefined) return this.#refuse(RESET_REASON.middlebox);
     this.#peer = answer;
     if (!equalSecrets(answer.hmac, this.#synAckHmac(false))) return this.#refuse(RESET_REASON.multipathError);
+    this.#session.isPlainable = false;
     return "go";
   }
 

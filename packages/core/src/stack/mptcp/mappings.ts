@@ -10,6 +10,8 @@ export interface Mapping {
   /** Position in the connection of what stands at `start`. */
   readonly dataStart: number;
   readonly checksum: number | undefined;
+  /** DATA_FIN follows its last byte, and counts in the length that the checksum covers (RFC 8684 section 3.3.3). */
+  readonly endsStream?: boolean;
   /** Nobody has said it, so nobody can have said a checksum: that of the data in a SYN (RFC 8684 appendix B.2). */
   readonly isImplicit?: boolean;
 }

@@ -60,7 +60,8 @@ export class Session {
   /**
    * Every byte so far has the same position in the first subflow and in the connection, in both directions: then either
    * side may go on as plain TCP at any time, and the other may notice later, without a byte being lost or doubled. A
-   * second subflow or a reinjection ends that for good.
+   * second subflow or a reinjection ends that for good; a join that the peer has not taken does not, for a peer that has
+   * become plain TCP takes none.
    */
   isPlainable = true;
   /**
@@ -69,6 +70,11 @@ export class Session {
    */
   ownSynBytes = 0;
   peerSynBytes = 0;
+  /**
+   * How much of the first subflow the peer has acknowledged by segments with a DATA_ACK. It has more, perhaps, without: then
+   * it may be plain TCP by now.
+   */
+  acknowledgedWithData = 1;
   /** The peer has mapped data: it takes this for Multipath TCP, whatever becomes of its options from now on. */
   peerHasMapped = false;
   /** The peer's data sequence numbers had 8 bytes: so have our acknowledgements. */

@@ -1,6 +1,7 @@
 /** What a subflow is made of, and what it tells its connection. */
 import type { Endpoint } from "../../base/ip-address.ts";
 import type { AddAddressOption, AddAddressV0Option } from "../../wire/mptcp/options.ts";
+import type { TcpSettings } from "../tcp/settings.ts";
 import type { Handshake } from "./handshake.ts";
 import type { Session } from "./session.ts";
 import type { Subflow } from "./subflow.ts";
@@ -38,4 +39,5 @@ export interface SubflowOptions {
   readonly handshake: Handshake;
   readonly initialSequence: number;
   readonly timestampOffset: number;
+  readonly settings: TcpSettings;
 }

@@ -27,6 +27,8 @@ export const MOST_SIGNALS = 16;
 export const MOST_CAPABLE_SYNS = 2;
 /** The largest DSS: both numbers of 8 bytes, with checksum. */
 const LARGEST_DSS_BYTES = 28;
+/** The largest one of plain TCP: a mapping without DATA_ACK. */
+const PLAIN_DSS_BYTES = 20;
 
 export class Subflow implements SegmentExtension, SchedulableSubflow {
   readonly id: number;
@@ -68,15 +70,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     this.localBackup = options.backup;
     this.#session = options.session;
     this.#owner = options.owner;
-    const { local, remote, initialSequence, timestampOffset, session } = options;
-    this.tcp = new TcpConnection({
-      local,
-      remote,
-      initialSequence,
-      timestampOffset,
-      settings: session.settings.tcp,
-      extension: this,
-    });
+    const { local, remote, initialSequence, timestampOffset, settings } = options;
+    this.tcp = new TcpConnection({ local, remote, initialSequence, timestampOffset, settings, extension: this });
   }
 
   get description(): SubflowDescription {
@@ -222,7 +217,11 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   }
 
   boundary(start: number, end: number): number {
-    return Math.min(end, this.sent.find(start)?.end ?? end);
+    const mapped = Math.min(end, this.sent.find(start)?.end ?? end);
+    // Segments of plain TCP have no room for options; those up to the infinite mapping have one.
+    const { infiniteFrom } = this.plain;
+    if (infiniteFrom === undefined || start > infiniteFrom) return mapped;
+    return Math.min(mapped, start + this.tcp.sender.segmentBytes - PLAIN_DSS_BYTES);
   }
 
   options(outgoing: OutgoingSegment): readonly SegmentOption[] {
@@ -433,6 +432,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
       const windowBytes = segment.window * 2 ** this.tcp.peerWindowShift;
       const isSound = this.#session.sender.onDataAck(this.#session.ownPositionOf(dataAck), windowBytes);
       if (!isSound) this.#owner.onNonsense("dataAckBeyondData");
+      if (this.id === 0) {
+        const position = this.tcp.acknowledgedBy(segment);
+        this.#session.acknowledgedWithData = Math.max(this.#session.acknowledgedWithData, position);
+      }
     }
     return mapping === undefined || this.#onMapping(mapping, position);
   }
@@ -452,7 +455,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     if (length === 0) return true;
     const start = this.#positionOf(mapping.subflowSequence, position);
     if (dataStart + length > this.#session.receiver.edge) this.#owner.onNonsense("mappingBeyondWindow");
-    return this.#addMapping({ start, end: start + length, dataStart, checksum: mapping.checksum });
+    const { checksum, dataFin: endsStream } = mapping;
+    return this.#addMapping({ start, end: start + length, dataStart, checksum, ...(endsStream && { endsStream }) });
   }
 
   #onInfinite(mapping: DssMapping): void {

@@ -77,9 +77,9 @@ export function makeSegment(
 function addBlocks(parts: TcpParts, options: SegmentOption[], payloadBytes: number): boolean {
   const { agreement, receiver } = parts;
   if (!agreement.usesSelective || !receiver.hasBlocks) return true;
-  const header = MOST_OPTION_BYTES - segmentOptionsByteLength(options);
-  const room =
-    payloadBytes === 0 ? header : Math.min(header, agreement.pathSize.bytes - payloadBytes - paddedBytes(options));
+  // What the path leaves for options, which fill whole words.
+  const allowed = payloadBytes === 0 ? MOST_OPTION_BYTES : (agreement.pathSize.bytes - payloadBytes) & ~3;
+  const room = Math.min(MOST_OPTION_BYTES, allowed) - segmentOptionsByteLength(options);
   if (room < FIRST_BLOCK_BYTES) return payloadBytes === 0;
   const blocks = receiver.blocks(1 + Math.floor((room - FIRST_BLOCK_BYTES) / BLOCK_BYTES));
   const sequence = (position: number) => toSequence(agreement.peerInitialSequence, position);
