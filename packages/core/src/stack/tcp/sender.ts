@@ -228,6 +228,12 @@ export class Sender {
     this.recovery.beforeSending(nowMs);
     if (this.recovery.probeDue)
       return this.#sendNew(nowMs, true) ?? this.#repeat(this.recovery.sent.tail(this.#segmentBytes), nowMs);
+    if (this.recovery.forwardSegments > 0) {
+      const forward = this.#sendNew(nowMs, true);
+      if (forward !== undefined) return forward;
+      this.recovery.onNothingToForward();
+    }
+    if (this.recovery.holdsRepetitions) return undefined;
     const repetition = this.#repeatLost(nowMs);
     if (repetition !== undefined) return repetition;
     // What is lost goes first: new data would only take its room.

@@ -166,6 +166,12 @@ export class SentQueue {
     this.#count(range, 1);
   }
 
+  /** Nothing is lost: what was taken for it is on the path, and not to be sent again. */
+  forgetLost(): void {
+    for (const range of this) range.lost = false;
+    this.#recount();
+  }
+
   /**
    * The receiver may drop what it acknowledged selectively (RFC 2018 section 8): after a timeout nothing of it counts.
    */
