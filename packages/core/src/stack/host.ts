@@ -253,6 +253,8 @@ export class StackHost implements PacketEndpoint {
     const opens = opensConnection(segment);
     if (opens && flow.subflow.tcp.mayGiveWayTo(segment)) {
       flow.subflow.tcp.endTimeWait();
+      // The ends are free at once; the connection forgets its subflow, and is forgotten, in its turn.
+      this.#active.add(flow.connection);
       this.#sweep(flow.connection);
       return this.#onStranger(segment, local, remote, nowMs);
     }
