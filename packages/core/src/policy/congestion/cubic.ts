@@ -44,7 +44,8 @@ class Cubic implements CongestionControl {
   /** cwnd_prior: the same, before fast convergence. */
   #priorWindow = 0;
   #epoch: Epoch | undefined;
-  readonly #hyStart = new HyStart();
+  /** Of the first slow start, once that has begun and until it is over. */
+  #hyStart: HyStart | undefined;
   #beforeLoss: BeforeLoss | undefined;
 
   constructor(segmentBytes: number) {
@@ -68,8 +69,11 @@ class Cubic implements CongestionControl {
   }
 
   #startFirst(ack: Acknowledgement): void {
+    this.#hyStart ??= new HyStart();
     this.#window += this.#hyStart.growthBytes(ack) / this.#segmentBytes;
-    if (this.#hyStart.isOver) this.slowStartThresholdBytes = this.windowBytes;
+    if (!this.#hyStart.isOver) return;
+    this.#hyStart = undefined;
+    this.slowStartThresholdBytes = this.windowBytes;
   }
 
   /** Section 4.2 to 4.5. */
@@ -98,6 +102,7 @@ class Cubic implements CongestionControl {
   }
 
   onLoss(_nowMs: number, inFlightBytes: number): void {
+    this.#hyStart = undefined;
     this.#beforeLoss = {
       window: this.#window,
       windowBeforeLoss: this.#windowBeforeLoss,

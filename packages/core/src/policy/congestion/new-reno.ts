@@ -14,7 +14,8 @@ class NewReno implements CongestionControl {
   #segmentBytes: number;
   /** Bytes acknowledged in congestion avoidance since the window last grew. */
   #acknowledgedBytes = 0;
-  readonly #hyStart = new HyStart();
+  /** Of the first slow start, once that has begun and until it is over. */
+  #hyStart: HyStart | undefined;
   /** Window and threshold before the last loss, of which the larger counts. */
   #beforeLoss: { readonly windowBytes: number; readonly thresholdBytes: number } | undefined;
 
@@ -40,11 +41,15 @@ class NewReno implements CongestionControl {
   }
 
   #startFirst(ack: Acknowledgement): void {
+    this.#hyStart ??= new HyStart();
     this.windowBytes += this.#hyStart.growthBytes(ack);
-    if (this.#hyStart.isOver) this.slowStartThresholdBytes = this.windowBytes;
+    if (!this.#hyStart.isOver) return;
+    this.#hyStart = undefined;
+    this.slowStartThresholdBytes = this.windowBytes;
   }
 
   onLoss(_nowMs: number, inFlightBytes: number): void {
+    this.#hyStart = undefined;
     this.#beforeLoss = { windowBytes: this.windowBytes, thresholdBytes: this.slowStartThresholdBytes };
     this.slowStartThresholdBytes = Math.max(inFlightBytes / 2, leastThresholdBytes(this.#segmentBytes));
     this.#acknowledgedBytes = 0;
