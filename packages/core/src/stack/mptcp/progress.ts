@@ -99,6 +99,7 @@ export class Progress {
       if (parts.session.fallback !== undefined) this.#followPlain(subflow);
       this.#followTcp(subflow);
     }
+    parts.session.receiver.adjust(nowMs, () => longestRoundTripMs(parts));
     if (this.#fastClosed && parts.closeReason === undefined) this.#onFastClosed();
     this.#forgetClosed(nowMs);
     // TIME-WAIT is the subflow's, and nothing that the application waits for.
@@ -278,4 +279,9 @@ export class Progress {
       ({ handshake, tcp, id }) => id > 0 && !handshake.isConfirmed && tcp.state === "established",
     );
   }
+}
+
+/** Of what arrives. While the slowest subflow's data is on the way, that of the others waits. */
+function longestRoundTripMs({ subflows }: MptcpParts): number {
+  return Math.max(0, ...subflows.map(({ receiveRttMs, tcp }) => receiveRttMs ?? tcp.roundTrip.smoothedMs ?? 0));
 }
