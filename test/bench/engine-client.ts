@@ -1,7 +1,7 @@
 /**
  * One bulk transfer over either engine, through the seam that the data plane uses: a process of its own, in a node.
- * Arguments: the engine's name, "mptcp" or "tcp", "up" or "down", seconds, the server's address. Prints a
- * {@link TransferResult} as JSON.
+ * Arguments: the engine's name, "mptcp" or "tcp", "up" or "down", seconds, the server's address; of the userspace
+ * engine the name of its congestion control, and the bytes of its buffers. Prints a {@link TransferResult} as JSON.
  */
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { type Engine, type Leg, READY } from "@hybrid-access/core/engine/engine";
@@ -9,20 +9,21 @@ import { KernelEngine } from "@hybrid-access/core/engine/kernel/kernel-engine";
 import { openUserspace } from "@hybrid-access/core/engine/userspace/open";
 import { TunUplink } from "@hybrid-access/core/engine/userspace/tun-uplink";
 import { Epoll, type Poller } from "@hybrid-access/core/platform/epoll";
+import { CONGESTION_ALGORITHMS } from "@hybrid-access/core/policy/congestion/algorithms";
 import { DEFAULT_MPTCP_SETTINGS } from "@hybrid-access/core/stack/mptcp/settings";
-import { CHUNK_BYTES, PORT } from "./load/protocol.ts";
+import { CHUNK_BYTES, COUNT_BYTES, PORT, USERSPACE_ADDRESS } from "./load/protocol.ts";
 
 export interface TransferResult {
+  /** Up: what the server says that it got. */
   readonly bytes: number;
+  /** Up: until the server has said so. */
   readonly seconds: number;
   /** Of this process, user and system, in seconds. */
   readonly cpuSeconds: number;
 }
 
-/** The address that the userspace engine has in its node. */
-export const USERSPACE_ADDRESS = "10.7.0.2";
-
-const BUFFER_BYTES = 8 * 1024 * 1024;
+/** For rates of some Gbit/s. */
+const LARGE_BUFFER_BYTES = 8 * 1024 * 1024;
 const EVENTS_PER_WAIT = 16;
 const CALLS_PER_TURN = 8;
 const WAIT_MS = 100;
@@ -32,12 +33,14 @@ interface Running {
   readonly poller: Poller;
 }
 
-function start(name: string): Running {
+function start(name: string, congestionName: string, bufferBytes: number): Running {
   const epoll = new Epoll(EVENTS_PER_WAIT);
   if (name === "kernel") return { engine: new KernelEngine(epoll), poller: epoll };
   const uplink = TunUplink.open({ name: "bench0", addresses: [ipAddress(USERSPACE_ADDRESS)], offloads: true });
-  const buffers = { sendBufferBytes: BUFFER_BYTES, receiveBufferBytes: BUFFER_BYTES };
-  const tcp = { ...DEFAULT_MPTCP_SETTINGS.tcp, ...buffers, bulkBytes: 60_000 };
+  const buffers = { sendBufferBytes: bufferBytes, receiveBufferBytes: bufferBytes };
+  const congestion = CONGESTION_ALGORITHMS.find((algorithm) => algorithm.name === congestionName);
+  if (congestion === undefined) throw new Error(`no congestion control is called ${congestionName}`);
+  const tcp = { ...DEFAULT_MPTCP_SETTINGS.tcp, ...buffers, bulkBytes: 60_000, congestion };
   const { engine, reactor } = openUserspace({ uplinks: [uplink], settings: { ...DEFAULT_MPTCP_SETTINGS, tcp } }, epoll);
   return { engine, poller: reactor };
 }
@@ -69,12 +72,30 @@ function transfer(running: Running, leg: Leg, up: boolean, seconds: number): Tra
     const bits = waitFor(running, leg, ready ? 0 : WAIT_MS);
     ready ||= (bits & (up ? READY.write : READY.read)) !== 0;
   }
+  if (up) bytes = receivedByPeer(running, leg);
   const { user, system } = process.cpuUsage(cpuBefore);
   return { bytes, seconds: (performance.now() - startMs) / 1000, cpuSeconds: (user + system) / 1e6 };
 }
 
-const [name = "", protocol = "mptcp", direction = "up", seconds = "1", address = ""] = process.argv.slice(2);
-const running = start(name);
+/** Ends the stream, and waits for the server's count of it: what is still in a buffer is not yet carried. */
+function receivedByPeer(running: Running, leg: Leg): number {
+  running.engine.shutdownWrite(leg);
+  const message = new Uint8Array(COUNT_BYTES);
+  const rest = new Uint8Array(COUNT_BYTES);
+  for (let have = 0; have < COUNT_BYTES; waitFor(running, leg, WAIT_MS)) {
+    const moved = running.engine.read(leg, rest, COUNT_BYTES - have);
+    if (moved === 0) throw new Error("the server has ended without an answer");
+    if (moved < 0) continue;
+    message.set(rest.subarray(0, moved), have);
+    have += moved;
+  }
+  return Number(new DataView(message.buffer).getBigUint64(0));
+}
+
+const [name = "", protocol = "mptcp", direction = "up", seconds = "1", address = "", ...settings] =
+  process.argv.slice(2);
+const [congestion = "cubic", bufferBytes = LARGE_BUFFER_BYTES] = settings;
+const running = start(name, congestion, Number(bufferBytes));
 const peer = { address: ipAddress(address), port: direction === "up" ? PORT.sink : PORT.source };
 const { leg } = running.engine.connect({ peer, protocol: protocol === "tcp" ? "tcp" : "mptcp" });
 running.engine.watch(leg, 0, true);

@@ -4,7 +4,9 @@ import type { Benchmark, BenchmarkContext, Figure } from "./benchmark.ts";
 import type { TransferResult } from "./engine-client.ts";
 import { IDLE, idleFigures } from "./idle-memory.ts";
 import { Load } from "./load/load.ts";
+import { USERSPACE_ADDRESS } from "./load/protocol.ts";
 import { ADDRESS, type OneCore, onOneCore } from "./one-core.ts";
+import { LOSS, lossFigures } from "./userspace-loss.ts";
 
 const ENGINE_NAMES = ["userspace", "kernel"] as const;
 const PROTOCOLS = ["mptcp", "tcp"] as const;
@@ -13,19 +15,20 @@ const ROUNDS = 5;
 const SECONDS = 3;
 const GOAL_GBITS = 3;
 const CLIENT = fileURLToPath(new URL("./engine-client.js", import.meta.url));
-/** The address of engine-client.ts, which runs on "access". */
-const ROUTE = ["ip", "route", "replace", "10.7.0.2/32", "via", "10.2.2.1"];
+/** The client runs on "access". */
+const ROUTE = ["ip", "route", "replace", `${USERSPACE_ADDRESS}/32`, "via", "10.2.2.1"];
 
 type Case = readonly [engine: string, protocol: string, direction: string];
 
 export const userspaceBenchmark: Benchmark = {
   summary:
-    "bulk transfers of the userspace engine over TUN, beside the kernel's sockets, on one core; idle connections",
-  parts: { only: [...PROTOCOLS, IDLE], variants: ENGINE_NAMES },
+    "bulk transfers of the userspace engine over TUN, beside the kernel's sockets, on one core, and over loss; idle connections",
+  parts: { only: [...PROTOCOLS, LOSS, IDLE], variants: ENGINE_NAMES },
   async run(context) {
     const { selection } = context;
     return [
       ...(PROTOCOLS.some((name) => selection.only(name)) ? await oneCoreFigures(context) : []),
+      ...(selection.only(LOSS) ? await lossFigures(context) : []),
       ...(selection.only(IDLE) && selection.variant("userspace") ? await idleFigures(context) : []),
     ];
   },

@@ -66,6 +66,17 @@ describe("e2e: benchmarks of the data plane", function () {
     expectFigures(rows, ["mptcp up, userspace: throughput", "mptcp down, kernel: throughput"]);
     expect(rows.filter(({ unit }) => unit === "Gbit/s").every(({ value }) => value > 0)).to.equal(true);
   });
+
+  it("measures the userspace engine beside Linux over a line that loses packets", async () => {
+    const rows = await bench("userspace", "--only", "loss");
+    expectFigures(rows, [
+      "1 % loss, 40 ms, cubic of the userspace, userspace sending: goodput",
+      "1 % loss, 40 ms, reno of the kernel, kernel receiving: goodput",
+    ]);
+    // The line's rate is 100 Mbit/s; what is written and does not arrive must not count.
+    expect(rows.filter(({ unit }) => unit === "Mbit/s").every(({ value }) => value > 0 && value < 50)).to.equal(true);
+    expect(rows.filter(({ goal }) => goal === ">= 0.9").length).to.equal(4);
+  });
 });
 
 describe("e2e: benchmark of a farm", function () {

@@ -5,11 +5,13 @@ import { FailedSeed, runSeeds, type SeedTotals } from "./seeds.ts";
 
 const HOUR_MS = 3_600_000;
 
-function figures(name: string, { seeds, virtualMs, packets, outcomes, wallMs }: SeedTotals): string {
+function figures(name: string, { seeds, virtualMs, packets, outcomes, counts, wallMs }: SeedTotals): string {
   const hours = (virtualMs / HOUR_MS).toFixed(1);
   const rate = Math.round((1000 * packets) / wallMs);
   const ended = Object.entries(outcomes).map(([outcome, count]) => `${count} ${outcome}`);
-  return `${name}: ${seeds} seeds, ${hours} virtual hours, ${packets} segments, ${rate} segments per second; connections: ${ended.join(", ")}`;
+  const counted = Object.entries(counts).map(([what, count]) => `\n  ${count} ${what}`);
+  const memory = `${Math.round(process.resourceUsage().maxRSS / 1000)} MB of memory at most`;
+  return `${name}: ${seeds} seeds, ${hours} virtual hours, ${packets} segments, ${rate} segments per second, ${Math.round(wallMs / 1000)} s, ${memory}; connections: ${ended.join(", ")}${counted.join("")}`;
 }
 
 function wholeNumber(option: string, text: string): number {

@@ -8,6 +8,8 @@ export interface ScenarioRun {
   describePaths(): string;
   /** How each connection ended, from the side that opened it; by this one sees what a run is worth. */
   readonly outcomes: readonly string[];
+  /** What else was counted, by name. */
+  readonly counts?: Readonly<Record<string, number>>;
   /** What was wrong; undefined when all was as it must be. */
   readonly failure: string | undefined;
 }

@@ -18,6 +18,8 @@ export interface SeedTotals {
   readonly packets: number;
   /** How many connections ended in which way. */
   readonly outcomes: Readonly<Record<string, number>>;
+  /** What the runs have counted, added up. */
+  readonly counts: Readonly<Record<string, number>>;
   readonly wallMs: number;
 }
 
@@ -37,15 +39,17 @@ export function runSeeds(scenario: Scenario, { first, count }: SeedRange): SeedT
   const startMs = performance.now();
   const totals = { seeds: 0, virtualMs: 0, packets: 0 };
   const outcomes: Record<string, number> = {};
+  const sums: Record<string, number> = {};
   for (let seed = first; seed < first + count; seed++) {
-    const { simulator, failure, outcomes: ended = [] } = attempt(scenario, seed, false);
+    const { simulator, failure, outcomes: ended = [], counts = {} } = attempt(scenario, seed, false);
     if (failure !== undefined) throw reportOf(scenario, seed, failure);
     totals.seeds += 1;
     totals.virtualMs += simulator?.nowMs ?? 0;
     totals.packets += simulator?.counters.sentPackets ?? 0;
     for (const outcome of ended) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+    for (const [name, count] of Object.entries(counts)) sums[name] = (sums[name] ?? 0) + count;
   }
-  return { ...totals, outcomes, wallMs: performance.now() - startMs };
+  return { ...totals, outcomes, counts: sums, wallMs: performance.now() - startMs };
 }
 
 type Attempt = Partial<ScenarioRun> & { readonly failure: string | undefined };

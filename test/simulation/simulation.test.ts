@@ -2,6 +2,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { Simulator } from "@hybrid-access/core/testing/simulator/simulator";
 import { expect } from "chai";
 import { ECHO_SCENARIO } from "./echo-scenario.ts";
+import { FUZZ_SCENARIO } from "./fuzz-scenario.ts";
 import { MPTCP_SCENARIO } from "./mptcp-scenario.ts";
 import type { Scenario } from "./scenario.ts";
 import { FailedSeed, runSeeds } from "./seeds.ts";
@@ -44,9 +45,14 @@ describe("simulation", () => {
       expect(runSeeds(scenario, { first: seed, count: 1 }).seeds).to.equal(1);
     });
   }
+  it("changes 20,000 segments of 150 seeds: no host stops, is busy for ever, keeps too much, or harms another connection", function () {
+    this.timeout(120_000);
+    const { counts } = runSeeds(FUZZ_SCENARIO, { first: 1, count: 150 });
+    expect(counts.mutated).to.be.greaterThan(20_000);
+  });
 
   it("repeats a run exactly: the same capture for the same seed, another one for another", () => {
-    for (const scenario of [ECHO_SCENARIO, MPTCP_SCENARIO]) {
+    for (const scenario of [ECHO_SCENARIO, MPTCP_SCENARIO, FUZZ_SCENARIO]) {
       const capture = (seed: number) => scenario.run(seed, true).simulator.recorder?.file("") ?? new Uint8Array();
       expect(capture(7).length).to.be.greaterThan(1000);
       expect(Buffer.compare(capture(7), capture(7))).to.equal(0);

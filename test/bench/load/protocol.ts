@@ -21,6 +21,8 @@ export const REPLY_BYTES = 1024;
 export const COUNT_BYTES = 8;
 /** One send() or one discarding recv() of a bulk transfer. */
 export const CHUNK_BYTES = 256 * 1024;
+/** The address of the userspace engine in engine-client.ts, behind its node. */
+export const USERSPACE_ADDRESS = "10.7.0.2";
 /** Connections that a load has open at once, at most. */
 export const MAX_CONNECTIONS = 10_000;
 

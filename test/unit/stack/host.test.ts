@@ -59,6 +59,33 @@ function serve(pair: HostPair): MptcpConnection[] {
 }
 
 describe("stack/host", () => {
+  it("forgets a connection whose TIME-WAIT a new one of the same ends has cut short", () => {
+    const pair = new HostPair();
+    const listener = pair.server.listen(443);
+    const remote = { address: pair.serverAddress, port: 443 };
+    const accepted: MptcpConnection[] = [];
+    for (let count = 1; count <= 3; count++) {
+      const client = pair.client.connect(pair.clientAddress, remote, pair.nowMs, {
+        localPort: 50_000,
+        multipath: false,
+      });
+      pair.run(() => {
+        const one = listener.accept();
+        if (one !== undefined) accepted.push(one);
+        return accepted.length === count;
+      }, 1000);
+      // The server ends first, and is left with TIME-WAIT.
+      accepted.at(-1)?.shutdownWrite(pair.nowMs);
+      pair.run(() => false, 100);
+      client?.shutdownWrite(pair.nowMs);
+      pair.run(() => false, 1000);
+      expect(client?.closeReason).to.equal("finished");
+      expect(pair.server.size).to.equal(1);
+    }
+    pair.run(() => false, 120_000);
+    expect([pair.client.size, pair.server.size]).to.deep.equal([0, 0]);
+  });
+
   for (const family of ["ipv4", "ipv6"] as const) {
     it(`carries many connections at once, and forgets them when they are over (${family})`, () => {
       const pair = new HostPair(family);

@@ -18,6 +18,8 @@ const ADDRESSES = { source: ipAddress("192.0.2.1"), destination: ipAddress("192.
 export interface SegmentLinkOptions {
   readonly delayMs?: number;
   readonly rateBitsPerSecond?: number;
+  /** Nothing arrives before it; what was held arrives then, in order. */
+  readonly heldUntilMs?: number;
   /** What may wait to be sent. */
   readonly queueBytes?: number;
   readonly loss?: number;
@@ -67,9 +69,9 @@ export class SegmentLink {
     const sendMs = ((bytes.length + 20) * 8000) / rateBitsPerSecond;
     if (sendMs > 0 && ((this.#busyUntilMs - nowMs) * rateBitsPerSecond) / 8000 > queueBytes) return;
     this.#busyUntilMs = Math.max(nowMs, this.#busyUntilMs) + sendMs;
-    const { delayMs = 10, reorder = 0, reorderMs = 0 } = this.#options;
+    const { delayMs = 10, reorder = 0, reorderMs = 0, heldUntilMs = 0 } = this.#options;
     const late = this.#random.next() < reorder ? this.#random.next() * reorderMs : 0;
-    this.#inFlight.push(this.#busyUntilMs + delayMs + late, bytes);
+    this.#inFlight.push(Math.max(this.#busyUntilMs + delayMs + late, heldUntilMs), bytes);
   }
 
   get nextMs(): number | undefined {

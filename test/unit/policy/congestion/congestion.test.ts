@@ -12,8 +12,8 @@ function roundTrip(control: CongestionControl, nowMs: number, rttMs = 100, windo
   const window = control.windowBytes;
   const atMs = nowMs + rttMs;
   for (let bytes = 0; bytes + SEGMENT <= window; bytes += SEGMENT) {
-    const ack = { bytes: SEGMENT, inFlightBytes: window, smoothedRttMs: rttMs, rttMs: undefined, windowLimited };
-    control.onAcknowledged({ nowMs: atMs, ...ack });
+    const ack = { bytes: SEGMENT, inFlightBytes: window, smoothedRttMs: rttMs, rttMs, windowLimited };
+    control.onAcknowledged({ nowMs: atMs, acknowledgedTo: bytes, sentTo: bytes, ...ack });
   }
   return atMs;
 }
@@ -72,6 +72,30 @@ describe("policy/congestion", () => {
         for (let round = 0; round < 4; round++) roundTrip(control, round * 100);
         control.onIdle(10_000);
         expect(control.windowBytes).to.equal(10_000);
+      });
+
+      it("goes back to what was before a loss or a timeout that was none, by slow start, and once (RFC 4015)", () => {
+        const control = algorithm.create(SEGMENT);
+        let nowMs = 0;
+        while (control.windowBytes < 100_000) nowMs = roundTrip(control, nowMs);
+        control.onLoss(nowMs, control.windowBytes);
+        control.onRecovered(nowMs);
+        for (let round = 0; round < 5; round++) nowMs = roundTrip(control, nowMs);
+        const before = control.windowBytes;
+        control.onTimeout(nowMs, before);
+        control.onSpurious(20_000);
+        expect(control.windowBytes).to.equal(30_000);
+        expect(control.slowStartThresholdBytes).to.be.at.least(before);
+        while (control.windowBytes < before) nowMs = roundTrip(control, nowMs);
+        const grown = control.windowBytes;
+        nowMs = roundTrip(control, nowMs);
+        expect(control.windowBytes - grown).to.be.within(1, 5000);
+        control.onLoss(nowMs, control.windowBytes);
+        control.onRecovered(nowMs);
+        control.onSpurious(control.windowBytes);
+        const back = control.windowBytes;
+        control.onSpurious(1_000_000);
+        expect(control.windowBytes).to.equal(back);
       });
 
       it("keeps at least one segment when segments become larger or smaller", () => {

@@ -290,11 +290,11 @@ describe("stack/mptcp: two subflows", () => {
   });
 
   it("shares one window: who does not read stops both subflows", () => {
-    const pair = twoPaths({ tcp: { receiveBufferBytes: 200_000 } });
+    const pair = twoPaths({ tcp: { receiveBufferBytes: 100_000 } });
     pair.server.reads = false;
     begin(pair, 1_000_000);
     pair.run(() => false, 600_000);
-    expect(pair.server.connection.readableBytes).to.equal(200_000);
+    expect(pair.server.connection.readableBytes).to.equal(100_000);
     pair.server.reads = true;
     expect(pair.run(() => pair.server.receivedBytes === 1_000_000, 10_000)).to.equal(true);
     expect(equalBytes(pair.server.bytes, pattern(1_000_000))).to.equal(true);
@@ -420,5 +420,31 @@ describe("stack/mptcp: two subflows", () => {
       expect(pair.run(() => pair.server.receivedBytes === 2_000_000, 20_000)).to.equal(true);
       expect(equalBytes(pair.server.bytes, pattern(2_000_000))).to.equal(true);
     });
+  });
+
+  it("keeps no more than its buffer of what a peer acknowledges for the connection and never for the subflow", () => {
+    let first: number | undefined;
+    // The window and DATA_ACKs are as they were; the subflow's first byte is never acknowledged, all behind it selectively.
+    const middlebox = (segment: TcpSegment): readonly TcpSegment[] => {
+      if ((segment.flags & TCP_FLAG.syn) !== 0) return [segment];
+      first ??= segment.acknowledgment;
+      const left = (first + 1) >>> 0;
+      const bytes = (segment.acknowledgment - left) | 0;
+      if (bytes <= 0) return [{ ...segment, acknowledgment: first }];
+      const sack: SegmentOption = { type: "sack", blocks: [{ left, right: segment.acknowledgment }] };
+      const others = segment.options.filter(({ type }) => type !== "sack");
+      return [{ ...segment, acknowledgment: first, options: [...others, sack] }];
+    };
+    const sendBufferBytes = 200_000;
+    const pair = new MptcpPair({ paths: [{ down: { middlebox } }], tcp: { sendBufferBytes } }).connect();
+    const { sender } = pair.client.connection.subflows[0]?.tcp ?? {};
+    let kept = 0;
+    pair.onStep = () => {
+      pair.client.connection.write(pattern(50_000), pair.nowMs);
+      kept = Math.max(kept, sender?.bufferedBytes ?? 0);
+    };
+    pair.run(() => false, 5000);
+    expect(pair.server.receivedBytes).to.be.greaterThan(sendBufferBytes / 2);
+    expect(kept).to.be.within(sendBufferBytes / 2, sendBufferBytes);
   });
 });

@@ -4,7 +4,7 @@ import { CookieCache, FastOpenCookies, MOST_COOKIES, SECRET_LIFE_MS } from "@hyb
 import { InitialNumbers } from "@hybrid-access/core/stack/tcp/initial-numbers";
 import { CHUNK_OVERHEAD_BYTES, MOST_RUNS, Reassembly } from "@hybrid-access/core/stack/tcp/reassembly";
 import { RoundTrip } from "@hybrid-access/core/stack/tcp/round-trip";
-import { SentQueue } from "@hybrid-access/core/stack/tcp/sent-queue";
+import { MOST_RANGES, SentQueue } from "@hybrid-access/core/stack/tcp/sent-queue";
 import {
   COOKIE_PERIOD_MS,
   hideInTimestamp,
@@ -22,8 +22,6 @@ const remote = { address: ipAddress("198.51.100.7"), port: 50_000 };
 
 describe("stack/tcp: parts", () => {
   describe("reassembly", () => {
-    const piece = fc.record({ position: fc.nat(300), length: fc.integer({ min: 1, max: 60 }) });
-
     it("gives every byte once and in order, whatever comes how often in which order", () => {
       fc.assert(
         fc.property(fc.array(piece, { maxLength: 60 }), (pieces) => {
@@ -109,6 +107,17 @@ describe("stack/tcp: parts", () => {
       }),
     );
   });
+
+  it("the scoreboard is not split without end by a peer that acknowledges byte by byte", () => {
+    const queue = new SentQueue();
+    queue.push(1, 100_001, 0);
+    for (let at = 2; at < 100_000; at += 2) queue.markDelivered([{ start: at, end: at + 1 }]);
+    expect(queue.count).to.be.within(MOST_RANGES, MOST_RANGES + 1);
+    expect(queue.acknowledge(100_001).at(-1)?.end).to.equal(100_001);
+    expect(queue.isEmpty).to.equal(true);
+  });
+
+  const piece = fc.record({ position: fc.nat(300), length: fc.integer({ min: 1, max: 60 }) });
 
   it("the timeout follows RFC 6298, is never below 200 ms, and doubles up to a minute", () => {
     const roundTrip = new RoundTrip();

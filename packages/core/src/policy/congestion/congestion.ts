@@ -11,9 +11,12 @@ export interface Acknowledgement {
   readonly bytes: number;
   /** Bytes that were in flight before it. */
   readonly inFlightBytes: number;
+  /** Positions in the stream: everything before them is acknowledged (SND.UNA), is sent (SND.NXT). */
+  readonly acknowledgedTo: number;
+  readonly sentTo: number;
   /** The smoothed round-trip time, or undefined before the first measurement. */
   readonly smoothedRttMs: number | undefined;
-  /** This round's own measurement, or undefined where the acknowledgement gives none. */
+  /** This acknowledgement's own measurement, or undefined where it gives none. */
   readonly rttMs: number | undefined;
   /** Whether the window was what kept the sender from sending more: where it was not, it must not grow (RFC 7661). */
   readonly windowLimited: boolean;
@@ -35,6 +38,11 @@ export interface CongestionControl {
    * not for each back-off.
    */
   onTimeout(nowMs: number, inFlightBytes: number): void;
+  /**
+   * What was told last as a loss or a timeout was none (RFC 4015 section 3.3): the threshold is what the window was, and
+   * the window what is in flight and an initial window, so that nothing is sent in one burst.
+   */
+  onSpurious(inFlightBytes: number): void;
   /** Nothing was sent for longer than a retransmission timeout (RFC 5681 section 4.1). */
   onIdle(nowMs: number): void;
   /** The path carries another segment size from now on. */

@@ -1,6 +1,6 @@
 /**
- * CUBIC: RFC 9438. The window grows with the time since the last loss, not with the round-trip time. Section numbers
- * are of that RFC.
+ * CUBIC: RFC 9438, with HyStart++ (RFC 9406). The window grows with the time since the last loss, not with the
+ * round-trip time. Section numbers are of RFC 9438.
  */
 import {
   type Acknowledgement,
@@ -9,6 +9,7 @@ import {
   initialWindowBytes,
   leastThresholdBytes,
 } from "./congestion.ts";
+import { HyStart } from "./hystart.ts";
 
 /** Section 5.1: how fast the window grows, segments for each cubed second. */
 const C = 0.4;
@@ -26,6 +27,14 @@ interface Epoch {
   readonly plateauSeconds: number;
 }
 
+/** What a loss changes, before it (section 4.9.2). Windows in segments. */
+interface BeforeLoss {
+  readonly window: number;
+  readonly windowBeforeLoss: number;
+  readonly priorWindow: number;
+  readonly thresholdBytes: number;
+}
+
 class Cubic implements CongestionControl {
   slowStartThresholdBytes = Number.POSITIVE_INFINITY;
   #segmentBytes: number;
@@ -35,6 +44,9 @@ class Cubic implements CongestionControl {
   /** cwnd_prior: the same, before fast convergence. */
   #priorWindow = 0;
   #epoch: Epoch | undefined;
+  /** Of the first slow start, once that has begun and until it is over. */
+  #hyStart: HyStart | undefined;
+  #beforeLoss: BeforeLoss | undefined;
 
   constructor(segmentBytes: number) {
     this.#segmentBytes = segmentBytes;
@@ -47,12 +59,21 @@ class Cubic implements CongestionControl {
 
   onAcknowledged(ack: Acknowledgement): void {
     if (!ack.windowLimited) return;
+    if (this.slowStartThresholdBytes === Number.POSITIVE_INFINITY) return this.#startFirst(ack);
     if (this.windowBytes < this.slowStartThresholdBytes) {
       const growth = Math.min(ack.bytes, this.slowStartThresholdBytes - this.windowBytes);
       this.#window += growth / this.#segmentBytes;
       return;
     }
     this.#grow(ack);
+  }
+
+  #startFirst(ack: Acknowledgement): void {
+    this.#hyStart ??= new HyStart();
+    this.#window += this.#hyStart.growthBytes(ack) / this.#segmentBytes;
+    if (!this.#hyStart.isOver) return;
+    this.#hyStart = undefined;
+    this.slowStartThresholdBytes = this.windowBytes;
   }
 
   /** Section 4.2 to 4.5. */
@@ -81,6 +102,13 @@ class Cubic implements CongestionControl {
   }
 
   onLoss(_nowMs: number, inFlightBytes: number): void {
+    this.#hyStart = undefined;
+    this.#beforeLoss = {
+      window: this.#window,
+      windowBeforeLoss: this.#windowBeforeLoss,
+      priorWindow: this.#priorWindow,
+      thresholdBytes: this.slowStartThresholdBytes,
+    };
     // Section 4.6: from what is in flight, so that a window that was not used does not count.
     const window = Math.min(this.#window, Math.max(inFlightBytes / this.#segmentBytes, 1));
     this.#priorWindow = window;
@@ -100,6 +128,19 @@ class Cubic implements CongestionControl {
   onTimeout(nowMs: number, inFlightBytes: number): void {
     this.onLoss(nowMs, inFlightBytes);
     this.#window = 1;
+  }
+
+  onSpurious(inFlightBytes: number): void {
+    if (this.#beforeLoss === undefined) return;
+    const { window, windowBeforeLoss, priorWindow, thresholdBytes } = this.#beforeLoss;
+    this.#beforeLoss = undefined;
+    this.#windowBeforeLoss = windowBeforeLoss;
+    this.#priorWindow = priorWindow;
+    this.#epoch = undefined;
+    const windowBytes = window * this.#segmentBytes;
+    this.slowStartThresholdBytes = Math.max(this.slowStartThresholdBytes, thresholdBytes, windowBytes);
+    const careful = Math.min(windowBytes, inFlightBytes + initialWindowBytes(this.#segmentBytes));
+    this.#window = Math.max(this.windowBytes, careful) / this.#segmentBytes;
   }
 
   onIdle(): void {

@@ -1,4 +1,4 @@
-/** NewReno: RFC 5681 with byte counting (RFC 3465) and the initial window of RFC 6928. */
+/** NewReno: RFC 5681 with byte counting (RFC 3465), the initial window of RFC 6928 and HyStart++ (RFC 9406). */
 import {
   type Acknowledgement,
   type CongestionAlgorithm,
@@ -6,6 +6,7 @@ import {
   initialWindowBytes,
   leastThresholdBytes,
 } from "./congestion.ts";
+import { HyStart } from "./hystart.ts";
 
 class NewReno implements CongestionControl {
   windowBytes: number;
@@ -13,6 +14,10 @@ class NewReno implements CongestionControl {
   #segmentBytes: number;
   /** Bytes acknowledged in congestion avoidance since the window last grew. */
   #acknowledgedBytes = 0;
+  /** Of the first slow start, once that has begun and until it is over. */
+  #hyStart: HyStart | undefined;
+  /** Window and threshold before the last loss, of which the larger counts. */
+  #beforeLoss: { readonly windowBytes: number; readonly thresholdBytes: number } | undefined;
 
   constructor(segmentBytes: number) {
     this.#segmentBytes = segmentBytes;
@@ -21,6 +26,7 @@ class NewReno implements CongestionControl {
 
   onAcknowledged(ack: Acknowledgement): void {
     if (!ack.windowLimited) return;
+    if (this.slowStartThresholdBytes === Number.POSITIVE_INFINITY) return this.#startFirst(ack);
     let { bytes } = ack;
     if (this.windowBytes < this.slowStartThresholdBytes) {
       const growth = Math.min(bytes, this.slowStartThresholdBytes - this.windowBytes);
@@ -34,7 +40,17 @@ class NewReno implements CongestionControl {
     this.windowBytes += this.#segmentBytes;
   }
 
+  #startFirst(ack: Acknowledgement): void {
+    this.#hyStart ??= new HyStart();
+    this.windowBytes += this.#hyStart.growthBytes(ack);
+    if (!this.#hyStart.isOver) return;
+    this.#hyStart = undefined;
+    this.slowStartThresholdBytes = this.windowBytes;
+  }
+
   onLoss(_nowMs: number, inFlightBytes: number): void {
+    this.#hyStart = undefined;
+    this.#beforeLoss = { windowBytes: this.windowBytes, thresholdBytes: this.slowStartThresholdBytes };
     this.slowStartThresholdBytes = Math.max(inFlightBytes / 2, leastThresholdBytes(this.#segmentBytes));
     this.#acknowledgedBytes = 0;
   }
@@ -46,6 +62,15 @@ class NewReno implements CongestionControl {
   onTimeout(nowMs: number, inFlightBytes: number): void {
     this.onLoss(nowMs, inFlightBytes);
     this.windowBytes = this.#segmentBytes;
+  }
+
+  onSpurious(inFlightBytes: number): void {
+    if (this.#beforeLoss === undefined) return;
+    const { windowBytes, thresholdBytes } = this.#beforeLoss;
+    this.#beforeLoss = undefined;
+    this.slowStartThresholdBytes = Math.max(this.slowStartThresholdBytes, thresholdBytes, windowBytes);
+    const careful = Math.min(windowBytes, inFlightBytes + initialWindowBytes(this.#segmentBytes));
+    this.windowBytes = Math.max(this.windowBytes, careful);
   }
 
   onIdle(): void {

@@ -18,4 +18,6 @@ export class DuplicateAcknowledgements implements LossDetector {
   }
 
   onRecovered(): void {}
+
+  onSpurious(): void {}
 }

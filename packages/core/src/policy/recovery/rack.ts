@@ -31,6 +31,12 @@ export class Rack implements LossDetector {
     if (this.#persistence > 0 && --this.#persistence === 0) this.#windowFactor = 1;
   }
 
+  /** Begins anew with the next thing that arrives, lest all that was sent before the repetitions is taken for lost. */
+  onSpurious(): void {
+    this.#sentMs = Number.NEGATIVE_INFINITY;
+    this.#end = 0;
+  }
+
   /** Sections 6.2 steps 2 and 3. */
   #onDelivered(range: SentRange, { nowMs, minimumRttMs }: DetectionInput): void {
     const repeated = range.transmissions > 1;

@@ -43,4 +43,6 @@ export interface LossDetector {
   detect(input: DetectionInput): number | undefined;
   /** Recovery has ended. */
   onRecovered(): void;
+  /** What was repeated had only been late: when the repetitions were sent says nothing of what was sent before them. */
+  onSpurious(): void;
 }

@@ -3,6 +3,7 @@
  * and the one window of all.
  */
 import { ByteQueue } from "../../base/byte-queue.ts";
+import { INITIAL_WINDOW_BYTES, ReceiveWindow } from "../../policy/receive-window.ts";
 import { Reassembly } from "../tcp/reassembly.ts";
 
 export class DataReceiver {
@@ -14,6 +15,8 @@ export class DataReceiver {
   #finReached = false;
   /** The furthest edge of the window that was told. */
   #toldEdge = 1;
+  /** Made when the application has taken so much that the initial window might become too small. */
+  #window: ReceiveWindow | undefined;
 
   constructor(bufferBytes: number) {
     this.#bufferBytes = bufferBytes;
@@ -42,9 +45,24 @@ export class DataReceiver {
     return Math.max(this.#toldEdge, this.next);
   }
 
+  /** What is kept for the application at most, as of now. */
+  get #offeredBytes(): number {
+    return this.#window?.bytes ?? Math.min(this.#bufferBytes, INITIAL_WINDOW_BYTES);
+  }
+
+  /** Lets the window follow what the application takes in a round trip, which takes `roundTripMs()`. */
+  adjust(nowMs: number, roundTripMs: () => number): void {
+    if (this.#window === undefined) {
+      const isSmall = this.#queue.start < INITIAL_WINDOW_BYTES / 8 || this.#bufferBytes <= INITIAL_WINDOW_BYTES;
+      if (isSmall) return;
+      this.#window = new ReceiveWindow(this.#bufferBytes);
+    }
+    if (this.#window.isDue(nowMs)) this.#window.onRound(this.#queue.start, roundTripMs(), nowMs);
+  }
+
   /** The window from DATA_ACK on (RFC 8684 section 3.3.5); counts as told. */
   takeWindow(): number {
-    const free = Math.max(0, this.#bufferBytes - this.#queue.size);
+    const free = Math.max(0, this.#offeredBytes - this.#queue.size);
     this.#toldEdge = Math.max(this.#toldEdge, this.next + free);
     return free;
   }
@@ -52,8 +70,9 @@ export class DataReceiver {
   /** The window has opened by so much since it was told that the peer should hear of it. */
   shouldTell(segmentBytes: number): boolean {
     const told = this.#toldEdge - this.next;
-    const free = this.#bufferBytes - this.#queue.size;
-    return told < this.#bufferBytes / 2 && free - told >= Math.min(2 * segmentBytes, this.#bufferBytes / 2);
+    const offered = this.#offeredBytes;
+    const free = offered - this.#queue.size;
+    return told < offered / 2 && free - told >= Math.min(2 * segmentBytes, offered / 2);
   }
 
   /**
@@ -66,7 +85,7 @@ export class DataReceiver {
     if (this.#finReached || end <= this.#queue.end) return;
     if (position > this.#queue.end) {
       this.#reassembly ??= new Reassembly();
-      this.#reassembly.insert(position, fitting, 2 * this.#bufferBytes + this.#toldEdge - this.next);
+      this.#reassembly.insert(position, fitting, 2 * this.#offeredBytes + this.#toldEdge - this.next);
       return;
     }
     while (this.#queue.end < end) {

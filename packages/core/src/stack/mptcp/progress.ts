@@ -119,6 +119,7 @@ export class Progress implements SubflowOwner {
       if (parts.session.fallback !== undefined) this.#followPlain(subflow, nowMs);
       this.#followTcp(subflow);
     }
+    parts.session.receiver.adjust(nowMs, () => longestRoundTripMs(parts));
     if (this.#fastClosed) this.#onFastClosed();
     this.#forgetClosed(nowMs);
     // TIME-WAIT is the subflow's, and nothing that the application waits for.
@@ -316,4 +317,9 @@ export class Progress implements SubflowOwner {
       ({ isConfirmed, tcp, id }) => id > 0 && !isConfirmed && tcp.state === "established",
     );
   }
+}
+
+/** Of what arrives. While the slowest subflow's data is on the way, that of the others waits. */
+function longestRoundTripMs({ subflows }: MptcpParts): number {
+  return Math.max(0, ...subflows.map(({ receiveRttMs, tcp }) => receiveRttMs ?? tcp.roundTrip.smoothedMs ?? 0));
 }

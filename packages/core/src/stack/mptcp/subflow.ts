@@ -54,6 +54,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   plain = MAPPED;
   readonly #session: Session;
   readonly #owner: SubflowOwner;
+  /** Between an acknowledgement of ours and the data that answers it; undefined without timestamps. */
+  receiveRttMs: number | undefined;
   #signals: readonly MptcpOption[] = NO_OPTIONS;
   #timeoutsSeen = 0;
   #synsSent = 0;
@@ -289,7 +291,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   // What comes in: SegmentExtension.
 
-  onSegment(segment: TcpSegment, position: number, _nowMs: number): "accept" | "reset" | "ignore" {
+  onSegment(segment: TcpSegment, position: number, nowMs: number): "accept" | "reset" | "ignore" {
+    if (segment.payload.length > 0) this.#measureRoundTrip(segment, nowMs);
     const options = segment.options.filter(isMptcp);
     if ((segment.flags & TCP_FLAG.rst) !== 0) return this.#onReset(options);
     // Who asks for the same gets the same answer (RFC 8684 section 3.5).
@@ -311,6 +314,15 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     if (options.length === 0 && this.#isPlainAnswer(segment)) this.#owner.onFallback("optionsRemoved");
     for (const option of options) if (!this.#onOption(option, segment, position)) return "ignore";
     return this.resetOptions.length > 0 ? "reset" : "accept";
+  }
+
+  /** A segment may have waited for data at the peer: what is shorter counts at once, what is longer by and by. */
+  #measureRoundTrip(segment: TcpSegment, nowMs: number): void {
+    const echoedMs = this.tcp.echoedMs(segment, nowMs);
+    if (echoedMs === undefined) return;
+    const rttMs = Math.max(0, nowMs - echoedMs);
+    const before = this.receiveRttMs ?? rttMs;
+    this.receiveRttMs = rttMs < before ? rttMs : before + (rttMs - before) / 8;
   }
 
   /**

@@ -29,13 +29,13 @@ export interface SelectiveBlocks {
   /** Above the cumulative acknowledgement, and of what was sent. */
   readonly blocks: readonly Interval[];
   /**
-   * RFC 2883 section 4: the first block lies below the acknowledgement, or within the second one, and reports a
-   * duplicate.
+   * RFC 2883 section 4: the first block, where it lies below the acknowledgement or within the second one: it has
+   * arrived twice.
    */
-  readonly duplicateReported: boolean;
+  readonly duplicate: Interval | undefined;
 }
 
-export const NO_BLOCKS: SelectiveBlocks = { blocks: [], duplicateReported: false };
+export const NO_BLOCKS: SelectiveBlocks = { blocks: [], duplicate: undefined };
 
 /**
  * RFC 9293 section 3.10.7.3: what is to be done about a segment in SYN-SENT; `acknowledged` is SEG.ACK as a position,
@@ -69,6 +69,6 @@ export function readBlocks(
   const within = first !== undefined && second !== undefined && second.start <= first.start && first.end <= second.end;
   return {
     blocks: all.filter(({ start, end }) => start >= acknowledged && start < end && end <= next),
-    duplicateReported: below || within,
+    duplicate: below || within ? first : undefined,
   };
 }

@@ -15,7 +15,7 @@ import { toPosition } from "../../base/sequence.ts";
 import { TCP_FLAG, type TcpSegment } from "../../wire/tcp/segment.ts";
 import { closeIfDue, endConnection, resetConnection } from "./ending.ts";
 import type { CloseReason, TcpEvent } from "./events.ts";
-import type { SynOptions } from "./handshake.ts";
+import { findOption, type SynOptions } from "./handshake.ts";
 import { createParts, resizeSegments, type TcpParts } from "./parts.ts";
 import type { RoundTrip } from "./round-trip.ts";
 import { receiveCookie, receiveSegment, receiveSyn } from "./segment-arrival.ts";
@@ -217,6 +217,13 @@ export class TcpConnection {
   /** What a segment of the peer acknowledges: a position in our stream. */
   acknowledgedBy(segment: TcpSegment): number {
     return toPosition(this.#parts.initialSequence, segment.acknowledgment, this.#parts.sender.next);
+  }
+
+  /** When we sent the segment that this one of the peer answers (RFC 7323 TSecr), or undefined. */
+  echoedMs({ options }: TcpSegment, nowMs: number): number | undefined {
+    const { agreement, timestamps } = this.#parts;
+    const stamp = agreement.usesTimestamps ? findOption(options, "timestamps") : undefined;
+    return stamp && timestamps.sentMs(stamp.echoReply, nowMs);
   }
 
   /** Sends a segment that the peer must answer, whatever the window. */

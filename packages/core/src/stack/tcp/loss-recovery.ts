@@ -1,13 +1,14 @@
 /**
  * What is in flight, what of it is lost, and how much more may be sent: the scoreboard (RFC 6675), a loss detector of
  * policy/recovery, congestion control of policy/congestion, proportional rate reduction, the retransmission timer (RFC
- * 6298) and tail loss probes (RFC 8985 section 7).
+ * 6298), tail loss probes (RFC 8985 section 7), and undoing what was needless (RFC 4015).
  */
 import type { CongestionControl } from "../../policy/congestion/congestion.ts";
 import { DuplicateAcknowledgements } from "../../policy/recovery/duplicate-acknowledgements.ts";
 import { ProportionalRate } from "../../policy/recovery/proportional-rate.ts";
 import { Rack } from "../../policy/recovery/rack.ts";
 import type { LossDetector } from "../../policy/recovery/recovery.ts";
+import { type SpuriousInput, SpuriousJudge } from "../../policy/recovery/spurious.ts";
 import type { RoundTrip } from "./round-trip.ts";
 import { type Interval, type SentEntry, SentQueue } from "./sent-queue.ts";
 import type { Timers } from "./timers.ts";
@@ -22,8 +23,8 @@ export interface AcknowledgementReceived {
   readonly position: number;
   /** SACK blocks that lie above `position`. */
   readonly blocks: readonly Interval[];
-  /** It reports bytes that had arrived before (RFC 2883). */
-  readonly duplicateReported: boolean;
+  /** What it reports to have arrived twice (RFC 2883). */
+  readonly duplicate: Interval | undefined;
   /** It acknowledges nothing new, carries no data and does not change the window (RFC 5681 section 2). */
   readonly mayBeDuplicate: boolean;
   /** When, in our clock, that was sent which it answers: TSecr. */
@@ -64,6 +65,11 @@ export class LossRecovery {
   /** What was sent when the loss was noticed: recovery ends when it is acknowledged. */
   #recoveryPoint = 0;
   #rate: ProportionalRate | undefined;
+  /**
+   * Of the last recovery: that it was needless may be found out later, by reported duplicates, as long as data is in
+   * flight.
+   */
+  #judge: SpuriousJudge | undefined;
   #next = 0;
   #duplicates = 0;
   #probe: Probe | undefined;
@@ -77,6 +83,7 @@ export class LossRecovery {
   #repeatedSegments = 0;
   #losses = 0;
   #timeouts = 0;
+  #undone = 0;
 
   constructor(options: LossRecoveryOptions) {
     this.#congestion = options.congestion;
@@ -120,6 +127,11 @@ export class LossRecovery {
     return this.#timeouts;
   }
 
+  /** Times that a loss turned out to be none, and its consequences were undone. */
+  get undone(): number {
+    return this.#undone;
+  }
+
   get phase(): "open" | "recovery" | "loss" {
     return this.#phase;
   }
@@ -152,6 +164,7 @@ export class LossRecovery {
     this.sent.push(start, end, nowMs);
     this.#next = end;
     this.#rate?.onSent(end - start);
+    this.#judge?.onForwarded();
     if (this.#probeDue) this.#probe = { end, repetition: false };
     this.#onSent(nowMs);
   }
@@ -161,6 +174,7 @@ export class LossRecovery {
     this.#repeatedBytes += range.end - range.start;
     this.#repeatedSegments += 1;
     this.#rate?.onSent(range.end - range.start);
+    if (this.#phase !== "open") this.#judge?.onRepeated(range, nowMs);
     if (this.#probeDue) this.#probe = { end: this.#next, repetition: true };
     this.#onSent(nowMs);
   }
@@ -179,41 +193,76 @@ export class LossRecovery {
     return this.#probeDue;
   }
 
+  /** Segments of new data to be sent before anything is repeated (F-RTO, RFC 5682). */
+  get forwardSegments(): number {
+    return this.#judge?.forwardSegments ?? 0;
+  }
+
+  /** There is no new data that {@link forwardSegments} could be. */
+  onNothingToForward(): void {
+    this.#judge?.onNothingToForward();
+  }
+
+  /** Nothing is to be repeated until the next acknowledgement. */
+  get holdsRepetitions(): boolean {
+    return this.#judge?.holdsRepetitions ?? false;
+  }
+
   /** Takes an acknowledgement. Returns whether it acknowledged something new. */
   onAcknowledgement(ack: AcknowledgementReceived, nowMs: number): boolean {
     const outstandingBytes = this.sent.outstandingBytes;
     const advanced = ack.position > (this.sent.first?.start ?? this.#next);
     const delivered = [...this.sent.acknowledge(ack.position), ...this.sent.markDelivered(ack.blocks)];
     this.#duplicates = advanced ? 0 : this.#duplicates + (ack.mayBeDuplicate ? 1 : 0);
-    this.#measure(delivered, ack, nowMs);
+    const rttMs = this.#measure(delivered, ack, nowMs);
     this.#judgeProbe(ack, nowMs);
+    const undone = this.#judge !== undefined && this.#undoSpurious({ ...ack, advanced, delivered }, rttMs, nowMs);
     const lostBefore = this.sent.lostBytes;
-    this.#detect(delivered, ack, nowMs);
+    this.#detect(undone ? delivered.filter(({ transmissions }) => transmissions === 1) : delivered, ack, nowMs);
     const deliveredBytes = delivered.reduce((sum, { start, end }) => sum + end - start, 0);
     const newlyLost = this.sent.lostBytes > lostBefore;
-    this.#regulate({ ack, advanced, deliveredBytes, outstandingBytes, newlyLost }, nowMs);
+    this.#regulate({ ack, advanced, deliveredBytes, outstandingBytes, newlyLost, rttMs }, nowMs);
     this.#resetTimers(deliveredBytes > 0, nowMs);
     return advanced || deliveredBytes > 0;
   }
 
-  /** RFC 6298 section 3 (Karn) and RFC 7323 section 4. */
-  #measure(delivered: readonly SentEntry[], { echoedMs }: AcknowledgementReceived, nowMs: number): void {
-    if (delivered.length === 0) return;
+  /** RFC 6298 section 3 (Karn) and RFC 7323 section 4. Returns what was measured, if anything. */
+  #measure(delivered: readonly SentEntry[], { echoedMs }: AcknowledgementReceived, nowMs: number): number | undefined {
+    if (delivered.length === 0) return undefined;
     // Without SACK, what was sent once may have waited at the receiver for what is repeated.
     const certain = this.#selective || this.#phase === "open";
     const oldest = certain ? delivered.find(({ transmissions }) => transmissions === 1) : undefined;
     const sentMs = oldest?.sentMs ?? echoedMs;
-    if (sentMs === undefined || sentMs > nowMs) return this.#roundTrip.onProgress();
+    if (sentMs === undefined || sentMs > nowMs) {
+      this.#roundTrip.onProgress();
+      return undefined;
+    }
     const samples = this.congestion.windowBytes / (2 * this.#segmentBytes);
     this.#roundTrip.onMeasured(nowMs - sentMs, nowMs, samples);
+    return nowMs - sentMs;
+  }
+
+  /** RFC 4015: where what was repeated had only been late, all is as before. Returns whether it is so. */
+  #undoSpurious(ack: Omit<SpuriousInput, "someLost">, rttMs: number | undefined, nowMs: number): boolean {
+    const judge = this.#judge;
+    if (!judge?.isSpurious({ ...ack, someLost: this.sent.lostBytes > 0 })) return false;
+    this.#judge = undefined;
+    this.#undone += 1;
+    if (judge.afterTimeout && rttMs !== undefined) this.#roundTrip.onSpuriousTimeout(rttMs);
+    if (judge.afterTimeout) this.sent.forgetLost();
+    if (this.#phase !== "open") this.#endRecovery(nowMs);
+    this.#detector.onSpurious();
+    this.congestion.onSpurious(this.sent.inFlightBytes);
+    return true;
   }
 
   /** RFC 8985 section 7.4.2. */
   #judgeProbe(ack: AcknowledgementReceived, nowMs: number): void {
     const probe = this.#probe;
     if (probe === undefined || ack.position < probe.end) return;
-    const repaired = probe.repetition && !ack.duplicateReported && ack.position > probe.end;
-    const undecided = probe.repetition && !ack.duplicateReported && ack.position === probe.end && !ack.mayBeDuplicate;
+    const unreported = probe.repetition && ack.duplicate === undefined;
+    const repaired = unreported && ack.position > probe.end;
+    const undecided = unreported && ack.position === probe.end && !ack.mayBeDuplicate;
     if (undecided) return;
     this.#probe = undefined;
     if (!repaired || this.#phase !== "open") return;
@@ -230,7 +279,7 @@ export class LossRecovery {
       smoothedRttMs: this.#roundTrip.smoothedMs,
       minimumRttMs: this.#roundTrip.minimumMs,
       inRecovery: this.#phase !== "open",
-      duplicateReported: ack?.duplicateReported ?? false,
+      duplicateReported: ack?.duplicate !== undefined,
       duplicateAcknowledgements: this.#duplicates,
       markLost: (range) => this.sent.markLost(range as SentEntry),
     });
@@ -240,7 +289,7 @@ export class LossRecovery {
 
   /** Lets the window grow, or recovery begin, go on or end. */
   #regulate(outcome: Outcome, nowMs: number): void {
-    const { ack, advanced, deliveredBytes, outstandingBytes, newlyLost } = outcome;
+    const { ack, advanced, deliveredBytes, outstandingBytes, newlyLost, rttMs } = outcome;
     if (this.#phase !== "open" && ack.position >= this.#recoveryPoint && advanced) this.#endRecovery(nowMs);
     if (this.#phase === "open" && this.sent.lostBytes > 0) this.#beginRecovery(outstandingBytes, nowMs);
     if (this.#phase === "recovery") {
@@ -260,8 +309,10 @@ export class LossRecovery {
       nowMs,
       bytes: deliveredBytes,
       inFlightBytes: outstandingBytes,
+      acknowledgedTo: ack.position,
+      sentTo: this.#next,
       smoothedRttMs: this.#roundTrip.smoothedMs,
-      rttMs: undefined,
+      rttMs,
       windowLimited: this.#phase === "loss" || ack.position <= this.#limitedTo,
     });
   }
@@ -272,6 +323,7 @@ export class LossRecovery {
     this.#losses += 1;
     this.congestion.onLoss(nowMs, outstandingBytes);
     this.#rate = new ProportionalRate(outstandingBytes);
+    this.#judge = new SpuriousJudge();
     this.#probe = undefined;
     this.#armTimers(nowMs);
   }
@@ -290,6 +342,8 @@ export class LossRecovery {
         this.#timers.clear(timer);
       this.#probeDue = false;
       this.#timeoutAtMs = Number.POSITIVE_INFINITY;
+      // What is idle needs no window back, and keeps no memory for it.
+      this.#judge = undefined;
       return;
     }
     if (!progress) return;
@@ -354,6 +408,10 @@ export class LossRecovery {
       this.#losses += 1;
       this.congestion.onTimeout(nowMs, this.sent.outstandingBytes);
     }
+    // Where a loss was being repaired already, the timer was not what was needless.
+    if (this.#phase === "open") this.#judge = new SpuriousJudge(this.#next);
+    else if (this.#phase === "loss" && backOffs > 0) this.#judge?.onRepeatedTimeout();
+    else this.#judge = undefined;
     this.#phase = "loss";
     this.#recoveryPoint = this.#next;
     this.#rate = undefined;
@@ -392,4 +450,6 @@ interface Outcome {
   /** What was sent and not acknowledged cumulatively before (RFC 5681 FlightSize). */
   readonly outstandingBytes: number;
   readonly newlyLost: boolean;
+  /** What this acknowledgement has measured. */
+  readonly rttMs: number | undefined;
 }

@@ -85,6 +85,15 @@ export class RoundTrip {
     this.#backOffs = 0;
   }
 
+  /**
+   * RFC 4015 section 3.4: the timer has expired too early, because the path had become slow. `rttMs` is what was measured
+   * then; it counts at once, lest the next ones expire too early too.
+   */
+  onSpuriousTimeout(rttMs: number): void {
+    this.smoothedMs = Math.max(this.smoothedMs ?? 0, rttMs);
+    this.variationMs = Math.max(this.variationMs, rttMs / 2);
+  }
+
   /** RFC 6298 (5.7): the connection is established, after its SYN was repeated. */
   onLostSyn(): void {
     this.#firstTimeoutMs = TIMEOUT_AFTER_LOST_SYN_MS;

@@ -7,7 +7,7 @@ import { ByteQueue } from "../../base/byte-queue.ts";
 import type { SegmentExtension } from "./extension.ts";
 import type { AcknowledgementReceived, AgreedTransport, LossRecovery } from "./loss-recovery.ts";
 import type { RoundTrip } from "./round-trip.ts";
-import type { SentEntry } from "./sent-queue.ts";
+import { MOST_RANGES, type SentEntry } from "./sent-queue.ts";
 import type { Timers } from "./timers.ts";
 
 /** What to put into the next segment. */
@@ -118,13 +118,16 @@ export class Sender {
     return this.#queue.end - Math.min(this.#next, this.#queue.end);
   }
 
-  /** Bytes that window and congestion control would let go now, beyond what is written already. */
+  /**
+   * Bytes that window and congestion control would let go now, beyond what is written already. No more than the buffer
+   * takes: a peer that acknowledges data of the connection and nothing of the subflow would have it kept without end.
+   */
   get sendableBytes(): number {
     const allowed = Math.min(
       this.#windowEdge - this.#next,
       this.recovery.allowanceBytes - this.recovery.sent.lostBytes,
     );
-    return Math.max(0, allowed - this.unsentBytes);
+    return Math.max(0, Math.min(allowed - this.unsentBytes, this.#bufferBytes - this.#queue.size));
   }
 
   get windowEdge(): number {
@@ -235,6 +238,12 @@ export class Sender {
     this.recovery.beforeSending(nowMs);
     if (this.recovery.probeDue)
       return this.#sendNew(nowMs, true) ?? this.#repeat(this.recovery.sent.tail(this.#segmentBytes), nowMs);
+    if (this.recovery.forwardSegments > 0) {
+      const forward = this.#sendNew(nowMs, true);
+      if (forward !== undefined) return forward;
+      this.recovery.onNothingToForward();
+    }
+    if (this.recovery.holdsRepetitions) return undefined;
     const repetition = this.#repeatLost(nowMs);
     if (repetition !== undefined) return repetition;
     // What is lost goes first: new data would only take its room.
@@ -263,7 +272,7 @@ export class Sender {
   #sendNew(nowMs: number, probe: boolean): Transmission | undefined {
     const { end } = this.#queue;
     const last = this.#finished ? end + 1 : end;
-    if (this.#next >= last) return undefined;
+    if (this.#next >= last || this.recovery.sent.count >= MOST_RANGES) return undefined;
     const length = this.#newLength(last, probe);
     if (length === 0) return this.#persist(nowMs);
     const start = this.#next;

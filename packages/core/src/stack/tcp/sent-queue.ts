@@ -19,6 +19,11 @@ export interface SentEntry extends SentRange {
   lost: boolean;
 }
 
+/**
+ * Ranges that acknowledgements may split what is in flight into, and beyond which nothing new is sent: a peer that
+ * acknowledges byte by byte, or an application that writes so, must not fill memory with them.
+ */
+export const MOST_RANGES = 16_384;
 /** Dropped entries are cut from the array when there are this many. */
 const DROPPED_ENTRIES = 64;
 
@@ -111,6 +116,8 @@ export class SentQueue {
       const range = this.#ranges[index];
       if (range === undefined || range.start >= end) return;
       if (range.delivered || range.end <= start) continue;
+      const splits = range.start < start || range.end > end;
+      if (splits && this.count >= MOST_RANGES) continue;
       if (range.start < start) {
         this.#split(index, start);
         continue;
@@ -169,6 +176,12 @@ export class SentQueue {
     range.sentMs = nowMs;
     range.transmissions += 1;
     this.#count(range, 1);
+  }
+
+  /** Nothing is lost: what was taken for it is on the path, and not to be sent again. */
+  forgetLost(): void {
+    for (const range of this) range.lost = false;
+    this.#recount();
   }
 
   /**
