@@ -28,6 +28,7 @@ interface Member {
   readonly outbox: MessagePort;
   readonly wakeDescriptor: number;
   readonly exited: Promise<void>;
+  listening: boolean;
 }
 
 export interface WorkerPoolOptions {
@@ -52,6 +53,7 @@ export class WorkerPool {
   readonly #counterMemory: SharedArrayBuffer;
   readonly #ledgerMemory: SharedArrayBuffer;
   readonly #options: WorkerPoolOptions;
+  #deaths = 0;
   #draining = false;
   #stopping = false;
 
@@ -90,25 +92,26 @@ export class WorkerPool {
     });
     outbox.unref();
     const startedMs = performance.now();
-    let listening = false;
-    let error = new Error("it ended without an error");
+    let error: Error | undefined;
     worker.on("message", (report: WorkerReport) => {
       if (report.type !== "listening") return this.#options.onReport(report);
-      listening = true;
+      member.listening = true;
       onListening();
     });
     worker.on("error", (cause: Error) => {
       error = cause;
     });
     const exited = new Promise<void>((resolve) => {
-      worker.once("exit", () => {
+      worker.once("exit", (code) => {
         this.#bury(index);
-        if (!listening) onFailed(error);
-        else if (!this.#stopping) this.#replace(index, error, performance.now() - startedMs);
+        const cause = error ?? new Error(`it exited with ${code}`);
+        if (!member.listening) onFailed(cause);
+        else if (!this.#stopping) this.#replace(index, cause, performance.now() - startedMs);
         resolve();
       });
     });
-    this.#members[index] = { outbox, wakeDescriptor: environment.wakeDescriptor, exited };
+    const member: Member = { outbox, wakeDescriptor: environment.wakeDescriptor, exited, listening: false };
+    this.#members[index] = member;
   }
 
   /** Closes what a worker has left open: its peers must not wait for somebody who is gone. */
@@ -122,6 +125,7 @@ export class WorkerPool {
   }
 
   #replace(index: number, cause: Error, livedMs: number): void {
+    this.#deaths += 1;
     this.#options.onDeath(index, workerDeath(index, cause));
     if (this.#draining) return;
     const timer = setTimeout(
@@ -148,6 +152,12 @@ export class WorkerPool {
     if (member === undefined) return;
     member.outbox.postMessage(message);
     signalEvent(member.wakeDescriptor);
+  }
+
+  /** How many workers accept connections, or did before the drain, and how many have died since the start. */
+  status(): { readonly workersListening: number; readonly workersDied: number } {
+    const listening = this.#members.filter((member) => member?.listening);
+    return { workersListening: listening.length, workersDied: this.#deaths };
   }
 
   counters(): Record<CounterName, number> {
@@ -181,5 +191,5 @@ export class WorkerPool {
 
 /** Wraps what ended a worker. */
 function workerDeath(index: number, cause: Error): AccessError {
-  return new AccessError("WORKER_DIED", "local", `worker ${index} ended: ${cause.message}`, cause);
+  return new AccessError("WORKER_DIED", "local", `worker ${index} ended`, cause);
 }
