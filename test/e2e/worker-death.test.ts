@@ -102,7 +102,6 @@ describe("a worker that dies", function () {
     ["hcpe", 0, "throws", "a defect"],
     ["hag", 0, "throws", "a defect"],
     ["hcpe", 1, "exits", "it exited with 7"],
-    ["hag", 1, "exits", "it exited with 7"],
   ];
   for (const [name, worker, death, reason] of cases) {
     it(`${name}: one that ${death} takes only its own connections with it, and another takes its place`, async () => {

@@ -24,6 +24,12 @@ export interface WorkerReport {
 
 const IDLE_CHECK_MS = 100;
 
+/**
+ * What a worker makes lives for milliseconds and is seldom copied by a collection, so a small young generation costs it
+ * nothing. V8's own limit is 48 MB: it goes there step by step in moments in which much is alive, and keeps the memory.
+ */
+const YOUNG_GENERATION_MB = 12;
+
 interface Member {
   readonly outbox: MessagePort;
   readonly wakeDescriptor: number;
@@ -89,6 +95,7 @@ export class WorkerPool {
     const worker = new Worker(this.#options.entry, {
       workerData: { environment, setup: this.#options.setup() },
       transferList: [inbox],
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
     });
     outbox.unref();
     const startedMs = performance.now();
