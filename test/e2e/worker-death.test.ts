@@ -19,7 +19,7 @@ const CONFIGS: Readonly<Record<DaemonName, string>> = {
 };
 
 /** Clients that have stopped reading, so that every buffer on the way is full; and streams that run meanwhile. */
-const STOPPED: readonly Exchange[] = Array(40).fill({ upBytes: 20_000, downBytes: 12_000_000 });
+const STOPPED: readonly Exchange[] = Array(40).fill({ upBytes: 20_000, downBytes: 4_000_000 });
 const RUNNING: readonly Exchange[] = Array(8).fill({ upBytes: 20_000_000, downBytes: 20_000_000 });
 const CONNECTIONS = STOPPED.length + RUNNING.length;
 const SMALL: Exchange = { upBytes: 1000, downBytes: 100_000 };
