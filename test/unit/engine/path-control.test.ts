@@ -122,6 +122,37 @@ describe("engine/kernel/path-control", () => {
       expect(events.map(({ type, token }) => [type, token])).to.deep.equal([["connectionEstablished", TOKEN + 1]]);
     });
 
+    describe("many of them", () => {
+      const BUSY = 32;
+      const crowd = () =>
+        Array.from({ length: BUSY }, (_, index) => message(7, [1, value.uint32(1 + index)], [4, value.uint8(1)]));
+      const told = () => events.filter(({ token }) => token >= TOKEN).map(({ type }) => type);
+
+      it("tells of a connection that has just begun the next time, whether anything comes then or not", () => {
+        family.say(...crowd(), message(2, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES));
+        expect(told()).to.deep.equal([]);
+        family.say();
+        expect(told()).to.deep.equal(["connectionEstablished"]);
+        family.say(...crowd());
+        expect(told()).to.deep.equal(["connectionEstablished"]);
+      });
+
+      it("tells nothing of one that has ended by then, and all the rest in its order", () => {
+        family.say(...crowd(), message(2, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES), message(2, OTHER, ...PATH_ATTRIBUTES));
+        family.say(...crowd(), message(10, OTHER, ...PATH_ATTRIBUTES), message(3, TOKEN_ATTRIBUTE));
+        expect(told()).to.deep.equal(["connectionEstablished", "subflowEstablished"]);
+        expect(events).to.have.length(2 * BUSY + 2);
+      });
+
+      it("keeps what waits when the buffer is used again", () => {
+        const attributes = concatBytes([TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES].map((each) => attribute(...each)));
+        family.say(...crowd(), { command: 2, attributes: new AttributeList(attributes) });
+        attributes.fill(0);
+        family.say();
+        expect(events.at(-1)).to.include({ type: "connectionEstablished", token: TOKEN });
+      });
+    });
+
     it("tells all the rest in its order, whatever comes together", () => {
       const [established, closed] = [2, 3];
       const happening = fc.tuple(fc.constantFrom(established, closed, 7), fc.nat(3));

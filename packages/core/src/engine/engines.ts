@@ -17,8 +17,8 @@ export interface EngineKind {
   /**
    * Subflow control, for the control plane's thread. Throws an AccessError where `pathControl` is not available. With
    * `restMs`, events that come close together are told together, `restMs` late, or up to sixteen times as much when
-   * thousands come in a second. Of a connection that has begun and ended meanwhile nothing is told, and of none that its
-   * handshake has begun (connectionCreated).
+   * thousands come in a second; then what is about a connection that has just begun waits twice as long. Of one that has begun
+   * and ended meanwhile nothing is told, and of none that its handshake has begun (connectionCreated).
    */
   openPathControl(restMs?: number): PathControl;
   /** Limits and announcements for connections that this host accepts. Throws a SystemError. */

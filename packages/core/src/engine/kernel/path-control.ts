@@ -8,6 +8,7 @@ import { type Endpoint, type IpAddress, ipAddressFromBytes, isIpv4, networkBytes
 import { SystemError } from "../../platform/errno.ts";
 import type { GenericFamily, GenericMessage } from "../../platform/netlink/generic.ts";
 import { type Attributes, attribute, nested, value } from "../../platform/netlink/message.ts";
+import { MESSAGES_IN_A_REST } from "../../platform/netlink/socket.ts";
 import { AF_INET, AF_INET6 } from "../../platform/socket-address.ts";
 import type { PathCommand, PathEvent, SubflowPath } from "../../policy/path-manager/path-manager.ts";
 import type { PathControl } from "../engine.ts";
@@ -65,8 +66,9 @@ export class KernelPathControl implements PathControl {
 
   onEvent(listener: (event: PathEvent) => void): void {
     const rests = this.#restMs > 0;
+    const brief = new BriefConnections();
     const onMessages = (messages: readonly GenericMessage[]) => {
-      for (const message of rests ? withoutBrief(messages) : messages) {
+      for (const message of rests ? brief.leaveOut(messages) : messages) {
         const event = decodeEvent(message);
         if (event !== undefined) listener(event);
         else this.unknownEvents += 1;
@@ -93,7 +95,33 @@ export class KernelPathControl implements PathControl {
   }
 }
 
-/** Without what is about connections that have begun and ended meanwhile: on a busy host most of it. */
+/**
+ * Leaves out what is about connections that come and go together: on a busy host most of it. Where many come, what is about
+ * one that has just begun waits for the next time, when most of them have ended.
+ */
+class BriefConnections {
+  #waiting: GenericMessage[] = [];
+
+  leaveOut(fresh: readonly GenericMessage[]): readonly GenericMessage[] {
+    const told = withoutBrief([...this.#waiting, ...fresh]);
+    this.#waiting = [];
+    if (fresh.length < MESSAGES_IN_A_REST) return told;
+    const young = new Set<number>();
+    for (const { command, attributes } of fresh) if (command === EVENT.established) young.add(tokenOf(attributes));
+    return told.filter((message) => {
+      const waits = young.has(tokenOf(message.attributes));
+      // A copy: the buffer is used again.
+      if (waits) this.#waiting.push({ command: message.command, attributes: message.attributes.copy() });
+      return !waits;
+    });
+  }
+}
+
+function tokenOf(attributes: Attributes): number {
+  return attributes.integer(EVENT_ATTRIBUTE.token) ?? 0;
+}
+
+/** Without what is about connections that have begun and ended meanwhile. */
 function withoutBrief(messages: readonly GenericMessage[]): readonly GenericMessage[] {
   if (messages.length < 2) return messages;
   /** Of each connection that has begun: the place of its last message. */
@@ -102,7 +130,7 @@ function withoutBrief(messages: readonly GenericMessage[]): readonly GenericMess
   const before = new Int32Array(messages.length).fill(NO_MESSAGE);
   const isBrief = new Uint8Array(messages.length);
   for (const [place, { command, attributes }] of messages.entries()) {
-    const token = attributes.integer(EVENT_ATTRIBUTE.token) ?? 0;
+    const token = tokenOf(attributes);
     const earlier = command === EVENT.established ? NO_MESSAGE : lastOf.get(token);
     if (earlier === undefined) continue;
     before[place] = earlier;

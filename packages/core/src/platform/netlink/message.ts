@@ -88,7 +88,7 @@ export function decodeAttributes(bytes: Uint8Array): Map<number, Uint8Array> {
 }
 
 /** Where attributes are asked for by type; of a repeated one the last counts. */
-export type Attributes = Pick<AttributeList, "get" | "integer">;
+export type Attributes = Pick<AttributeList, "get" | "integer" | "copy">;
 
 /** As {@link decodeAttributes}, for a message of which little is asked: looks when it is asked, and makes no table. */
 export class AttributeList {
@@ -114,6 +114,11 @@ export class AttributeList {
     if (at === NOWHERE) return undefined;
     const length = littleEndian16(this.#bytes, at) - ATTRIBUTE_HEADER_BYTES;
     return INTEGER_BYTES.includes(length) ? littleEndian(this.#bytes, at + ATTRIBUTE_HEADER_BYTES, length) : undefined;
+  }
+
+  /** The same attributes in memory of their own. */
+  copy(): AttributeList {
+    return new AttributeList(this.#bytes.slice(this.#start));
   }
 
   #find(wanted: number): number {
