@@ -3,6 +3,7 @@ import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { AccessError } from "../base/error.ts";
 import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import { openEventDescriptor, signalEvent } from "../platform/epoll.ts";
+import { WORKER_YOUNG_GENERATION_MB } from "../platform/heap.ts";
 import { closeDescriptor } from "../platform/socket.ts";
 import { type CounterName, Counters, createCounterMemory, sumCounters } from "./counters.ts";
 import { CLOSE_LISTENERS, STOP } from "./worker-loop.ts";
@@ -23,12 +24,6 @@ export interface WorkerReport {
 }
 
 const IDLE_CHECK_MS = 100;
-
-/**
- * What a worker makes lives for milliseconds and is seldom copied by a collection, so a small young generation costs it
- * nothing. V8's own limit is 48 MB: it goes there step by step in moments in which much is alive, and keeps the memory.
- */
-const YOUNG_GENERATION_MB = 12;
 
 interface Member {
   readonly outbox: MessagePort;
@@ -95,7 +90,7 @@ export class WorkerPool {
     const worker = new Worker(this.#options.entry, {
       workerData: { environment, setup: this.#options.setup() },
       transferList: [inbox],
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+      resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MB },
     });
     outbox.unref();
     const startedMs = performance.now();
