@@ -6,7 +6,7 @@
  * the exit code is 1 when something is left.
  *
  * `npm run soak -- --connections <n>`: the same for so many short connections, a fifth of them aborted anywhere. They need
- * no buffers that are kept: memory may be 2 MiB more than its most while the first fifth was carried.
+ * no buffers that are kept: the least memory in the last fifth may be 2 MiB more than the most in the first.
  */
 import { parseArgs } from "node:util";
 import { SeededRandom } from "@hybrid-access/core/base/random";
@@ -64,7 +64,7 @@ const connectionsPlan = (connections: number): Plan => ({
   until: connections,
   exchanges: (random) => shortConnections(random, Math.min(ROUND_SHORT_CONNECTIONS, connections)),
   progress: (_, ended) => ended,
-  growthBytes: (resident) => most(resident, 1) - most(resident, 1 / 5),
+  growthBytes: (resident) => least(resident, 4 / 5) - most(resident, 1 / 5),
 });
 
 /** The most until so much was done; the first round counts in any case. */
