@@ -39,7 +39,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   policy: pure("policy", ["base", "wire"]),
   stack: pure("stack", ["base", "wire", "policy"]),
   testing: pure("testing", ["base", "wire", "stack"]),
-  platform: core("platform", ["base"], ["crypto", "fs", "os"], ["koffi"]),
+  platform: core("platform", ["base"], ["crypto", "fs", "os", "v8"], ["koffi"]),
   // Reaches the system through platform, so that what an engine asks of it can be seen in one place.
   engine: core("engine", ["base", "wire", "policy", "stack", "platform"], []),
   // A worker reads no file and talks to nobody but the main thread.

@@ -1,12 +1,15 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { check } from "@hybrid-access/core/platform/errno";
+import { closeDescriptor, listen } from "@hybrid-access/core/platform/socket";
 import { ERROR_CODE } from "@hybrid-access/core/wire/convert/codes";
 import { expect } from "chai";
 import { ask, ConvertClient, connectTo, errorCode } from "../lab/convert-client.ts";
 import { type ForgedSyn, Forger, MP_CAPABLE, PLAIN_OPTIONS } from "../lab/forged-syn.ts";
 import { countSyns, GATEWAY, gatewayConfig, gatewayUp, resetSyns } from "../lab/gateway.ts";
+import { holdPorts } from "../lab/held-ports.ts";
 import type { Pair } from "../lab/pair.ts";
-import { StreamServer } from "../lab/stream.ts";
+import { openPlainListener, StreamServer } from "../lab/stream.ts";
 import { eventually } from "../support/eventually.ts";
 
 const PORT = 7000;
@@ -332,8 +335,8 @@ describe("the gateway beside clients whose Convert message never comes whole", f
 });
 
 describe("the gateway without a free port toward a server", function () {
-  this.timeout(30_000);
-  const it_ = lab(gatewayConfig());
+  this.timeout(60_000);
+  const it_ = lab(gatewayConfig("limits: { pending: 2000 }"));
 
   it("answers error 64, stays responsive, and goes on when ports are free again", async () => {
     await it_.pair.lab.run("hag", ["sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40019"]);
@@ -347,6 +350,52 @@ describe("the gateway without a free port toward a server", function () {
     for (let count = 0; count < 21; count++) (await it_.server.accept()).resume().end();
     await eventually(5000, async () => {
       expect(errorCode(await ask(it_.pair.lab, request))).to.equal(undefined);
+    });
+  });
+
+  describe("of 30,000 ports", () => {
+    /** Nobody accepts there: connections wait in the listen queue, without a descriptor of the server's. */
+    const HELD_PORT = 7001;
+    const FIRST_PORT = 20_000;
+    const PORTS = 30_000;
+    const HOLDERS = 2;
+    const HELD = 14_900;
+    const TOO_MANY = 100;
+    const WANTED = PORTS - HOLDERS * HELD + TOO_MANY;
+    const LISTEN_QUEUE = 65_535;
+    /** The gateway takes it for granted so long that no port is free; and the time to ask. */
+    const SHORTAGE_MS = 100 + 1000;
+    let listener: number;
+
+    before(async () => {
+      const { lab } = it_.pair;
+      await lab.run("srv", ["sysctl", "-qw", `net.core.somaxconn=${LISTEN_QUEUE}`]);
+      await lab.run("hag", ["sysctl", "-qw", `net.ipv4.ip_local_port_range=${FIRST_PORT} ${FIRST_PORT + PORTS - 1}`]);
+      listener = lab.inside("srv", () => openPlainListener(HELD_PORT));
+      check(listen(listener, LISTEN_QUEUE), "listen");
+    });
+    after(() => closeDescriptor(listener));
+
+    it(`has ${PORTS} connections to one destination and not one more, others meanwhile, and goes on when ports are free`, async () => {
+      const { lab } = it_.pair;
+      const { connectFailures = 0, clientLimitRefused = 0 } = (await it_.pair.status("hag")).counters;
+      const holders = await Promise.all(
+        Array.from({ length: HOLDERS }, (_, index) => {
+          const first = FIRST_PORT + index * HELD;
+          return holdPorts(lab, "hag", { address: GATEWAY.server, port: HELD_PORT, first, count: HELD });
+        }),
+      );
+      const request = connectTo(GATEWAY.server, HELD_PORT);
+      const clients = await openMany(it_.pair, WANTED, request, GATEWAY.client, 20_000);
+      expect(refused(clients).length).to.equal(TOO_MANY);
+      expect((await it_.pair.status("hag")).counters).to.include({
+        connectFailures: connectFailures + TOO_MANY,
+        clientLimitRefused,
+      });
+      expect(errorCode(await ask(lab, connectTo(GATEWAY.server, PORT)))).to.equal(undefined);
+      for (const release of holders) await release();
+      await eventually(SHORTAGE_MS, async () => expect(errorCode(await ask(lab, request))).to.equal(undefined));
+      for (const client of clients) client.reset();
     });
   });
 });

@@ -17,6 +17,8 @@ export type DaemonName = "hcpe" | "hag";
 export interface Status {
   readonly ready: boolean;
   readonly engine: string;
+  readonly workersListening: number;
+  readonly workersDied: number;
   readonly counters: Readonly<Record<string, number>>;
   readonly uplinks: readonly {
     readonly name: string;

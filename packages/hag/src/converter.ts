@@ -28,6 +28,7 @@ import { ClientSlots } from "./client-slots.ts";
 import { type ClientLimits, ClientTable } from "./client-table.ts";
 import { isCookieValid, makeCookie } from "./cookie.ts";
 import { type DestinationRules, judgeDestination } from "./destination-policy.ts";
+import { PortShortage } from "./port-shortage.ts";
 
 /** What the control plane gives a worker; plain data that crosses threads. */
 export interface ConverterSetup extends WorkerSetup {
@@ -139,6 +140,7 @@ export class Converter implements WorkerFront {
   readonly #scratch = createWorkBuffer(MAX_MESSAGE_BYTES);
   readonly #mostStrangers: number;
   readonly #load: Int32Array;
+  readonly #shortage = new PortShortage();
   #strangers = 0;
   #clients: ClientTable;
   #rules: ConverterRules;
@@ -276,17 +278,20 @@ export class Converter implements WorkerFront {
   #connect(slot: number, opening: Opening): void {
     const peer = opening.destination;
     if (peer === undefined) return this.#relay.abort(slot);
+    const ofClient = this.#rules.egress === "client" && sameFamily(peer.address, opening.client);
+    const source = ofClient ? opening.client : undefined;
+    const { nowMs } = this.#relay;
+    if (this.#shortage.holds(source, peer, nowMs)) return this.#onConnectFailure(slot, opening, ERRNO.EADDRNOTAVAIL);
     const { leg } = this.#engine.connect({
       peer,
       protocol: "tcp",
-      ...(this.#rules.egress === "client" && sameFamily(peer.address, opening.client)
-        ? { source: { address: opening.client, port: 0 }, transparent: true }
-        : {}),
+      ...(source && { source: { address: source, port: 0 }, transparent: true }),
     });
+    if (leg === -ERRNO.EADDRNOTAVAIL) this.#shortage.note(source, peer, nowMs);
     if (leg < 0) return this.#onConnectFailure(slot, opening, -leg);
     opening.stage = "connecting";
     this.#relay.setFar(slot, leg);
-    opening.connectUntilMs = this.#relay.nowMs + this.#rules.connectMs;
+    opening.connectUntilMs = nowMs + this.#rules.connectMs;
     this.#relay.setTimer(slot, Math.min(FIRST_SYN_MS, this.#rules.connectMs));
   }
 

@@ -283,6 +283,7 @@ export class Hag implements Daemon {
       engine: this.#config.engine,
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
+      ...this.#pool?.status(),
       capabilities: { ...ENGINES[this.#config.engine].probe(), ...this.#host },
       counters: this.#pool?.counters() ?? {},
       subflowsReset: this.#stalled?.reset ?? 0,

@@ -414,6 +414,7 @@ export class Hcpe implements Daemon {
       schedules: this.#schedules.status(),
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       workers: this.#config.workers,
+      ...this.#pool?.status(),
       uplinks: this.#uplinks.map((uplink, index) => ({
         ...summarize({ ...uplink, ...links.find((link) => link.index === uplink.interfaceIndex) }),
         silent: this.#uplinkHealth.silentFamilies(index),

@@ -1,5 +1,4 @@
 /** A path control whose events and commands are also written down, for `hcpe events` and the age of connections. */
-import { formatEndpoint, formatIpAddress } from "@hybrid-access/core/base/ip-address";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
 import type { PathCommand, PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
 import type { EventLog } from "./event-log.ts";
@@ -39,12 +38,12 @@ export class ObservedPathControl implements PathControl {
     if (event.type === "connectionCreated") return;
     if (event.type === "connectionEstablished") this.#sinceMs.set(event.token, performance.now());
     if (event.type === "connectionClosed") this.#sinceMs.delete(event.token);
-    this.#events.add(event.type, () => shown(event));
+    this.#events.addPath(event);
   }
 
   execute(command: PathCommand): boolean | Promise<boolean> {
     const answer = this.#control.execute(command);
-    whenKnown(answer, (done) => this.#events.add(command.type, () => ({ ...shown(command), done })));
+    whenKnown(answer, (done) => this.#events.addPath(command, done));
     return answer;
   }
 
@@ -68,24 +67,4 @@ export class ObservedPathControl implements PathControl {
 export function whenKnown(answer: boolean | Promise<boolean>, use: (done: boolean) => void): void {
   if (typeof answer === "boolean") use(answer);
   else void answer.then(use);
-}
-
-/** "c3c4c316", as `ss` writes tokens. */
-export function formatToken(token: number): string {
-  return token.toString(16).padStart(8, "0");
-}
-
-function shown(message: PathEvent | PathCommand): Record<string, unknown> {
-  const { type: _, token, ...rest } = message;
-  const readable = Object.entries(rest).map(([name, value]: [string, unknown]) => [name, readableValue(value)]);
-  return { token: formatToken(token), ...Object.fromEntries(readable) };
-}
-
-function readableValue(value: unknown): unknown {
-  if (value instanceof Uint8Array && value.length === 16)
-    return formatIpAddress(value as Parameters<typeof formatIpAddress>[0]);
-  if (value !== null && typeof value === "object" && "address" in value) {
-    return formatEndpoint(value as Parameters<typeof formatEndpoint>[0]);
-  }
-  return value;
 }

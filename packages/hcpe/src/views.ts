@@ -6,7 +6,7 @@ import type {
 } from "@hybrid-access/core/platform/netlink/socket-diagnostics";
 import type { DirectionSample } from "@hybrid-access/core/policy/uplink-quality";
 import type { CarriedConnection } from "./connection-list.ts";
-import { formatToken } from "./observed-path-control.ts";
+import { formatToken } from "./path-record.ts";
 import type { QuotaStatus } from "./quota-keeper.ts";
 import type { EndedSubflows } from "./traffic-meter.ts";
 import type { UplinkReading } from "./uplink-monitor.ts";

@@ -122,7 +122,7 @@ describe("dataplane/worker-pool", function () {
     await kill(0);
     await Promise.all(resets);
     expect(deaths.map(({ index, error }) => [index, error.code])).to.deep.equal([[0, "WORKER_DIED"]]);
-    expect(deaths[0]?.error.message).to.equal("worker 0 ended: told to die");
+    expect(deaths[0]?.error.cause).to.be.an("error").with.property("message", "told to die");
     await Promise.all(others.map(echoes));
     expect(pool.counters().connectionsActive).to.equal(others.length);
 

@@ -1,12 +1,13 @@
-import { fromHex, toHex } from "@hybrid-access/core/base/bytes";
+import { concatBytes, fromHex, toHex } from "@hybrid-access/core/base/bytes";
 import { ipAddress, networkBytes } from "@hybrid-access/core/base/ip-address";
 import { KernelPathControl, type PathManagerFamily } from "@hybrid-access/core/engine/kernel/path-control";
 import { SystemError } from "@hybrid-access/core/platform/errno";
 import type { GenericMessage } from "@hybrid-access/core/platform/netlink/generic";
-import { value } from "@hybrid-access/core/platform/netlink/message";
+import { AttributeList, attribute, value } from "@hybrid-access/core/platform/netlink/message";
 import type { WatchOptions } from "@hybrid-access/core/platform/netlink/socket";
 import type { PathCommand, PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { expect } from "chai";
+import fc from "fast-check";
 
 const TOKEN = 0x01020304;
 const LOCAL = { address: ipAddress("10.1.2.2"), port: 40_000 };
@@ -56,8 +57,12 @@ describe("engine/kernel/path-control", () => {
     control.onEvent((event) => events.push(event));
   });
 
+  function message(command: number, ...attributes: [number, Uint8Array][]): GenericMessage {
+    return { command, attributes: new AttributeList(concatBytes(attributes.map((each) => attribute(...each)))) };
+  }
+
   function say(command: number, ...attributes: [number, Uint8Array][]): void {
-    family.say({ command, attributes: new Map(attributes) });
+    family.say(message(command, ...attributes));
   }
 
   it("reads every kind of event of Linux's mptcp_pm", () => {
@@ -106,10 +111,6 @@ describe("engine/kernel/path-control", () => {
       control.onEvent((event) => events.push(event));
     });
 
-    function message(command: number, ...attributes: [number, Uint8Array][]): GenericMessage {
-      return { command, attributes: new Map(attributes) };
-    }
-
     it("tells nothing of a connection that has begun and ended meanwhile", () => {
       family.say(
         message(1, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES),
@@ -119,6 +120,58 @@ describe("engine/kernel/path-control", () => {
         message(3, TOKEN_ATTRIBUTE),
       );
       expect(events.map(({ type, token }) => [type, token])).to.deep.equal([["connectionEstablished", TOKEN + 1]]);
+    });
+
+    describe("many of them", () => {
+      const BUSY = 32;
+      const crowd = () =>
+        Array.from({ length: BUSY }, (_, index) => message(7, [1, value.uint32(1 + index)], [4, value.uint8(1)]));
+      const told = () => events.filter(({ token }) => token >= TOKEN).map(({ type }) => type);
+
+      it("tells of a connection that has just begun the next time, whether anything comes then or not", () => {
+        family.say(...crowd(), message(2, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES));
+        expect(told()).to.deep.equal([]);
+        family.say();
+        expect(told()).to.deep.equal(["connectionEstablished"]);
+        family.say(...crowd());
+        expect(told()).to.deep.equal(["connectionEstablished"]);
+      });
+
+      it("tells nothing of one that has ended by then, and all the rest in its order", () => {
+        family.say(...crowd(), message(2, TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES), message(2, OTHER, ...PATH_ATTRIBUTES));
+        family.say(...crowd(), message(10, OTHER, ...PATH_ATTRIBUTES), message(3, TOKEN_ATTRIBUTE));
+        expect(told()).to.deep.equal(["connectionEstablished", "subflowEstablished"]);
+        expect(events).to.have.length(2 * BUSY + 2);
+      });
+
+      it("keeps what waits when the buffer is used again", () => {
+        const attributes = concatBytes([TOKEN_ATTRIBUTE, ...PATH_ATTRIBUTES].map((each) => attribute(...each)));
+        family.say(...crowd(), { command: 2, attributes: new AttributeList(attributes) });
+        attributes.fill(0);
+        family.say();
+        expect(events.at(-1)).to.include({ type: "connectionEstablished", token: TOKEN });
+      });
+    });
+
+    it("tells all the rest in its order, whatever comes together", () => {
+      const [established, closed] = [2, 3];
+      const happening = fc.tuple(fc.constantFrom(established, closed, 7), fc.nat(3));
+      fc.assert(
+        fc.property(fc.array(happening, { maxLength: 20 }), (all) => {
+          const wanted = all.filter(([, token], place) => {
+            const ofToken = (from: number, to: number, types: readonly number[]) =>
+              all.findIndex(([type, whose], at) => at >= from && at <= to && whose === token && types.includes(type));
+            const begin = all.findLastIndex(
+              ([type, whose], at) => at <= place && whose === token && type === established,
+            );
+            const end = ofToken(begin + 1, all.length, [established, closed]);
+            return begin < 0 || end < place || all[end]?.[0] !== closed;
+          });
+          events = [];
+          family.say(...all.map(([type, token]) => message(type, [1, value.uint32(token)], ...PATH_ATTRIBUTES)));
+          expect(events.map(({ token }) => token)).to.deep.equal(wanted.map(([, token]) => token));
+        }),
+      );
     });
 
     it("tells the end of one whose begin it has told, and the begin of its token's next holder", () => {

@@ -55,7 +55,7 @@ describe("platform/netlink/message", () => {
         const model = new Map(attributes.map((one) => [one.type, toHex(one.bytes)]));
         const read = new Map(Array.from(decodeAttributes(bytes), ([type, found]) => [type, toHex(found)]));
         expect(read).to.deep.equal(model);
-        const list = new AttributeList(bytes);
+        const list = new AttributeList(concatBytes([Uint8Array.of(0, 1, 2, 3), bytes]), 4);
         for (const [type, found] of model) expect(toHex(list.get(type) ?? Uint8Array.of())).to.equal(found);
       }),
     );
@@ -80,7 +80,10 @@ describe("platform/netlink/message", () => {
         for (const { body } of decodeMessages(bytes)) decodeAttributes(body);
         const decoded = decodeAttributes(bytes);
         const list = new AttributeList(bytes);
-        for (let type = 0; type < 256; type++) expect(list.get(type)).to.deep.equal(decoded.get(type));
+        for (let type = 0; type < 256; type++) {
+          expect(list.get(type)).to.deep.equal(decoded.get(type));
+          expect(list.integer(type)).to.equal(integer(decoded.get(type)));
+        }
       }),
     );
     const lengthOfZero = new Uint8Array(32);

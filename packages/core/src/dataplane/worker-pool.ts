@@ -4,6 +4,7 @@ import { AccessError } from "../base/error.ts";
 import type { EngineMessage } from "../engine/engine-control.ts";
 import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import { openEventDescriptor, signalEvent } from "../platform/epoll.ts";
+import { WORKER_YOUNG_GENERATION_MB } from "../platform/heap.ts";
 import { closeDescriptor } from "../platform/socket.ts";
 import { type CounterName, Counters, createCounterMemory, sumCounters } from "./counters.ts";
 import { CLOSE_LISTENERS, STOP } from "./worker-loop.ts";
@@ -29,6 +30,7 @@ interface Member {
   readonly outbox: MessagePort;
   readonly wakeDescriptor: number;
   readonly exited: Promise<void>;
+  listening: boolean;
 }
 
 export interface WorkerPoolOptions {
@@ -53,6 +55,7 @@ export class WorkerPool {
   readonly #counterMemory: SharedArrayBuffer;
   readonly #ledgerMemory: SharedArrayBuffer;
   readonly #options: WorkerPoolOptions;
+  #deaths = 0;
   #draining = false;
   #stopping = false;
 
@@ -88,28 +91,30 @@ export class WorkerPool {
     const worker = new Worker(this.#options.entry, {
       workerData: { environment, setup: this.#options.setup() },
       transferList: [inbox],
+      resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MB },
     });
     outbox.unref();
     const startedMs = performance.now();
-    let listening = false;
-    let error = new Error("it ended without an error");
+    let error: Error | undefined;
     worker.on("message", (report: WorkerReport) => {
       if (report.type !== "listening") return this.#options.onReport(report);
-      listening = true;
+      member.listening = true;
       onListening();
     });
     worker.on("error", (cause: Error) => {
       error = cause;
     });
     const exited = new Promise<void>((resolve) => {
-      worker.once("exit", () => {
+      worker.once("exit", (code) => {
         this.#bury(index);
-        if (!listening) onFailed(error);
-        else if (!this.#stopping) this.#replace(index, error, performance.now() - startedMs);
+        const cause = error ?? new Error(`it exited with ${code}`);
+        if (!member.listening) onFailed(cause);
+        else if (!this.#stopping) this.#replace(index, cause, performance.now() - startedMs);
         resolve();
       });
     });
-    this.#members[index] = { outbox, wakeDescriptor: environment.wakeDescriptor, exited };
+    const member: Member = { outbox, wakeDescriptor: environment.wakeDescriptor, exited, listening: false };
+    this.#members[index] = member;
   }
 
   /** Closes what a worker has left open: its peers must not wait for somebody who is gone. */
@@ -123,6 +128,7 @@ export class WorkerPool {
   }
 
   #replace(index: number, cause: Error, livedMs: number): void {
+    this.#deaths += 1;
     this.#options.onDeath(index, workerDeath(index, cause));
     if (this.#draining) return;
     const timer = setTimeout(
@@ -150,6 +156,12 @@ export class WorkerPool {
     if (member === undefined) return;
     member.outbox.postMessage(message);
     signalEvent(member.wakeDescriptor);
+  }
+
+  /** How many workers accept connections, or did before the drain, and how many have died since the start. */
+  status(): { readonly workersListening: number; readonly workersDied: number } {
+    const listening = this.#members.filter((member) => member?.listening);
+    return { workersListening: listening.length, workersDied: this.#deaths };
   }
 
   counters(): Record<CounterName, number> {
@@ -189,5 +201,5 @@ export function sendToEngines(pool: WorkerPool | undefined, message: EngineMessa
 
 /** Wraps what ended a worker. */
 function workerDeath(index: number, cause: Error): AccessError {
-  return new AccessError("WORKER_DIED", "local", `worker ${index} ended: ${cause.message}`, cause);
+  return new AccessError("WORKER_DIED", "local", `worker ${index} ended`, cause);
 }

@@ -67,8 +67,9 @@ export interface EngineControl {
   readonly diagnostics: Diagnostics;
   /**
    * Subflow control. Throws an AccessError where `pathControl` is not available. With `restMs`, events that come close
-   * together are told together, `restMs` late, or up to sixteen times as much when thousands come in a second. Of a
-   * connection that has begun and ended meanwhile nothing need be told, nor of any that its handshake has begun.
+   * together are told together, `restMs` late, or up to sixteen times as much when thousands come in a second; then what
+   * is about a connection that has just begun waits twice as long. Of one that has begun and ended meanwhile nothing need
+   * be told, nor of any that its handshake has begun.
    */
   openPathControl(restMs?: number): PathControl;
   /** Limits and announcements for connections that this host accepts. Throws a SystemError. */

@@ -1,5 +1,6 @@
 /** A daemon's life: start, reload on SIGHUP, drain on SIGTERM or SIGINT, at once on a second signal. */
 import { describeError } from "../base/error.ts";
+import { steadyHeaps } from "../platform/heap.ts";
 import type { Logger } from "./log.ts";
 
 /** What the lifecycle drives. */
@@ -16,6 +17,7 @@ export interface Daemon {
 
 /** Runs a daemon until it is told to end. Resolves to the exit code; rejects when the start failed. */
 export async function runDaemon(daemon: Daemon, log: Logger, drainMs: number): Promise<void> {
+  steadyHeaps();
   const signals = new SignalQueue();
   try {
     await daemon.start();

@@ -7,7 +7,8 @@ import { readUint16 } from "../../base/bytes.ts";
 import { type Endpoint, type IpAddress, ipAddressFromBytes, isIpv4, networkBytes } from "../../base/ip-address.ts";
 import { SystemError } from "../../platform/errno.ts";
 import type { GenericFamily, GenericMessage } from "../../platform/netlink/generic.ts";
-import { type Attributes, attribute, integer, nested, value } from "../../platform/netlink/message.ts";
+import { type Attributes, attribute, nested, value } from "../../platform/netlink/message.ts";
+import { MESSAGES_IN_A_REST } from "../../platform/netlink/socket.ts";
 import { AF_INET, AF_INET6 } from "../../platform/socket-address.ts";
 import type { PathCommand, PathEvent, SubflowPath } from "../../policy/path-manager/path-manager.ts";
 import type { PathControl } from "../engine.ts";
@@ -65,8 +66,9 @@ export class KernelPathControl implements PathControl {
 
   onEvent(listener: (event: PathEvent) => void): void {
     const rests = this.#restMs > 0;
+    const brief = new BriefConnections();
     const onMessages = (messages: readonly GenericMessage[]) => {
-      for (const message of rests ? withoutBrief(messages) : messages) {
+      for (const message of rests ? brief.leaveOut(messages) : messages) {
         const event = decodeEvent(message);
         if (event !== undefined) listener(event);
         else this.unknownEvents += 1;
@@ -93,31 +95,60 @@ export class KernelPathControl implements PathControl {
   }
 }
 
+/**
+ * Leaves out what is about connections that come and go together: on a busy host most of it. Where many come, what is about
+ * one that has just begun waits for the next time, when most of them have ended.
+ */
+class BriefConnections {
+  #waiting: GenericMessage[] = [];
+
+  leaveOut(fresh: readonly GenericMessage[]): readonly GenericMessage[] {
+    const told = withoutBrief([...this.#waiting, ...fresh]);
+    this.#waiting = [];
+    if (fresh.length < MESSAGES_IN_A_REST) return told;
+    const young = new Set<number>();
+    for (const { command, attributes } of fresh) if (command === EVENT.established) young.add(tokenOf(attributes));
+    return told.filter((message) => {
+      const waits = young.has(tokenOf(message.attributes));
+      // A copy: the buffer is used again.
+      if (waits) this.#waiting.push({ command: message.command, attributes: message.attributes.copy() });
+      return !waits;
+    });
+  }
+}
+
+function tokenOf(attributes: Attributes): number {
+  return attributes.integer(EVENT_ATTRIBUTE.token) ?? 0;
+}
+
 /** Without what is about connections that have begun and ended meanwhile. */
 function withoutBrief(messages: readonly GenericMessage[]): readonly GenericMessage[] {
   if (messages.length < 2) return messages;
-  const begun = new Map<number, GenericMessage[]>();
-  const brief = new Set<GenericMessage>();
-  for (const message of messages) {
-    const token = integer(message.attributes.get(EVENT_ATTRIBUTE.token)) ?? 0;
-    if (message.command === EVENT.established) {
-      begun.set(token, [message]);
-      continue;
-    }
-    const earlier = begun.get(token);
-    earlier?.push(message);
-    if (earlier === undefined || message.command !== EVENT.closed) continue;
-    for (const each of earlier) brief.add(each);
-    begun.delete(token);
+  /** Of each connection that has begun: the place of its last message. */
+  const lastOf = new Map<number, number>();
+  /** By place: the message before it about the same connection. */
+  const before = new Int32Array(messages.length).fill(NO_MESSAGE);
+  const isBrief = new Uint8Array(messages.length);
+  for (const [place, { command, attributes }] of messages.entries()) {
+    const token = tokenOf(attributes);
+    const earlier = command === EVENT.established ? NO_MESSAGE : lastOf.get(token);
+    if (earlier === undefined) continue;
+    before[place] = earlier;
+    lastOf.set(token, place);
+    if (command !== EVENT.closed) continue;
+    for (let each = place; each !== NO_MESSAGE; each = before[each] as number) isBrief[each] = 1;
+    lastOf.delete(token);
   }
-  return brief.size === 0 ? messages : messages.filter((message) => !brief.has(message));
+  return messages.filter((_, place) => isBrief[place] === 0);
 }
+
+const NO_MESSAGE = -1;
 
 /** The event in a notification; undefined for kinds that are not about a connection, or not known. */
 export function decodeEvent({ command, attributes }: GenericMessage): PathEvent | undefined {
-  const token = integer(attributes.get(EVENT_ATTRIBUTE.token));
+  const token = attributes.integer(EVENT_ATTRIBUTE.token);
   if (token === undefined) return undefined;
-  const number = (type: number) => integer(attributes.get(type)) ?? 0;
+  const number = (type: number) => attributes.integer(type) ?? 0;
   switch (command) {
     case EVENT.closed:
       return { type: "connectionClosed", token };
@@ -170,8 +201,8 @@ function decodePath(attributes: Attributes): SubflowPath | undefined {
   const local = endpoint(attributes, SOURCE);
   const remote = endpoint(attributes, DESTINATION);
   if (local === undefined || remote === undefined) return undefined;
-  const localId = integer(attributes.get(EVENT_ATTRIBUTE.localId)) ?? 0;
-  const remoteId = integer(attributes.get(EVENT_ATTRIBUTE.remoteId)) ?? 0;
+  const localId = attributes.integer(EVENT_ATTRIBUTE.localId) ?? 0;
+  const remoteId = attributes.integer(EVENT_ATTRIBUTE.remoteId) ?? 0;
   return { localId, remoteId, local, remote };
 }
 

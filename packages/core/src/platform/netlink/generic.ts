@@ -25,7 +25,7 @@ export interface GenericMessage {
 }
 
 function decode({ body }: NetlinkMessage): GenericMessage {
-  return { command: body[0] ?? 0, attributes: new AttributeList(body.subarray(COMMAND_HEADER_BYTES)) };
+  return { command: body[0] ?? 0, attributes: new AttributeList(body, COMMAND_HEADER_BYTES) };
 }
 
 /** One family, such as "mptcp_pm". */
@@ -40,7 +40,7 @@ export class GenericFamily {
     this.#name = name;
     const body = concatBytes([Uint8Array.of(GET_FAMILY, 1, 0, 0), attribute(ATTRIBUTE.familyName, value.text(name))]);
     const [answer] = this.#client.request(CONTROL_FAMILY, 0, body, `netlink family ${name}`).map(decode);
-    this.#id = integer(answer?.attributes.get(ATTRIBUTE.familyId)) ?? 0;
+    this.#id = answer?.attributes.integer(ATTRIBUTE.familyId) ?? 0;
     const groups = answer?.attributes.get(ATTRIBUTE.groups) ?? new Uint8Array();
     for (const group of decodeAttributes(groups).values()) {
       const attributes = decodeAttributes(group);

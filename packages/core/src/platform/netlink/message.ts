@@ -87,30 +87,54 @@ export function decodeAttributes(bytes: Uint8Array): Map<number, Uint8Array> {
   return attributes;
 }
 
-/** Where attributes are asked for by type. */
-export type Attributes = Pick<ReadonlyMap<number, Uint8Array>, "get">;
+/** Where attributes are asked for by type; of a repeated one the last counts. */
+export type Attributes = Pick<AttributeList, "get" | "integer" | "copy">;
 
 /** As {@link decodeAttributes}, for a message of which little is asked: looks when it is asked, and makes no table. */
-export class AttributeList implements Attributes {
+export class AttributeList {
   readonly #bytes: Uint8Array;
+  readonly #start: number;
 
-  constructor(bytes: Uint8Array) {
+  /** The attributes from `start` on. */
+  constructor(bytes: Uint8Array, start = 0) {
     this.#bytes = bytes;
+    this.#start = start;
   }
 
+  /** The value of an attribute, a view. */
   get(wanted: number): Uint8Array | undefined {
+    const at = this.#find(wanted);
+    if (at === NOWHERE) return undefined;
+    return this.#bytes.subarray(at + ATTRIBUTE_HEADER_BYTES, at + littleEndian16(this.#bytes, at));
+  }
+
+  /** {@link integer} of an attribute, without a view. */
+  integer(wanted: number): number | undefined {
+    const at = this.#find(wanted);
+    if (at === NOWHERE) return undefined;
+    const length = littleEndian16(this.#bytes, at) - ATTRIBUTE_HEADER_BYTES;
+    return INTEGER_BYTES.includes(length) ? littleEndian(this.#bytes, at + ATTRIBUTE_HEADER_BYTES, length) : undefined;
+  }
+
+  /** The same attributes in memory of their own. */
+  copy(): AttributeList {
+    return new AttributeList(this.#bytes.slice(this.#start));
+  }
+
+  #find(wanted: number): number {
     const bytes = this.#bytes;
-    let found: Uint8Array | undefined;
-    for (let offset = 0; offset + ATTRIBUTE_HEADER_BYTES <= bytes.length; ) {
+    let found = NOWHERE;
+    for (let offset = this.#start; offset + ATTRIBUTE_HEADER_BYTES <= bytes.length; ) {
       const length = littleEndian16(bytes, offset);
       if (length < ATTRIBUTE_HEADER_BYTES || offset + length > bytes.length) break;
-      const type = littleEndian16(bytes, offset + 2) & TYPE_MASK;
-      if (type === wanted) found = bytes.subarray(offset + ATTRIBUTE_HEADER_BYTES, offset + length);
+      if ((littleEndian16(bytes, offset + 2) & TYPE_MASK) === wanted) found = offset;
       offset += alignedLength(length);
     }
     return found;
   }
 }
+
+const NOWHERE = -1;
 
 function littleEndian16(bytes: Uint8Array, offset: number): number {
   return (bytes[offset] ?? 0) | ((bytes[offset + 1] ?? 0) << 8);
@@ -118,9 +142,12 @@ function littleEndian16(bytes: Uint8Array, offset: number): number {
 
 /** The integer of an attribute of 1, 2, 4 or 8 bytes; undefined when it is missing or of another length. */
 export function integer(bytes: Uint8Array | undefined): number | undefined {
-  if (bytes === undefined || !INTEGER_BYTES.includes(bytes.length)) return undefined;
+  return bytes && INTEGER_BYTES.includes(bytes.length) ? littleEndian(bytes, 0, bytes.length) : undefined;
+}
+
+function littleEndian(bytes: Uint8Array, offset: number, length: number): number {
   let number = 0;
-  for (let index = bytes.length - 1; index >= 0; index--) number = number * 0x100 + (bytes[index] ?? 0);
+  for (let index = offset + length - 1; index >= offset; index--) number = number * 0x100 + (bytes[index] ?? 0);
   return number;
 }
 

@@ -101,7 +101,7 @@ export interface WatchOptions {
   /**
    * After notifications the next ones are left to wait for so long: to be woken for each of thousands in a second costs
    * more than to read it. One that comes alone is told at once; the more there are, the longer they wait, up to
-   * {@link LONGEST_REST} times as long.
+   * {@link LONGEST_REST} times as long. After a rest in which nothing came it is called with nothing.
    */
   readonly restMs?: number;
   /** What the kernel is not even to copy: the value of the byte behind the netlink header. */
@@ -110,7 +110,7 @@ export interface WatchOptions {
 
 const LONGEST_REST = 16;
 /** A rest is to bring so many messages; when it brings more, the next one is longer. */
-const MESSAGES_IN_A_REST = 32;
+export const MESSAGES_IN_A_REST = 32;
 
 /**
  * Calls `onMessages` from Node's event loop with what the kernel says to these multicast groups: all that has come since
@@ -150,6 +150,7 @@ export function watchNetlink(
   const afterRest = () => {
     const count = drain();
     if (closed) return;
+    if (count === 0) onMessages([]);
     if (count > MESSAGES_IN_A_REST) pauseMs = Math.min(2 * pauseMs, LONGEST_REST * restMs);
     else if (count < MESSAGES_IN_A_REST / 4) pauseMs = Math.max(pauseMs / 2, restMs);
     if (count > 0) rest();
