@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
+import { kernelOnly } from "../lab/engine-under-test.ts";
 import { Lab } from "../lab/lab.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -31,7 +32,8 @@ describe("what a host lacks", function () {
   let lab: Lab;
   const directory = mkdtempSync(join(tmpdir(), "hybrid-access-capabilities-"));
 
-  before(async () => {
+  before(async function () {
+    kernelOnly(this, "what its sockets need");
     lab = await Lab.up({ nodes: { host: {} }, links: [], routes: [] });
   });
   after(async () => {

@@ -153,7 +153,7 @@ describe("a running daemon", function () {
   let lab: Lab;
 
   before(async () => {
-    lab = await Lab.up({ nodes: { host: {} }, links: [], routes: [] });
+    lab = await Lab.up({ nodes: { host: { router: true } }, links: [], routes: [] });
   });
   after(async () => {
     await lab?.down();
