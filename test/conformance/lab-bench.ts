@@ -5,7 +5,7 @@ import { Lab } from "../lab/lab.ts";
 import type { Topology } from "../lab/topology.ts";
 import type { Bench, Host } from "./bench.ts";
 import { KernelHost } from "./kernel-host.ts";
-import { UserspaceHost } from "./userspace-host.ts";
+import { OffloadingHost, UserspaceHost } from "./userspace-host.ts";
 
 const STEP_MS = 1;
 const FOREIGN = "198.51.100.7";
@@ -19,7 +19,7 @@ export interface LabHost extends Host {
   close(): void;
 }
 
-const HOSTS = { kernel: KernelHost, userspace: UserspaceHost } as const;
+const HOSTS = { kernel: KernelHost, userspace: UserspaceHost, offloading: OffloadingHost } as const;
 
 /** What a host runs on. */
 export type HostKind = keyof typeof HOSTS;

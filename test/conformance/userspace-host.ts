@@ -4,11 +4,14 @@ import { openUserspace, type Userspace } from "@hybrid-access/core/engine/usersp
 import { TunUplink } from "@hybrid-access/core/engine/userspace/tun-uplink";
 import { Epoll } from "@hybrid-access/core/platform/epoll";
 import type { PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
+import { DEFAULT_MPTCP_SETTINGS } from "@hybrid-access/core/stack/mptcp/settings";
 import type { Middlebox } from "@hybrid-access/core/testing/middlebox/middlebox";
 import type { Lab } from "../lab/lab.ts";
 import type { Host } from "./bench.ts";
 import { BoxedUplink } from "./boxed-uplink.ts";
 import { collectReadiness, EVENTS_PER_STEP } from "./readiness.ts";
+
+const BULK_BYTES = 60_000;
 
 export class UserspaceHost implements Host {
   readonly #lab: Lab;
@@ -22,17 +25,18 @@ export class UserspaceHost implements Host {
   /** What all its packets pass, if anything. */
   box: Middlebox | undefined;
 
-  constructor(lab: Lab, node: string, number: number) {
+  constructor(lab: Lab, node: string, number: number, offloads = false) {
     this.#lab = lab;
     this.#node = node;
     const opens = node === "client";
     const uplinks = this.inside(() =>
       [1, 2].map((path) => {
         const addresses = [ipAddress(`10.82.${path}.${number}`), ipAddress(`fd82:${path}::${number}`)];
-        return new BoxedUplink(TunUplink.open({ name: `tun${path}`, addresses }), opens, () => this.box);
+        return new BoxedUplink(TunUplink.open({ name: `tun${path}`, addresses, offloads }), opens, () => this.box);
       }),
     );
-    this.userspace = openUserspace({ uplinks }, this.#epoll);
+    const tcp = { ...DEFAULT_MPTCP_SETTINGS.tcp, ...(offloads && { bulkBytes: BULK_BYTES }) };
+    this.userspace = openUserspace({ uplinks, settings: { ...DEFAULT_MPTCP_SETTINGS, tcp } }, this.#epoll);
     this.userspace.paths.onEvent((event) => this.pathEvents.push(event));
     this.address = { ipv4: ipAddress(`10.82.1.${number}`), ipv6: ipAddress(`fd82:1::${number}`) };
     this.second = {
@@ -60,5 +64,12 @@ export class UserspaceHost implements Host {
   close(): void {
     this.userspace.close();
     this.#epoll.close();
+  }
+}
+
+/** The same with devices that cut large segments and complete checksums. A box would see neither cut nor completed. */
+export class OffloadingHost extends UserspaceHost {
+  constructor(lab: Lab, node: string, number: number) {
+    super(lab, node, number, true);
   }
 }
