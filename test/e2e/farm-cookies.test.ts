@@ -67,6 +67,9 @@ describe("cookies of a farm that shares their keys", function () {
       what: `${LATE} has heard of the farm's keys`,
       limitMs: 10_000,
     });
+    const isSteeredTo = async () =>
+      (await farm.farmStatus("dir1")).nodes.some(({ node, state }) => node === LATE && state === "up");
+    await until(isSteeredTo, { what: `the director knows ${LATE}`, limitMs: 10_000 });
     const accepted = async () => (await farm.gatewayCounters(LATE)).connectionsMultipath ?? 0;
     for (let count = 0; count < 40 && (await accepted()) < 3; count++) await traffic.connect(1);
     expect(await accepted()).to.equal(3);
