@@ -2,7 +2,7 @@ import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { StackHost } from "@hybrid-access/core/stack/host";
 import type { MptcpConnection } from "@hybrid-access/core/stack/mptcp/connection";
 import { DEFAULT_MPTCP_SETTINGS } from "@hybrid-access/core/stack/mptcp/settings";
-import { ANSWERS_PER_SECOND } from "@hybrid-access/core/stack/outgoing-packet";
+import { ANSWERS_PER_SECOND, MOST_ANSWERS } from "@hybrid-access/core/stack/outgoing-packet";
 import type { SegmentOption } from "@hybrid-access/core/wire/tcp/options";
 import { emitTcpPacket, parseTcpPacket } from "@hybrid-access/core/wire/tcp/packet";
 import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
@@ -152,6 +152,33 @@ describe("stack/host", () => {
     expect(pair.run(() => connection?.closeReason !== undefined, 1000)).to.equal(true);
     expect(connection?.closeReason).to.equal("reset");
     expect(pair.run(() => pair.server.size === 0, 100)).to.equal(true);
+  });
+
+  it("answers every SYN of a flood with a cookie, however many come in a second", () => {
+    const pair = new HostPair();
+    serve(pair);
+    let answers = 0;
+    pair.passes = (packet, up) => {
+      if (!up && (segmentOf(packet).flags & SYN) !== 0) answers += 1;
+      return up;
+    };
+    for (let number = 1; number <= 10_000; number++) {
+      pair.inject(forged(pair, number));
+      if (number % 64 === 0) pair.run(() => false, 1);
+    }
+    pair.run(() => false, 5);
+    expect(answers).to.equal(10_000);
+  });
+
+  it("keeps a bounded number of SYN-ACKs that wait, where nothing can be sent", () => {
+    const pair = new HostPair();
+    serve(pair);
+    for (let number = 1; number <= 2000; number++) pair.server.onPacket(pair.nowMs, forged(pair, number));
+    let waiting = 0;
+    for (let out = pair.server.pollPacket(pair.nowMs); out !== undefined; out = pair.server.pollPacket(pair.nowMs)) {
+      if ((out.segment.flags & SYN) !== 0) waiting += 1;
+    }
+    expect(waiting).to.equal(1024 + MOST_ANSWERS);
   });
 
   it("takes no third segment whose cookie is not ours", () => {

@@ -321,7 +321,8 @@ export class StackHost implements PacketEndpoint {
       listener.options.multipath && offered !== undefined && isUsableCapable(offered) ? offered : undefined;
     if (listener.isHalfOpenFull) {
       const settings = this.#settings[familyOf(local.address)];
-      return this.#answer(local, remote, this.#desk.answer(syn, capable, local, remote, settings, nowMs), nowMs);
+      const answer = this.#desk.answer(syn, capable, local, remote, settings, nowMs);
+      return this.#answers.addCookie(packetBetween(local, remote, answer, 0));
     }
     const connection = this.#create(versionOf(capable), familyOf(local.address));
     if (connection === undefined) return this.#refuse("tooManyConnections");

@@ -26,17 +26,18 @@ function headerBetween(source: IpAddress, destination: IpAddress): IpHeader {
     : { family: "ipv6", ...common, flowLabel: 0 };
 }
 
-/** Answers to packets of nobody that wait to be sent, and those of one second. */
+/** Answers that wait to be sent, of each kind, and those to packets of nobody in one second. */
 export const MOST_ANSWERS = 256;
 export const ANSWERS_PER_SECOND = 1000;
 
-/** Answers to packets that belong to no connection, held to a rate: whoever forges packets gets no amplifier. */
+/** Answers to packets that belong to no connection. */
 export class StrangerAnswers {
+  readonly #cookies: OutgoingPacket[] = [];
   readonly #waiting: OutgoingPacket[] = [];
   #sinceMs = 0;
   #sent = 0;
 
-  /** Without effect beyond the bounds. */
+  /** Held to a rate: whoever forges packets gets no amplifier. Without effect beyond the bounds. */
   add(answer: OutgoingPacket, nowMs: number): void {
     if (nowMs - this.#sinceMs >= 1000) {
       this.#sinceMs = nowMs;
@@ -47,7 +48,15 @@ export class StrangerAnswers {
     this.#waiting.push(answer);
   }
 
+  /**
+   * A SYN-ACK of which nothing is kept. Held to no rate, in which those who mean it would be lost among those who
+   * flood: it is as long as the SYN that asked for it, and amplifies nothing.
+   */
+  addCookie(answer: OutgoingPacket): void {
+    if (this.#cookies.length < MOST_ANSWERS) this.#cookies.push(answer);
+  }
+
   shift(): OutgoingPacket | undefined {
-    return this.#waiting.shift();
+    return this.#cookies.shift() ?? this.#waiting.shift();
   }
 }
