@@ -6,6 +6,7 @@ import { AF_INET } from "./socket-address.ts";
 
 const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
+const SIOCSIFTXQLEN = 0x8943;
 const SIOCETHTOOL = 0x8946;
 const IFF_UP = 1;
 const IFREQ_BYTES = 40;
@@ -35,6 +36,13 @@ export function setInterfaceUp(name: string, up: boolean): void {
   const flags = request.getInt16(IFNAMSIZ, true);
   request.setInt16(IFNAMSIZ, up ? flags | IFF_UP : flags & ~IFF_UP, true);
   control(SIOCSIFFLAGS, request, `set ${name} ${up ? "up" : "down"}`);
+}
+
+/** How many packets may wait in an interface's transmit queue. Throws a SystemError. */
+export function setTransmitQueue(name: string, packets: number): void {
+  const request = interfaceRequest(name);
+  request.setInt32(IFNAMSIZ, packets, true);
+  control(SIOCSIFTXQLEN, request, `transmit queue of ${name}`);
 }
 
 /** struct ethtool_value: command, data. Of the module, so that it outlives every call that holds its address. */

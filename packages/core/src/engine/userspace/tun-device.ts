@@ -2,9 +2,15 @@
 import { familyOf, type IpAddress } from "../../base/ip-address.ts";
 import { libc } from "../../platform/libc.ts";
 import { type OwnRoute, RouteClient, RT_TABLE_MAIN } from "../../platform/netlink/route.ts";
-import { setInterfaceUp } from "../../platform/network-interface.ts";
+import { setInterfaceUp, setTransmitQueue } from "../../platform/network-interface.ts";
 import { closeDescriptor } from "../../platform/socket.ts";
 import { openTun } from "../../platform/tun.ts";
+
+/**
+ * Packets that wait for their worker. The kernel's 500 are less than what 5,000 connections that are opened at once
+ * send, of which the worst would wait for a retransmission.
+ */
+export const QUEUED_PACKETS = 4096;
 
 export interface TunDeviceOptions {
   /**
@@ -32,6 +38,7 @@ export class TunDevice {
     this.descriptors = descriptors;
     try {
       while (descriptors.length < queues) descriptors.push(openTun(this.name, options).descriptor);
+      setTransmitQueue(this.name, QUEUED_PACKETS);
       setInterfaceUp(this.name, true);
       this.interfaceIndex = libc.if_nametoindex(this.name);
     } catch (error) {
