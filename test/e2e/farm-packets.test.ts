@@ -90,7 +90,10 @@ describe("packets at a running director", function () {
     const lost = straight.filter((index) => !directed.includes(index)).map((index) => Array.from(all[index] ?? []));
     expect(lost).to.deep.equal([]);
     expect(Number(after.hashed) - Number(before.hashed)).to.be.at.least(straight.length);
-    expect(Number(after.unknown) - Number(before.unknown)).to.be.at.least(5);
+    // What is a join by its bytes is looked up: nobody has its token, or Redis is late to say so.
+    const lookedUp = (counts: Readonly<Record<string, unknown>>) =>
+      Number(counts.unknown) + Number(counts.byChance) + Number(counts.unanswered);
+    expect(lookedUp(after) - lookedUp(before)).to.be.at.least(5);
   });
 
   /** Sends a SYN with each of these options from the home, and gives the indices of those that were accepted. */
