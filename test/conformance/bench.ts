@@ -41,7 +41,7 @@ export interface Bench {
   /** Lets the engines work for about a millisecond, and collects readiness. */
   step(): Promise<void>;
   /** Where the server's transparent listener takes connections to `foreign`, an address of neither host, from. */
-  readonly transparent: { readonly listen: Endpoint; readonly foreign: Endpoint; readonly foreignSource: IpAddress };
+  readonly transparent?: { readonly listen: Endpoint; readonly foreign: Endpoint; readonly foreignSource: IpAddress };
   /** An address that is routed and that nobody answers for. */
   readonly silent: IpAddress;
   /** From now on SYNs with MP_CAPABLE are lost between the hosts, or no longer. */

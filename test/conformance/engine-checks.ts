@@ -264,6 +264,7 @@ const TRANSPARENT: Check[] = [
 
 async function checkTransparent(bench: Bench): Promise<void> {
   const { client, server, transparent } = bench;
+  if (transparent === undefined) throw new Error("this bench routes no foreign addresses");
   const { listen: endpoint, foreign, foreignSource } = transparent;
   const leg = server.inside(() => server.engine.listen({ endpoint, protocol: "tcp", transparent: true }));
   const listening = new End(bench, server, leg);

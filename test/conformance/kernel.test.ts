@@ -1,3 +1,4 @@
+import { LabBench } from "./lab-bench.ts";
 import { describeConformance } from "./suite.ts";
 
-describeConformance("the kernel engine", "kernel", "kernel");
+describeConformance("the kernel engine", () => LabBench.up("kernel", "kernel"));

@@ -85,7 +85,7 @@ const DROP_TABLE = `table inet drop_multipath {
 export class LabBench implements Bench {
   readonly client: LabHost;
   readonly server: LabHost;
-  readonly transparent: Bench["transparent"] = {
+  readonly transparent = {
     listen: { address: ipAddress("127.0.0.1"), port: TRANSPARENT_PORT },
     foreign: { address: ipAddress(FOREIGN), port: 443 },
     foreignSource: ipAddress(FOREIGN_SOURCE),

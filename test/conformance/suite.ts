@@ -1,8 +1,7 @@
-/** The conformance suite over two hosts of a lab. */
+/** The conformance suite over any two hosts. */
 import type { Capabilities } from "@hybrid-access/core/engine/engine";
-import type { Check } from "./bench.ts";
+import type { Bench, Check } from "./bench.ts";
 import { ENGINE_CHECKS } from "./engine-checks.ts";
-import { type HostKind, LabBench } from "./lab-bench.ts";
 import { PATH_CHECKS } from "./path-checks.ts";
 
 /** Why a check cannot be made here, or undefined. */
@@ -13,23 +12,32 @@ function missing({ needs = [] }: Check, capabilities: readonly Capabilities[]): 
   return undefined;
 }
 
+/** A bench that was made for a suite. */
+export interface OwnBench extends Bench {
+  down(): Promise<void>;
+}
+
 /** Something that goes on beside the checks, such as a capture. */
-export interface Beside {
+export interface Beside<Kind extends OwnBench> {
   /** Of the test that {@link Beside.begin} gives. */
   readonly name: string;
   /** Begins it. What it gives is the last test. */
-  begin(bench: LabBench): Promise<() => Promise<void>>;
+  begin(bench: Kind): Promise<() => Promise<void>>;
 }
 
-/** Describes every check for a client and a server of these kinds. */
-export function describeConformance(title: string, client: HostKind, server: HostKind, beside?: Beside): void {
+/** Describes every check over the bench that `up` makes. */
+export function describeConformance<Kind extends OwnBench>(
+  title: string,
+  up: () => Promise<Kind>,
+  beside?: Beside<Kind>,
+): void {
   describe(title, function () {
     this.timeout(20_000);
-    let bench: LabBench;
+    let bench: Kind;
     let finish = async () => {};
 
     before(async () => {
-      bench = await LabBench.up(client, server);
+      bench = await up();
       if (beside !== undefined) finish = await beside.begin(bench);
     });
     after(async () => await bench?.down());

@@ -1,3 +1,4 @@
+import { LabBench } from "./lab-bench.ts";
 import { describeConformance } from "./suite.ts";
 
-describeConformance("the userspace engine", "userspace", "userspace");
+describeConformance("the userspace engine", () => LabBench.up("userspace", "userspace"));

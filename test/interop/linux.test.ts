@@ -1,11 +1,12 @@
 /** The userspace engine with Linux as its peer: the conformance suite, whose two hosts are not of a kind. */
 import { expect } from "chai";
+import { LabBench } from "../conformance/lab-bench.ts";
 import { type Beside, describeConformance } from "../conformance/suite.ts";
 import { faultsOf, startCapture } from "./live-capture.ts";
 import { dissect } from "./tshark.ts";
 
 /** Captures at the userspace host. */
-function captureAt(node: "client" | "server"): Beside {
+function captureAt(node: "client" | "server"): Beside<LabBench> {
   return {
     name: "leaves a capture in which tshark finds no fault",
     async begin({ lab }) {
@@ -19,5 +20,13 @@ function captureAt(node: "client" | "server"): Beside {
   };
 }
 
-describeConformance("a userspace client and a Linux server", "userspace", "kernel", captureAt("client"));
-describeConformance("a Linux client and a userspace server", "kernel", "userspace", captureAt("server"));
+describeConformance(
+  "a userspace client and a Linux server",
+  () => LabBench.up("userspace", "kernel"),
+  captureAt("client"),
+);
+describeConformance(
+  "a Linux client and a userspace server",
+  () => LabBench.up("kernel", "userspace"),
+  captureAt("server"),
+);

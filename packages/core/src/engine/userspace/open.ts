@@ -13,7 +13,7 @@ import { UserspaceEngine } from "./userspace-engine.ts";
 /** Connections of one engine, those that are ending included. */
 export const MOST_CONNECTIONS = 65_536;
 /** Of a TUN device that nobody has told another one. */
-const MTU_BYTES = 1500;
+export const MTU_BYTES = 1500;
 
 export interface UserspaceOptions {
   /** The engine's from now on. The first one with an address of the right family is what connections leave by. */

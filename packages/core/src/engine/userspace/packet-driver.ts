@@ -4,11 +4,12 @@ import { equalBytes } from "../../base/bytes.ts";
 import { type Family, familyOf, type IpAddress } from "../../base/ip-address.ts";
 import type { StackHost } from "../../stack/host.ts";
 import type { Uplink } from "./uplink.ts";
+import type { EngineGround } from "./userspace-engine.ts";
 
 /** Packets of one uplink before others, and time, get their turn. */
 const PACKETS_PER_TURN = 64;
 
-export class PacketDriver {
+export class PacketDriver implements EngineGround {
   readonly host: StackHost;
   readonly uplinks: readonly Uplink[];
 
@@ -51,8 +52,16 @@ export class PacketDriver {
     return this.uplinks.find(({ addresses }) => addresses.some((own) => equalBytes(own, address)));
   }
 
-  /** The first address that reaches this family. */
+  isOwn(address: IpAddress): boolean {
+    return this.uplinkOf(address) !== undefined;
+  }
+
+  /** The first address of this family. */
   sourceFor(family: Family): IpAddress | undefined {
     return this.uplinks.flatMap(({ addresses }) => addresses).find((address) => familyOf(address) === family);
+  }
+
+  nowMs(): number {
+    return performance.now();
   }
 }

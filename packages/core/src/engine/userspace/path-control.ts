@@ -6,8 +6,7 @@ import type { MptcpConnection } from "../../stack/mptcp/connection.ts";
 import type { MptcpEvent, SubflowDescription } from "../../stack/mptcp/events.ts";
 import type { CloseReason } from "../../stack/tcp/events.ts";
 import type { PathControl } from "../engine.ts";
-import type { PacketDriver } from "./packet-driver.ts";
-import type { UserspaceEngine } from "./userspace-engine.ts";
+import type { EngineGround, UserspaceEngine } from "./userspace-engine.ts";
 
 /** The errno with which a subflow's end is told. */
 const ERRORS: Readonly<Record<CloseReason, number>> = {
@@ -26,11 +25,11 @@ interface Beginning extends SubflowPath {
 
 export class UserspacePathControl implements PathControl {
   readonly unknownEvents = 0;
-  readonly #driver: PacketDriver;
+  readonly #ground: EngineGround;
   readonly #engine: UserspaceEngine;
 
-  constructor(driver: PacketDriver, engine: UserspaceEngine) {
-    this.#driver = driver;
+  constructor(ground: EngineGround, engine: UserspaceEngine) {
+    this.#ground = ground;
     this.#engine = engine;
   }
 
@@ -41,9 +40,9 @@ export class UserspacePathControl implements PathControl {
   }
 
   execute(command: PathCommand): boolean {
-    const connection = this.#driver.host.byToken(command.token);
+    const connection = this.#ground.host.byToken(command.token);
     if (connection === undefined || connection.closeReason !== undefined) return false;
-    const nowMs = performance.now();
+    const nowMs = this.#ground.nowMs();
     switch (command.type) {
       case "createSubflow":
         return this.#createSubflow(connection, command, nowMs);
@@ -63,9 +62,9 @@ export class UserspacePathControl implements PathControl {
 
   /** Ends one subflow with a reset; false when there is no such subflow. */
   resetSubflow(ends: Pick<SubflowPath, "local" | "remote">): boolean {
-    const connection = this.#driver.host.connectionBetween(ends.local, ends.remote);
+    const connection = this.#ground.host.connectionBetween(ends.local, ends.remote);
     if (connection === undefined) return false;
-    return withSubflow(connection, ends, (id) => connection.closeSubflow(id, performance.now()));
+    return withSubflow(connection, ends, (id) => connection.closeSubflow(id, this.#ground.nowMs()));
   }
 
   #createSubflow(
@@ -73,9 +72,9 @@ export class UserspacePathControl implements PathControl {
     { local, localId, remote, backup }: Extract<PathCommand, { type: "createSubflow" }>,
     nowMs: number,
   ): boolean {
-    if (this.#driver.uplinkOf(local) === undefined) return false;
+    if (!this.#ground.isOwn(local)) return false;
     const ids = { localAddressId: localId, remoteAddressId: connection.idOfPeer(remote.address) };
-    return typeof this.#driver.host.join(connection, { ...ids, remote, backup }, local, nowMs) !== "string";
+    return typeof this.#ground.host.join(connection, { ...ids, remote, backup }, local, nowMs) !== "string";
   }
 
   close(): void {

@@ -32,7 +32,7 @@ export class UserspaceReactor implements Poller {
 
   /** As {@link Epoll.wait}; sends first what the loop's last turn has left to be sent. */
   wait(timeoutMs: number): number {
-    this.#engine.advance(performance.now());
+    this.advance(performance.now());
     this.beforeSleep();
     const count = this.#epoll.wait(this.#sleepMs(timeoutMs));
     const nowMs = performance.now();
@@ -44,9 +44,15 @@ export class UserspaceReactor implements Poller {
       if (uplink === undefined) this.#note(tag, this.#epoll.bits(index));
       else this.#driver.receive(uplink, nowMs);
     }
-    this.#engine.advance(nowMs);
+    this.advance(nowMs);
     this.#engine.takeReady((tag, bits) => this.#note(tag, bits));
     return this.#tags.length;
+  }
+
+  /** Does what is due, sends what there is to send, and finds out what has become of the legs. */
+  advance(nowMs: number): void {
+    this.#driver.advance(nowMs);
+    this.#engine.update();
   }
 
   #note(tag: number, bits: number): void {

@@ -1,13 +1,11 @@
 /**
- * The userspace engine: the project's own TCP and Multipath TCP over TUN devices. A leg is a number of its own, not a
- * descriptor.
+ * The userspace engine: the project's own TCP and Multipath TCP. A leg is a number of its own, not a descriptor.
  *
- * Its packets move when {@link UserspaceEngine.advance} is called: reactor.ts does that around every wait of the
- * worker's loop.
+ * Who brings packets and time, reactor.ts or the simulator, calls {@link UserspaceEngine.update} afterwards.
  */
 import { AVAILABLE, unavailable } from "../../base/capability.ts";
 import { AccessError } from "../../base/error.ts";
-import { type Endpoint, familyOf, type IpAddress } from "../../base/ip-address.ts";
+import { type Endpoint, type Family, familyOf, type IpAddress } from "../../base/ip-address.ts";
 import { ERRNO, SystemError, WOULD_BLOCK } from "../../platform/errno.ts";
 import type { StackHost } from "../../stack/host.ts";
 import type { MptcpConnection } from "../../stack/mptcp/connection.ts";
@@ -26,13 +24,12 @@ import {
 } from "../engine.ts";
 import { describeConnection, describeOptions } from "./connection-info.ts";
 import { type AnyLeg, LegTable, type StreamLeg } from "./legs.ts";
-import type { PacketDriver } from "./packet-driver.ts";
 
 const CAPABILITIES: Capabilities = {
   multipathTcp: AVAILABLE,
   fastOpenConnect: AVAILABLE,
   fastOpenListen: AVAILABLE,
-  transparent: unavailable("the userspace engine has the addresses of its TUN devices only"),
+  transparent: unavailable("this engine has the addresses of its own uplinks only"),
   pathControl: AVAILABLE,
 };
 
@@ -44,10 +41,20 @@ const FAILURE: Readonly<Record<Exclude<CloseReason, "finished">, number>> = {
   aborted: ERRNO.ECONNABORTED,
 };
 
+/** What an engine stands on: its transport, its addresses, and the time. */
+export interface EngineGround {
+  readonly host: StackHost;
+  isOwn(address: IpAddress): boolean;
+  /** The address that connections of this family leave from, unless they are told another one. */
+  sourceFor(family: Family): IpAddress | undefined;
+  /** Milliseconds of the clock that the transport is driven by. */
+  nowMs(): number;
+}
+
 export class UserspaceEngine implements Engine {
-  readonly name = "userspace";
+  readonly name: "userspace" | "simulated";
   readonly capabilities = CAPABILITIES;
-  readonly #driver: PacketDriver;
+  readonly #ground: EngineGround;
   readonly #host: StackHost;
   readonly #legs = new LegTable();
   /** Watched legs that have edges to tell. */
@@ -55,16 +62,14 @@ export class UserspaceEngine implements Engine {
   /** Is told every event of every connection; path-control.ts listens. */
   onConnectionEvent: (connection: MptcpConnection, event: MptcpEvent) => void = () => {};
 
-  constructor(driver: PacketDriver) {
-    this.#driver = driver;
-    this.#host = driver.host;
+  constructor(ground: EngineGround, name: UserspaceEngine["name"] = "userspace") {
+    this.#ground = ground;
+    this.#host = ground.host;
+    this.name = name;
   }
 
-  // Time: see reactor.ts.
-
-  /** Does what is due, sends what there is to send, and finds out what has become of the legs. */
-  advance(nowMs: number): void {
-    this.#driver.advance(nowMs);
+  /** Finds out what has become of the legs, when all packets that there were to send are sent. */
+  update(): void {
     for (let changed = this.#host.pollChanged(); changed !== undefined; changed = this.#host.pollChanged()) {
       for (let event = changed.pollEvent(); event !== undefined; event = changed.pollEvent()) {
         this.onConnectionEvent(changed, event);
@@ -80,7 +85,7 @@ export class UserspaceEngine implements Engine {
 
   /** Takes a packet that has come to somebody else's uplink. */
   receive(packet: Uint8Array): void {
-    this.#host.onPacket(performance.now(), packet, false);
+    this.#host.onPacket(this.#ground.nowMs(), packet, false);
   }
 
   get streams(): Iterable<StreamLeg> {
@@ -142,7 +147,7 @@ export class UserspaceEngine implements Engine {
   listen({ endpoint, protocol, transparent = false }: ListenOptions): Leg {
     const { address, port } = endpoint;
     if (transparent) throw new AccessError("EOPNOTSUPP", "configuration", "this engine takes no foreign addresses");
-    if (!isAny(address) && this.#driver.uplinkOf(address) === undefined) {
+    if (!isAny(address) && !this.#ground.isOwn(address)) {
       throw new SystemError(ERRNO.EADDRNOTAVAIL, "listen");
     }
     const multipath = protocol === "mptcp";
@@ -169,7 +174,7 @@ export class UserspaceEngine implements Engine {
     const { peer, protocol, source, firstBytes } = options;
     const address = this.#sourceOf(options);
     if (typeof address === "number") return { leg: address, taken: 0 };
-    const connection = this.#host.connect(address, peer, performance.now(), {
+    const connection = this.#host.connect(address, peer, this.#ground.nowMs(), {
       multipath: protocol === "mptcp",
       ...(firstBytes !== undefined && { fastOpen: "always", firstBytes }),
       ...(source !== undefined && source.port !== 0 && { localPort: source.port }),
@@ -183,9 +188,9 @@ export class UserspaceEngine implements Engine {
   /** The address to leave from, or minus errno. */
   #sourceOf({ peer, source, transparent }: ConnectOptions): IpAddress | number {
     if (transparent) return -ERRNO.EOPNOTSUPP;
-    const address = source?.address ?? this.#driver.sourceFor(familyOf(peer.address));
+    const address = source?.address ?? this.#ground.sourceFor(familyOf(peer.address));
     if (address === undefined) return -ERRNO.ENETUNREACH;
-    return this.#driver.uplinkOf(address) === undefined ? -ERRNO.EADDRNOTAVAIL : address;
+    return this.#ground.isOwn(address) ? address : -ERRNO.EADDRNOTAVAIL;
   }
 
   changeWatch(leg: Leg, tag: number, writes: boolean): number {
@@ -232,7 +237,7 @@ export class UserspaceEngine implements Engine {
     const stream = this.#legs.stream(leg);
     if (stream === undefined) return -ERRNO.EINVAL;
     if (stream.failure !== 0 || stream.isShut) return -ERRNO.EPIPE;
-    const taken = stream.connection.write(from.subarray(0, length), performance.now());
+    const taken = stream.connection.write(from.subarray(0, length), this.#ground.nowMs());
     return taken > 0 || length === 0 ? taken : WOULD_BLOCK;
   }
 
@@ -241,17 +246,17 @@ export class UserspaceEngine implements Engine {
     if (stream === undefined) return -ERRNO.EINVAL;
     if (stream.failure !== 0) return -ERRNO.EPIPE;
     stream.isShut = true;
-    stream.connection.shutdownWrite(performance.now());
+    stream.connection.shutdownWrite(this.#ground.nowMs());
     if (stream.hasEnded) this.#raise(stream, READY.hangUp);
     return 0;
   }
 
   reset(leg: Leg): void {
-    this.#release(leg)?.reset(performance.now());
+    this.#release(leg)?.reset(this.#ground.nowMs());
   }
 
   close(leg: Leg): void {
-    this.#release(leg)?.close(performance.now());
+    this.#release(leg)?.close(this.#ground.nowMs());
   }
 
   /** Takes the number back, and gives the connection that is to be ended; a listener ends at once. */
@@ -261,7 +266,7 @@ export class UserspaceEngine implements Engine {
     this.#legs.delete(found);
     this.#ready.delete(found);
     if (found.kind === "stream") return found.connection;
-    if (this.#legs.listenerAt(found.port) === undefined) this.#host.unlisten(found.port, performance.now());
+    if (this.#legs.listenerAt(found.port) === undefined) this.#host.unlisten(found.port, this.#ground.nowMs());
     return undefined;
   }
 

@@ -138,6 +138,6 @@ class UserspaceWorker implements WorkerEngine {
   }
 
   close(): void {
-    this.#userspace.engine.advance(performance.now());
+    this.#userspace.reactor.advance(performance.now());
   }
 }

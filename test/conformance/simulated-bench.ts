@@ -1,0 +1,118 @@
+/** Two simulated hosts, joined by two paths; a step is a millisecond of virtual time. */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { type Family, type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
+import { SimulatedHost } from "@hybrid-access/core/engine/simulated/simulated-host";
+import type { PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type { LinkOptions } from "@hybrid-access/core/testing/link";
+import { type PathEnd, Simulator } from "@hybrid-access/core/testing/simulator/simulator";
+import { parseTcpPacket } from "@hybrid-access/core/wire/tcp/packet";
+import { TCP_FLAG } from "@hybrid-access/core/wire/tcp/segment";
+import { seededPorts } from "../unit/stack/host-pair.ts";
+import type { Bench, Host } from "./bench.ts";
+
+const STEP_MS = 1;
+const LINK: LinkOptions = { rateBitsPerSecond: 1e9, delayMs: 1, queueBytes: 1_000_000 };
+
+type PathNumber = 1 | 2;
+
+class BenchHost implements Host {
+  readonly simulated: SimulatedHost;
+  readonly address: Host["address"];
+  readonly second: Host["second"];
+  readonly ready = new Map<number, number>();
+  readonly pathEvents: PathEvent[] = [];
+  readonly #number: number;
+
+  constructor(number: number, nowMs: () => number) {
+    this.#number = number;
+    const addresses = [...this.on(1), ...this.on(2)];
+    this.simulated = new SimulatedHost({ addresses, ports: seededPorts(number), nowMs });
+    this.simulated.paths.onEvent((event) => this.pathEvents.push(event));
+    this.address = { ipv4: this.#at("ipv4", 1), ipv6: this.#at("ipv6", 1) };
+    this.second = {
+      ipv4: { address: this.#at("ipv4", 2), interfaceIndex: 0 },
+      ipv6: { address: this.#at("ipv6", 2), interfaceIndex: 0 },
+    };
+  }
+
+  #at(family: Family, path: PathNumber): IpAddress {
+    return ipAddress(family === "ipv4" ? `10.83.${path}.${this.#number}` : `fd83:${path}::${this.#number}`);
+  }
+
+  /** Its addresses on a path. */
+  on(path: PathNumber): IpAddress[] {
+    return [this.#at("ipv4", path), this.#at("ipv6", path)];
+  }
+
+  get engine() {
+    return this.simulated.engine;
+  }
+
+  get paths() {
+    return this.simulated.paths;
+  }
+
+  inside<Result>(action: () => Result): Result {
+    return action();
+  }
+
+  collect(): void {
+    this.engine.takeReady((tag, bits) => this.ready.set(tag, (this.ready.get(tag) ?? 0) | bits));
+  }
+}
+
+export class SimulatedBench implements Bench {
+  readonly client = new BenchHost(1, () => this.#simulator.nowMs);
+  readonly server = new BenchHost(2, () => this.#simulator.nowMs);
+  readonly #simulator: Simulator;
+  readonly silent = ipAddress("10.83.1.77");
+  #dropsMultipathSyns = false;
+
+  constructor(seed: number) {
+    const server: PathEnd = { host: "server", addresses: [...this.server.on(1), ...this.server.on(2)] };
+    const pathOf = (path: PathNumber) => ({
+      near: { host: "client", addresses: this.client.on(path) },
+      far: server,
+      forward: LINK,
+      backward: LINK,
+    });
+    const endpoint = this.server.simulated;
+    this.#simulator = new Simulator({
+      hosts: {
+        client: { endpoint: this.client.simulated },
+        server: {
+          endpoint: {
+            onPacket: (nowMs, packet) => {
+              if (!(this.#dropsMultipathSyns && isMultipathSyn(packet))) endpoint.onPacket(nowMs, packet);
+            },
+            onTimeout: (nowMs) => endpoint.onTimeout(nowMs),
+            pollTransmit: (nowMs) => endpoint.pollTransmit(nowMs),
+            pollTimeout: () => endpoint.pollTimeout(),
+          },
+        },
+      },
+      paths: { path1: pathOf(1), path2: pathOf(2) },
+      seed,
+    });
+  }
+
+  async step(): Promise<void> {
+    this.#simulator.run({ untilMs: this.#simulator.nowMs + STEP_MS });
+    this.client.collect();
+    this.server.collect();
+    await nextTurn();
+  }
+
+  async dropMultipathSyns(drop: boolean): Promise<void> {
+    this.#dropsMultipathSyns = drop;
+  }
+
+  async down(): Promise<void> {}
+}
+
+function isMultipathSyn(packet: Uint8Array): boolean {
+  const parsed = parseTcpPacket(packet);
+  if (typeof parsed === "string") return false;
+  const { flags, options } = parsed.segment;
+  return (flags & (TCP_FLAG.syn | TCP_FLAG.ack)) === TCP_FLAG.syn && options.some(({ type }) => type === "capable");
+}
