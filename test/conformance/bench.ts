@@ -44,6 +44,8 @@ export interface Bench {
   readonly transparent?: { readonly listen: Endpoint; readonly foreign: Endpoint; readonly foreignSource: IpAddress };
   /** An address that is routed and that nobody answers for. */
   readonly silent: IpAddress;
+  /** An address of which a router says that its host is not reachable. */
+  readonly unreachable: IpAddress;
   /** From now on SYNs with MP_CAPABLE are lost between the hosts, or no longer. */
   dropMultipathSyns(drop: boolean): Promise<void>;
 }

@@ -71,6 +71,19 @@ const OPENING: Check[] = [
     },
   },
   {
+    name: "reports a destination that a router calls unreachable",
+    run: async (bench) => {
+      const { client, unreachable } = bench;
+      for (const protocol of ["mptcp", "tcp"] as const) {
+        const peer = { address: unreachable, port: freshPort() };
+        const end = new End(bench, client, client.inside(() => client.engine.connect({ peer, protocol })).leg);
+        await end.ready(READY.error | READY.hangUp);
+        expect(client.engine.takeError(end.leg)).to.equal(ERRNO.EHOSTUNREACH);
+        end.close();
+      }
+    },
+  },
+  {
     name: "does not call a connection established before the peer has answered",
     run: async (bench) => {
       const { client, silent } = bench;

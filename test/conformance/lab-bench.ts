@@ -11,6 +11,7 @@ const STEP_MS = 1;
 const FOREIGN = "198.51.100.7";
 const FOREIGN_SOURCE = "192.0.2.7";
 const TRANSPARENT_PORT = 5000;
+const UNREACHABLE = "10.84.1.1";
 
 /** A host whose engine works only when it is told to. */
 export interface LabHost extends Host {
@@ -47,6 +48,7 @@ const TOPOLOGY: Topology = {
   })),
   routes: [
     { node: "client", to: `${FOREIGN}/32`, via: "10.81.1.2" },
+    { node: "client", to: `${UNREACHABLE}/32`, via: "10.81.1.2" },
     { node: "server", to: `${FOREIGN_SOURCE}/32`, via: "10.81.1.1" },
     ...(["client", "server"] as const).flatMap((node, index) => {
       const peer = 2 - index;
@@ -91,6 +93,7 @@ export class LabBench implements Bench {
     foreignSource: ipAddress(FOREIGN_SOURCE),
   };
   readonly silent: IpAddress = ipAddress("10.81.1.77");
+  readonly unreachable: IpAddress = ipAddress(UNREACHABLE);
   readonly lab: Lab;
 
   private constructor(lab: Lab, client: HostKind, server: HostKind) {
@@ -107,6 +110,7 @@ export class LabBench implements Bench {
         await lab.run(node, ["ip", "rule", "add", "fwmark", "1", "lookup", "50"]);
         await lab.run(node, ["ip", "route", "add", "local", "default", "dev", "lo", "table", "50"]);
       }
+      await lab.run("server", ["ip", "route", "add", "unreachable", UNREACHABLE]);
       return new LabBench(lab, client, server);
     } catch (error) {
       await lab.down();

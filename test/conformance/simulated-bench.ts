@@ -1,10 +1,14 @@
 /** Two simulated hosts, joined by two paths; a step is a millisecond of virtual time. */
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { equalBytes } from "@hybrid-access/core/base/bytes";
 import { type Family, type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { SimulatedHost } from "@hybrid-access/core/engine/simulated/simulated-host";
 import type { PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type { PacketEndpoint } from "@hybrid-access/core/stack/endpoint";
 import type { LinkOptions } from "@hybrid-access/core/testing/link";
-import { type PathEnd, Simulator } from "@hybrid-access/core/testing/simulator/simulator";
+import { Simulator } from "@hybrid-access/core/testing/simulator/simulator";
+import { emitIcmpError } from "@hybrid-access/core/wire/icmp";
+import { IP_PROTOCOL, parseIpPacket } from "@hybrid-access/core/wire/ip-packet";
 import { parseTcpPacket } from "@hybrid-access/core/wire/tcp/packet";
 import { TCP_FLAG } from "@hybrid-access/core/wire/tcp/segment";
 import { seededPorts } from "../unit/stack/host-pair.ts";
@@ -61,36 +65,58 @@ class BenchHost implements Host {
   }
 }
 
+/** The router before the server: what it says to the client, and what it lets pass. */
+class Router implements PacketEndpoint {
+  readonly #server: PacketEndpoint;
+  readonly #unreachable: IpAddress;
+  readonly #errors: Uint8Array[] = [];
+  dropsMultipathSyns = false;
+
+  constructor(server: PacketEndpoint, unreachable: IpAddress) {
+    this.#server = server;
+    this.#unreachable = unreachable;
+  }
+
+  onPacket(nowMs: number, packet: Uint8Array): void {
+    const ip = parseIpPacket(packet);
+    if (typeof ip === "string") return;
+    if (equalBytes(ip.destination, this.#unreachable)) {
+      const header = { ...ip, source: ip.destination, destination: ip.source, protocol: IP_PROTOCOL.icmp };
+      this.#errors.push(emitIcmpError(header, { type: "unreachable", code: 1 }, packet));
+    } else if (!(this.dropsMultipathSyns && isMultipathSyn(packet))) this.#server.onPacket(nowMs, packet);
+  }
+
+  onTimeout(nowMs: number): void {
+    this.#server.onTimeout(nowMs);
+  }
+
+  pollTransmit(nowMs: number): Uint8Array | undefined {
+    return this.#errors.shift() ?? this.#server.pollTransmit(nowMs);
+  }
+
+  pollTimeout(): number | undefined {
+    return this.#server.pollTimeout();
+  }
+}
+
 export class SimulatedBench implements Bench {
   readonly client = new BenchHost(1, () => this.#simulator.nowMs);
   readonly server = new BenchHost(2, () => this.#simulator.nowMs);
-  readonly #simulator: Simulator;
   readonly silent = ipAddress("10.83.1.77");
-  #dropsMultipathSyns = false;
+  readonly unreachable = ipAddress("10.83.1.78");
+  readonly #router = new Router(this.server.simulated, this.unreachable);
+  readonly #simulator: Simulator;
 
   constructor(seed: number) {
-    const server: PathEnd = { host: "server", addresses: [...this.server.on(1), ...this.server.on(2)] };
+    const addresses = [...this.server.on(1), ...this.server.on(2), this.unreachable];
     const pathOf = (path: PathNumber) => ({
       near: { host: "client", addresses: this.client.on(path) },
-      far: server,
+      far: { host: "server", addresses },
       forward: LINK,
       backward: LINK,
     });
-    const endpoint = this.server.simulated;
     this.#simulator = new Simulator({
-      hosts: {
-        client: { endpoint: this.client.simulated },
-        server: {
-          endpoint: {
-            onPacket: (nowMs, packet) => {
-              if (!(this.#dropsMultipathSyns && isMultipathSyn(packet))) endpoint.onPacket(nowMs, packet);
-            },
-            onTimeout: (nowMs) => endpoint.onTimeout(nowMs),
-            pollTransmit: (nowMs) => endpoint.pollTransmit(nowMs),
-            pollTimeout: () => endpoint.pollTimeout(),
-          },
-        },
-      },
+      hosts: { client: { endpoint: this.client.simulated }, server: { endpoint: this.#router } },
       paths: { path1: pathOf(1), path2: pathOf(2) },
       seed,
     });
@@ -104,7 +130,7 @@ export class SimulatedBench implements Bench {
   }
 
   async dropMultipathSyns(drop: boolean): Promise<void> {
-    this.#dropsMultipathSyns = drop;
+    this.#router.dropsMultipathSyns = drop;
   }
 
   async down(): Promise<void> {}

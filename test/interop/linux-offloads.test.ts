@@ -81,6 +81,7 @@ describe("a userspace client behind its node's masquerading, with offloads", fun
       server: lab.server,
       transparent: lab.transparent,
       silent: lab.silent,
+      unreachable: lab.unreachable,
       dropMultipathSyns: (drop) => lab.dropMultipathSyns(drop),
       async step() {
         client.collect(0);

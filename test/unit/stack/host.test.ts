@@ -3,6 +3,8 @@ import { StackHost } from "@hybrid-access/core/stack/host";
 import type { MptcpConnection } from "@hybrid-access/core/stack/mptcp/connection";
 import { DEFAULT_MPTCP_SETTINGS } from "@hybrid-access/core/stack/mptcp/settings";
 import { ANSWERS_PER_SECOND, MOST_ANSWERS } from "@hybrid-access/core/stack/outgoing-packet";
+import { emitIcmpError } from "@hybrid-access/core/wire/icmp";
+import { parseIpPacket } from "@hybrid-access/core/wire/ip-packet";
 import type { SegmentOption } from "@hybrid-access/core/wire/tcp/options";
 import { emitTcpPacket, parseTcpPacket } from "@hybrid-access/core/wire/tcp/packet";
 import { TCP_FLAG, type TcpSegment } from "@hybrid-access/core/wire/tcp/segment";
@@ -36,6 +38,14 @@ function segmentOf(packet: Uint8Array): TcpSegment {
   const parsed = parseTcpPacket(packet);
   if (typeof parsed === "string") throw new Error(parsed);
   return parsed.segment;
+}
+
+/** What a router says of a packet that it has no way for. */
+function unreachable(packet: Uint8Array): Uint8Array {
+  const ip = parseIpPacket(packet);
+  if (typeof ip === "string") throw new Error(ip);
+  const header = { ...ip, source: ipAddress("192.0.2.254"), destination: ip.source };
+  return emitIcmpError(header, { type: "unreachable", code: 0 }, packet);
 }
 
 /** Accepts and answers each byte with one, on as many connections as come. */
@@ -276,6 +286,38 @@ describe("stack/host", () => {
     expect(connect(pair.client)).to.equal(30);
     expect(connect(pair.client)).to.equal(10);
     expect(connect(pair.client)).to.equal(10);
+  });
+
+  it("gives an attempt up that a router answers with an ICMP error, and believes none about anything else (RFC 5927)", () => {
+    const pair = new HostPair();
+    serve(pair);
+    const remote = { address: pair.serverAddress, port: 443 };
+    const sent: Uint8Array[] = [];
+    pair.passes = (packet, up) => {
+      if (up) sent.push(packet);
+      return false;
+    };
+    const connection = pair.client.connect(pair.clientAddress, remote, pair.nowMs);
+    pair.run(() => sent.length > 0);
+    const syn = sent[0] ?? new Uint8Array();
+    const forgedSyn = syn.slice();
+    forgedSyn[27] = (forgedSyn[27] ?? 0) ^ 1;
+    pair.client.onPacket(pair.nowMs, unreachable(forgedSyn));
+    pair.run(() => false, 5);
+    expect(connection?.closeReason).to.equal(undefined);
+    pair.client.onPacket(pair.nowMs, unreachable(syn));
+    pair.run(() => false, 5);
+    expect([connection?.closeReason, pair.client.size]).to.deep.equal(["unreachable", 0]);
+
+    pair.passes = (packet, up) => {
+      if (up) sent.push(packet);
+      return true;
+    };
+    const established = pair.client.connect(pair.clientAddress, remote, pair.nowMs);
+    expect(pair.run(() => established?.isConnected === true)).to.equal(true);
+    for (const packet of sent) pair.client.onPacket(pair.nowMs, unreachable(packet));
+    pair.run(() => false, 5);
+    expect(established?.closeReason).to.equal(undefined);
   });
 
   it("takes any packet without falling over: mutations of real ones", () => {

@@ -391,16 +391,18 @@ export class StackHost implements PacketEndpoint {
     return true;
   }
 
-  /** Whether it was an error about a segment of ours; only what says that packets are too large has a consequence. */
+  /** Whether it was an error about a segment of ours. */
   #onIcmp(nowMs: number, bytes: Uint8Array): boolean {
     const ip = parseIpPacket(bytes);
     const error = typeof ip === "string" ? undefined : parseIcmpError(ip);
     const about = error && parseQuotedSegment(error.quoted);
     if (typeof ip === "string" || error === undefined || about === undefined) return false;
     const flow = this.#flows.get(keyOf(about.source, about.destination));
-    if (flow === undefined || error.reason.type !== "packetTooBig") return true;
-    const segmentBytes = error.reason.mtuBytes - ipHeaderBytes(ip) - TCP_HEADER_BYTES;
-    flow.subflow.tcp.onPacketTooBig(segmentBytes, about.sequence, nowMs);
+    if (flow === undefined) return true;
+    const { tcp } = flow.subflow;
+    if (error.reason.type === "packetTooBig") {
+      tcp.onPacketTooBig(error.reason.mtuBytes - ipHeaderBytes(ip) - TCP_HEADER_BYTES, about.sequence, nowMs);
+    } else tcp.onUnreachable(about.sequence);
     this.#active.add(flow.connection);
     return true;
   }

@@ -14,6 +14,7 @@ const ERRORS: Readonly<Record<CloseReason, number>> = {
   aborted: 0,
   reset: ERRNO.ECONNRESET,
   refused: ERRNO.ECONNREFUSED,
+  unreachable: ERRNO.EHOSTUNREACH,
   timedOut: ERRNO.ETIMEDOUT,
 };
 

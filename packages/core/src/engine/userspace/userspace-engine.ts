@@ -37,6 +37,7 @@ const CAPABILITIES: Capabilities = {
 const FAILURE: Readonly<Record<Exclude<CloseReason, "finished">, number>> = {
   reset: ERRNO.ECONNRESET,
   refused: ERRNO.ECONNREFUSED,
+  unreachable: ERRNO.EHOSTUNREACH,
   timedOut: ERRNO.ETIMEDOUT,
   aborted: ERRNO.ECONNABORTED,
 };

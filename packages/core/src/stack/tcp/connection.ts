@@ -249,6 +249,15 @@ export class TcpConnection {
     sender.onTooBig();
   }
 
+  /**
+   * A router or the peer's host says that a segment did not arrive; `sequence` is of the one it quotes. It ends an
+   * attempt to connect, as in Linux, and no connection: RFC 1122 section 4.2.3.9, RFC 5461 section 4.1, RFC 5927.
+   */
+  onUnreachable(sequence: number): void {
+    if (this.state !== "synSent" || sequence !== this.#parts.initialSequence) return;
+    endConnection(this.#parts, "abort", "unreachable");
+  }
+
   /** Takes a segment of this connection, whose checksum was sound. */
   receive(segment: TcpSegment, nowMs: number): void {
     receiveSegment(this.#parts, segment, nowMs);

@@ -19,6 +19,8 @@ export type CloseReason =
   | "reset"
   /** The peer answered the SYN with a reset. */
   | "refused"
+  /** An ICMP error has answered the SYN. */
+  | "unreachable"
   /** Nothing was acknowledged for too long, or a silent peer did not answer. */
   | "timedOut"
   /** This side has reset it. */
