@@ -89,7 +89,7 @@ export class StackDiagnostics {
       backup,
       rttMs: roundTrip.smoothedMs ?? 0,
       leastRttMs: roundTrip.minimumMs ?? 0,
-      receiveRttMs: 0,
+      receiveRttMs: subflow.receiveRttMs ?? 0,
       congestionWindow: Math.floor(recovery.congestion.windowBytes / sender.segmentBytes),
       bytesSent,
       bytesAcknowledged,
