@@ -312,7 +312,7 @@ describe("the gateway beside clients whose Convert message never comes whole", f
   );
 
   it(`cuts ${DRIBBLERS} of them in time, and others do not notice`, async () => {
-    const quiet = percentile(await timesOf(it_, 200), 0.99);
+    const quiet = await timesOf(it_, 200);
     const startMs = performance.now();
     const dribblers = Array.from(
       { length: DRIBBLERS },
@@ -320,16 +320,23 @@ describe("the gateway beside clients whose Convert message never comes whole", f
     );
     await eventually(HEADER_MS, async () => expect(await counter(it_.pair, "connectionsActive")).to.equal(DRIBBLERS));
     const openedMs = performance.now();
-    const busy = percentile(await timesOf(it_, 200), 0.99);
+    const busy = await timesOf(it_, 200);
     const ends = await Promise.all(
       dribblers.map(async (client) => ({ ...(await client.ended()), ms: performance.now() })),
     );
-    console.log(`      connect p99: ${quiet.toFixed(1)} ms alone, ${busy.toFixed(1)} ms beside ${DRIBBLERS} dribblers`);
+    for (const [name, share] of [
+      ["p50", 0.5],
+      ["p99", 0.99],
+    ] as const) {
+      const [alone, beside] = [quiet, busy].map((times) => percentile(times, share).toFixed(1));
+      console.log(`      connect ${name}: ${alone} ms alone, ${beside} ms beside ${DRIBBLERS} dribblers`);
+    }
     expect(ends.every(({ end }) => end === "ECONNRESET")).to.equal(true);
     expect(Math.min(...ends.map(({ ms }) => ms)) - startMs).to.be.at.least(HEADER_MS);
     expect(Math.max(...ends.map(({ ms }) => ms)) - openedMs).to.be.at.most(HEADER_MS + 1000);
-    // Both ends and the HAG share this machine's cores, so a bound of milliseconds is about the machine.
-    expect(busy).to.be.at.most(2 * quiet + 10);
+    expect(busy.some(Number.isNaN)).to.equal(false);
+    // Both ends and the HAG share this machine's cores with all else it does: a bound on the slowest is about the machine.
+    expect(percentile(busy, 0.5)).to.be.at.most(2 * percentile(quiet, 0.5) + 10);
     await eventually(8000, async () => expect(await counter(it_.pair, "connectionsActive")).to.equal(0));
   });
 });

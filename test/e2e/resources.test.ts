@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { SeededRandom } from "@hybrid-access/core/base/random";
 import { expect } from "chai";
-import { median } from "../bench/statistics.ts";
 import { ADDRESS, cableTopology } from "../lab/hybrid.ts";
 import { type Exchange, Load } from "../lab/load.ts";
 import { type DaemonName, HCPE_CONFIG, Pair } from "../lab/pair.ts";
@@ -16,11 +15,13 @@ const DAEMONS: readonly DaemonName[] = ["hag", "hcpe"];
 
 const PENDING_LIMIT_BYTES = 16 * MEBIBYTE;
 const BUFFER_BYTES = 256 * 1024;
+const MOST_ROUNDS = 7;
 
 describe("the pair's resources", function () {
   this.timeout(120_000);
   let pair: Pair;
   let load: Load;
+  let exchanges = 0;
 
   before(async () => {
     pair = await Pair.up({ topology: cableTopology() });
@@ -57,6 +58,16 @@ describe("the pair's resources", function () {
     return (performance.now() - startMs) / 1000;
   }
 
+  /** The least of several times: what else this machine does can only add to one. Ends early at one within `enough`. */
+  async function leastSecondsFor(exchange: Exchange, enough = 0): Promise<number> {
+    let least = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < MOST_ROUNDS && least > enough; round++) {
+      least = Math.min(least, await secondsFor(exchange));
+      exchanges += 1;
+    }
+    return least;
+  }
+
   describe("receivers that stop reading", () => {
     const CONNECTIONS = 1000;
     const STOPPED_BYTES = 600_000;
@@ -69,7 +80,8 @@ describe("the pair's resources", function () {
     it(`${CONNECTIONS} of them cost bounded memory and leave others their pace; all complete when they read on`, async () => {
       await pair.lab.run("lan", ["sysctl", "-qw", ...SMALL_BUFFERS]);
       const other = { upBytes: 0, downBytes: OTHER_BYTES };
-      const before = median([await secondsFor(other), await secondsFor(other), await secondsFor(other)]);
+      exchanges = 0;
+      const before = await leastSecondsFor(other);
       const residentBefore = residentBytesOf(pid("hcpe"));
 
       load.open(Array(CONNECTIONS).fill({ upBytes: 0, downBytes: STOPPED_BYTES }), { paused: true });
@@ -84,12 +96,12 @@ describe("the pair's resources", function () {
       const { pendingBytes } = await counters("hcpe");
       expect(pendingBytes).to.be.within(1, PENDING_LIMIT_BYTES + BUFFER_BYTES);
       expect(residentBytesOf(pid("hcpe")) - residentBefore).to.be.lessThan(PENDING_LIMIT_BYTES + GARBAGE_BYTES);
-      const during = median([await secondsFor(other), await secondsFor(other), await secondsFor(other)]);
-      expect(during, `${before} s before`).to.be.lessThan(2 * before);
+      const during = await leastSecondsFor(other, 2 * before);
+      expect(during, `${before} s before`).to.be.at.most(2 * before);
 
       load.resume();
       await load.run(() => load.ends === 0, 60_000);
-      expect(load.result).to.deep.equal({ completed: CONNECTIONS + 6, aborted: 0, failures: [] });
+      expect(load.result).to.deep.equal({ completed: CONNECTIONS + exchanges, aborted: 0, failures: [] });
       await untilIdle();
     });
   });
