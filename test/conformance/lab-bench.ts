@@ -111,7 +111,10 @@ export class LabBench implements Bench {
         await lab.run(node, ["ip", "route", "add", "local", "default", "dev", "lo", "table", "50"]);
       }
       await lab.run("server", ["ip", "route", "add", "unreachable", UNREACHABLE]);
-      return new LabBench(lab, client, server);
+      const bench = new LabBench(lab, client, server);
+      if (bench.client instanceof UserspaceHost) await bench.client.takeForeign(FOREIGN_SOURCE);
+      if (bench.server instanceof UserspaceHost) await bench.server.takeForeign(FOREIGN);
+      return bench;
     } catch (error) {
       await lab.down();
       throw error;

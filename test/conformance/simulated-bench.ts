@@ -15,6 +15,8 @@ import { seededPorts } from "../unit/stack/host-pair.ts";
 import type { Bench, Host } from "./bench.ts";
 
 const STEP_MS = 1;
+const FOREIGN = ipAddress("198.51.100.7");
+const FOREIGN_SOURCE = ipAddress("192.0.2.7");
 const LINK: LinkOptions = { rateBitsPerSecond: 1e9, delayMs: 1, queueBytes: 1_000_000 };
 
 type PathNumber = 1 | 2;
@@ -30,7 +32,7 @@ class BenchHost implements Host {
   constructor(number: number, nowMs: () => number) {
     this.#number = number;
     const addresses = [...this.on(1), ...this.on(2)];
-    this.simulated = new SimulatedHost({ addresses, ports: seededPorts(number), nowMs });
+    this.simulated = new SimulatedHost({ addresses, takesForeign: true, ports: seededPorts(number), nowMs });
     this.simulated.paths.onEvent((event) => this.pathEvents.push(event));
     this.address = { ipv4: this.#at("ipv4", 1), ipv6: this.#at("ipv6", 1) };
     this.second = {
@@ -102,15 +104,20 @@ class Router implements PacketEndpoint {
 export class SimulatedBench implements Bench {
   readonly client = new BenchHost(1, () => this.#simulator.nowMs);
   readonly server = new BenchHost(2, () => this.#simulator.nowMs);
+  readonly transparent = {
+    listen: { address: this.server.address.ipv4, port: 5000 },
+    foreign: { address: FOREIGN, port: 443 },
+    foreignSource: FOREIGN_SOURCE,
+  };
   readonly silent = ipAddress("10.83.1.77");
   readonly unreachable = ipAddress("10.83.1.78");
   readonly #router = new Router(this.server.simulated, this.unreachable);
   readonly #simulator: Simulator;
 
   constructor(seed: number) {
-    const addresses = [...this.server.on(1), ...this.server.on(2), this.unreachable];
+    const addresses = [...this.server.on(1), ...this.server.on(2), this.unreachable, FOREIGN];
     const pathOf = (path: PathNumber) => ({
-      near: { host: "client", addresses: this.client.on(path) },
+      near: { host: "client", addresses: [...this.client.on(path), ...(path === 1 ? [FOREIGN_SOURCE] : [])] },
       far: { host: "server", addresses },
       forward: LINK,
       backward: LINK,

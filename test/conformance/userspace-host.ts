@@ -35,8 +35,12 @@ export class UserspaceHost implements Host {
         return new BoxedUplink(TunUplink.open({ name: `tun${path}`, addresses, offloads }), opens, () => this.box);
       }),
     );
+    const [foreign] = uplinks;
     const tcp = { ...DEFAULT_MPTCP_SETTINGS.tcp, ...(offloads && { bulkBytes: BULK_BYTES }) };
-    this.userspace = openUserspace({ uplinks, settings: { ...DEFAULT_MPTCP_SETTINGS, tcp } }, this.#epoll);
+    this.userspace = openUserspace(
+      { uplinks, ...(foreign && { foreign }), settings: { ...DEFAULT_MPTCP_SETTINGS, tcp } },
+      this.#epoll,
+    );
     this.userspace.paths.onEvent((event) => this.pathEvents.push(event));
     this.address = { ipv4: ipAddress(`10.82.1.${number}`), ipv6: ipAddress(`fd82:1::${number}`) };
     this.second = {
@@ -55,6 +59,11 @@ export class UserspaceHost implements Host {
 
   inside<Result>(action: () => Result): Result {
     return this.#lab.inside(this.#node, action);
+  }
+
+  /** The node's kernel forwards what comes for an address that is nobody's. */
+  async takeForeign(address: string): Promise<void> {
+    await this.#lab.run(this.#node, ["ip", "route", "replace", address, "dev", "tun1"]);
   }
 
   collect(timeoutMs: number): void {

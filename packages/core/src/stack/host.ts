@@ -14,6 +14,7 @@ import { TCP_FLAG, TCP_HEADER_BYTES, type TcpSegment } from "../wire/tcp/segment
 import { AddressTable } from "./address-table.ts";
 import { CookieDesk } from "./cookie-desk.ts";
 import type { PacketEndpoint } from "./endpoint.ts";
+import { type ConnectOptions, FOREIGN_PORT, type StackHostOptions } from "./host-options.ts";
 import { DEFAULT_LISTEN_OPTIONS, Listener, type ListenOptions } from "./listener.ts";
 import { isUsableCapable } from "./mptcp/capable-handshake.ts";
 import { type ConnectionHost, type JoinRefusal, MptcpConnection, type SubflowPath } from "./mptcp/connection.ts";
@@ -22,42 +23,9 @@ import { chooseKey } from "./mptcp/session.ts";
 import type { MptcpSettings } from "./mptcp/settings.ts";
 import type { Subflow } from "./mptcp/subflow.ts";
 import { type OutgoingPacket, packetBetween, StrangerAnswers } from "./outgoing-packet.ts";
-import type { StackPorts } from "./ports.ts";
 import { CookieCache, FastOpenCookies } from "./tcp/fast-open.ts";
 import { InitialNumbers } from "./tcp/initial-numbers.ts";
 import { resetFor } from "./tcp/reset.ts";
-
-export interface StackHostOptions {
-  readonly settings: MptcpSettings;
-  readonly ports: StackPorts;
-  /** The largest packet that the paths carry. */
-  readonly mtuBytes: number;
-  /** Connections, those in TIME-WAIT included. */
-  readonly mostConnections: number;
-  /** Where several hosts' transports have the same addresses: which tokens are this one's. */
-  readonly share?: TokenShare;
-}
-
-/**
- * How transports that share their addresses, one on each thread, tell whose a join is: by its token, since packets of
- * different subflows may come to any of them.
- */
-export interface TokenShare {
-  owns(token: number): boolean;
-  /** Hands a packet with MP_JOIN to the transport that owns its token. */
-  pass(token: number, packet: Uint8Array): void;
-}
-
-/** What an active open may bring along. */
-export interface ConnectOptions {
-  readonly multipath?: boolean;
-  /** Goes with the SYN where the server has given a cookie before, or always. */
-  readonly fastOpen?: "cookie" | "always";
-  readonly firstBytes?: Uint8Array;
-  readonly localAddressId?: number;
-  /** The port to leave from; one of the host's choice without it. */
-  readonly localPort?: number;
-}
 
 /** RFC 6056 section 3.2: ports of our own choice. */
 const FIRST_PORT = 32_768;
@@ -154,7 +122,7 @@ export class StackHost implements PacketEndpoint {
     return undefined;
   }
 
-  /** Takes connections to a port from now on. */
+  /** Takes connections to a port from now on; to addresses that are not this host's at {@link FOREIGN_PORT}. */
   listen(port: number, options: Partial<ListenOptions> = {}): Listener {
     const listener = new Listener({ ...DEFAULT_LISTEN_OPTIONS, ...options });
     this.#listeners.set(port, listener);
@@ -167,7 +135,11 @@ export class StackHost implements PacketEndpoint {
     this.#listeners.delete(port);
   }
 
-  /** Opens a connection from an address of ours; undefined where no port or no room is left. */
+  #listenerAt({ address, port }: Endpoint): Listener | undefined {
+    return this.#listeners.get(this.#options.isOwn?.(address) === false ? FOREIGN_PORT : port);
+  }
+
+  /** Opens a connection; undefined where no port or no room is left. */
   connect(
     local: IpAddress,
     remote: Endpoint,
@@ -307,7 +279,7 @@ export class StackHost implements PacketEndpoint {
     const join = findMptcp(options, "joinSyn");
     if (opensConnection(segment)) {
       if (join !== undefined) return this.#onJoin(segment, join, local, remote, nowMs);
-      const listener = this.#listeners.get(local.port);
+      const listener = this.#listenerAt(local);
       if (listener !== undefined) return this.#onSyn(listener, segment, local, remote, nowMs);
     } else if (this.#onCookie(segment, local, remote, nowMs)) return;
     this.#refuse("notOurs");
@@ -380,7 +352,7 @@ export class StackHost implements PacketEndpoint {
 
   /** Whether this is the third segment of a handshake that a SYN cookie answered. */
   #onCookie(segment: TcpSegment, local: Endpoint, remote: Endpoint, nowMs: number): boolean {
-    const listener = this.#listeners.get(local.port);
+    const listener = this.#listenerAt(local);
     const cookie = listener && this.#desk.check(segment, local, remote, nowMs);
     if (listener === undefined || cookie === undefined || listener.isFull) return false;
     const { key, accept } = cookie;

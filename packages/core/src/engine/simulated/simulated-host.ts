@@ -15,6 +15,8 @@ import { type EngineGround, UserspaceEngine } from "../userspace/userspace-engin
 export interface SimulatedHostOptions {
   /** The first one of a family is what its connections leave by. */
   readonly addresses: readonly IpAddress[];
+  /** Whether packets of other addresses come and go too. */
+  readonly takesForeign?: boolean;
   /** Its randomness decides whether a run can be repeated. */
   readonly ports: StackPorts;
   /** The driver's clock, for what is done between two packets. Milliseconds. */
@@ -27,12 +29,16 @@ export class SimulatedHost implements PacketEndpoint, EngineGround {
   readonly engine: UserspaceEngine;
   readonly paths: UserspacePathControl;
   readonly nowMs: () => number;
+  readonly takesForeign: boolean;
   readonly #addresses: readonly IpAddress[];
 
-  constructor({ addresses, ports, nowMs, settings = DEFAULT_MPTCP_SETTINGS }: SimulatedHostOptions) {
-    this.host = new StackHost({ settings, ports, mtuBytes: MTU_BYTES, mostConnections: MOST_CONNECTIONS });
-    this.nowMs = nowMs;
+  constructor(options: SimulatedHostOptions) {
+    const { addresses, takesForeign = false, ports, nowMs, settings = DEFAULT_MPTCP_SETTINGS } = options;
+    const bounds = { mtuBytes: MTU_BYTES, mostConnections: MOST_CONNECTIONS };
     this.#addresses = addresses;
+    this.nowMs = nowMs;
+    this.takesForeign = takesForeign;
+    this.host = new StackHost({ settings, ports, ...bounds, isOwn: (address) => this.isOwn(address) });
     this.engine = new UserspaceEngine(this, "simulated");
     this.paths = new UserspacePathControl(this, this.engine);
   }

@@ -1,8 +1,10 @@
 /** Puts a userspace engine together: uplinks, transport, legs, reactor, path control. */
+import type { IpAddress } from "../../base/ip-address.ts";
 import type { Epoll } from "../../platform/epoll.ts";
 import { PLATFORM_HASHES } from "../../platform/hashes.ts";
 import { secureRandomBytes } from "../../platform/random.ts";
-import { StackHost, type TokenShare } from "../../stack/host.ts";
+import { StackHost } from "../../stack/host.ts";
+import type { TokenShare } from "../../stack/host-options.ts";
 import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "../../stack/mptcp/settings.ts";
 import { PacketDriver } from "./packet-driver.ts";
 import { UserspacePathControl } from "./path-control.ts";
@@ -18,6 +20,8 @@ export const MTU_BYTES = 1500;
 export interface UserspaceOptions {
   /** The engine's from now on. The first one with an address of the right family is what connections leave by. */
   readonly uplinks: readonly Uplink[];
+  /** The one of them that packets from and to all other addresses take; without it no leg is transparent. */
+  readonly foreign?: Uplink;
   readonly settings?: MptcpSettings;
   /** Where several engines have the same addresses. */
   readonly share?: TokenShare;
@@ -36,13 +40,14 @@ export interface Userspace {
 
 /** Its packets are waited for with `epoll`. Throws a SystemError where an uplink cannot be watched. */
 export function openUserspace(
-  { uplinks, settings = DEFAULT_MPTCP_SETTINGS, share }: UserspaceOptions,
+  { uplinks, foreign, settings = DEFAULT_MPTCP_SETTINGS, share }: UserspaceOptions,
   epoll: Epoll,
 ): Userspace {
   const ports = { hashes: PLATFORM_HASHES, randomBytes: secureRandomBytes };
   const bounds = { mtuBytes: MTU_BYTES, mostConnections: MOST_CONNECTIONS };
-  const host = new StackHost({ settings, ports, ...bounds, ...(share && { share }) });
-  const driver = new PacketDriver(host, uplinks);
+  const isOwn = (address: IpAddress) => driver.isOwn(address);
+  const host = new StackHost({ settings, ports, ...bounds, ...(share && { share }), ...(foreign && { isOwn }) });
+  const driver: PacketDriver = new PacketDriver(host, uplinks, foreign);
   const engine = new UserspaceEngine(driver);
   return {
     engine,

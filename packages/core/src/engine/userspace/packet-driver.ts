@@ -12,10 +12,17 @@ const PACKETS_PER_TURN = 64;
 export class PacketDriver implements EngineGround {
   readonly host: StackHost;
   readonly uplinks: readonly Uplink[];
+  readonly #foreign: Uplink | undefined;
 
-  constructor(host: StackHost, uplinks: readonly Uplink[]) {
+  /** What leaves from an address that is nobody's takes the uplink `foreign`, or is not sent. */
+  constructor(host: StackHost, uplinks: readonly Uplink[], foreign?: Uplink) {
     this.host = host;
     this.uplinks = uplinks;
+    this.#foreign = foreign;
+  }
+
+  get takesForeign(): boolean {
+    return this.#foreign !== undefined;
   }
 
   /** Takes what has arrived at an uplink, up to a share. */
@@ -37,7 +44,7 @@ export class PacketDriver implements EngineGround {
 
   #transmit(nowMs: number): void {
     for (let packet = this.host.pollPacket(nowMs); packet !== undefined; packet = this.host.pollPacket(nowMs)) {
-      this.uplinkOf(packet.ip.source)?.write(packet);
+      (this.uplinkOf(packet.ip.source) ?? this.#foreign)?.write(packet);
     }
   }
 

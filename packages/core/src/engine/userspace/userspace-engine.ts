@@ -8,6 +8,7 @@ import { AccessError } from "../../base/error.ts";
 import { type Endpoint, type Family, familyOf, type IpAddress } from "../../base/ip-address.ts";
 import { ERRNO, SystemError, WOULD_BLOCK } from "../../platform/errno.ts";
 import type { StackHost } from "../../stack/host.ts";
+import { FOREIGN_PORT } from "../../stack/host-options.ts";
 import type { MptcpConnection } from "../../stack/mptcp/connection.ts";
 import type { MptcpEvent } from "../../stack/mptcp/events.ts";
 import type { CloseReason } from "../../stack/tcp/events.ts";
@@ -25,13 +26,7 @@ import {
 import { describeConnection, describeOptions } from "./connection-info.ts";
 import { type AnyLeg, LegTable, type StreamLeg } from "./legs.ts";
 
-const CAPABILITIES: Capabilities = {
-  multipathTcp: AVAILABLE,
-  fastOpenConnect: AVAILABLE,
-  fastOpenListen: AVAILABLE,
-  transparent: unavailable("this engine has the addresses of its own uplinks only"),
-  pathControl: AVAILABLE,
-};
+const NOT_TRANSPARENT = unavailable("this engine has the addresses of its own uplinks only");
 
 /** What a connection that ended so shows to its application. */
 const FAILURE: Readonly<Record<Exclude<CloseReason, "finished">, number>> = {
@@ -46,6 +41,8 @@ const FAILURE: Readonly<Record<Exclude<CloseReason, "finished">, number>> = {
 export interface EngineGround {
   readonly host: StackHost;
   isOwn(address: IpAddress): boolean;
+  /** Whether packets of other addresses come and go too. */
+  readonly takesForeign: boolean;
   /** The address that connections of this family leave from, unless they are told another one. */
   sourceFor(family: Family): IpAddress | undefined;
   /** Milliseconds of the clock that the transport is driven by. */
@@ -54,7 +51,7 @@ export interface EngineGround {
 
 export class UserspaceEngine implements Engine {
   readonly name: "userspace" | "simulated";
-  readonly capabilities = CAPABILITIES;
+  readonly capabilities: Capabilities;
   readonly #ground: EngineGround;
   readonly #host: StackHost;
   readonly #legs = new LegTable();
@@ -67,6 +64,13 @@ export class UserspaceEngine implements Engine {
     this.#ground = ground;
     this.#host = ground.host;
     this.name = name;
+    this.capabilities = {
+      multipathTcp: AVAILABLE,
+      fastOpenConnect: AVAILABLE,
+      fastOpenListen: AVAILABLE,
+      transparent: ground.takesForeign ? AVAILABLE : NOT_TRANSPARENT,
+      pathControl: AVAILABLE,
+    };
   }
 
   /** Finds out what has become of the legs, when all packets that there were to send are sent. */
@@ -144,11 +148,17 @@ export class UserspaceEngine implements Engine {
 
   // Opening.
 
-  /** Takes connections to every address of the engine at this port: all of them are its own. */
+  /**
+   * Takes connections to every address of the engine at this port: all of them are its own. A transparent listener takes
+   * those to every port of every other address.
+   */
   listen({ endpoint, protocol, transparent = false }: ListenOptions): Leg {
-    const { address, port } = endpoint;
-    if (transparent) throw new AccessError("EOPNOTSUPP", "configuration", "this engine takes no foreign addresses");
-    if (!isAny(address) && !this.#ground.isOwn(address)) {
+    const { address } = endpoint;
+    if (transparent && !this.#ground.takesForeign) {
+      throw new AccessError("EOPNOTSUPP", "configuration", "this engine takes no foreign addresses");
+    }
+    const port = transparent ? FOREIGN_PORT : endpoint.port;
+    if (!transparent && !isAny(address) && !this.#ground.isOwn(address)) {
       throw new SystemError(ERRNO.EADDRNOTAVAIL, "listen");
     }
     const multipath = protocol === "mptcp";
@@ -188,10 +198,10 @@ export class UserspaceEngine implements Engine {
 
   /** The address to leave from, or minus errno. */
   #sourceOf({ peer, source, transparent }: ConnectOptions): IpAddress | number {
-    if (transparent) return -ERRNO.EOPNOTSUPP;
+    if (transparent && !this.#ground.takesForeign) return -ERRNO.EOPNOTSUPP;
     const address = source?.address ?? this.#ground.sourceFor(familyOf(peer.address));
     if (address === undefined) return -ERRNO.ENETUNREACH;
-    return this.#ground.isOwn(address) ? address : -ERRNO.EADDRNOTAVAIL;
+    return transparent || this.#ground.isOwn(address) ? address : -ERRNO.EADDRNOTAVAIL;
   }
 
   changeWatch(leg: Leg, tag: number, writes: boolean): number {
@@ -290,7 +300,7 @@ export class UserspaceEngine implements Engine {
     return connection?.isMultipath === true && (connection.isConnected || !connection.isInitiator);
   }
 
-  /** Of plain TCP legs accepted transparently, of which this engine has none. */
+  /** What a SYN said beside its segment is not kept. */
   synDscp(): undefined {
     return undefined;
   }
