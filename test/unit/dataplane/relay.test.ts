@@ -2,7 +2,7 @@ import { Counters, createCounterMemory, sumCounters } from "@hybrid-access/core/
 import { FAR, NEAR, Relay, type RelayOptions } from "@hybrid-access/core/dataplane/relay";
 import { expect } from "chai";
 import fc from "fast-check";
-import { SimulatedEngine, type SimulatedEngineOptions } from "../../support/simulated-engine.ts";
+import { MemoryEngine, type MemoryEngineOptions } from "../../support/memory-engine.ts";
 
 const IDLE_MS = 60_000;
 const HALF_CLOSED_MS = 10_000;
@@ -10,16 +10,16 @@ const TICK_MS = 20;
 /** Far more rounds than any test needs: the relay spins. */
 const MOST_ROUNDS = 100_000;
 
-/** A relay over a simulated engine, and the hosts at both sides. */
+/** A relay over an engine in memory, and the hosts at both sides. */
 class Bench {
-  readonly engine: SimulatedEngine;
+  readonly engine: MemoryEngine;
   readonly relay: Relay;
   readonly #memory = createCounterMemory(1);
   readonly closed: number[] = [];
 
-  constructor(options: Partial<RelayOptions> & { engine?: SimulatedEngineOptions } = {}) {
+  constructor(options: Partial<RelayOptions> & { engine?: MemoryEngineOptions } = {}) {
     const { engine, ...relay } = options;
-    this.engine = new SimulatedEngine(engine);
+    this.engine = new MemoryEngine(engine);
     this.relay = new Relay({
       engines: [this.engine, this.engine],
       capacity: 4,

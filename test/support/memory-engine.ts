@@ -1,5 +1,5 @@
 /**
- * An engine in memory, for tests of what stands on one: no sockets, no clock. Its legs belong to a simulated host each,
+ * An engine in memory, for tests of what stands on one: no sockets, no clock. Its legs belong to a host each,
  * whose side of the stream the test plays. Reads and writes may be cut short anywhere, by a seed.
  */
 import { type Random, randomBelow, SeededRandom } from "@hybrid-access/core/base/random";
@@ -17,7 +17,7 @@ import { ERRNO } from "@hybrid-access/core/platform/errno";
 const LACKING = { available: false, reason: "simulated" } as const;
 
 /** One leg, and the host at its other end. */
-interface Simulated {
+interface MemoryLeg {
   readonly leg: Leg;
   tag: number | undefined;
   /** Sent by the host, not read yet. */
@@ -41,13 +41,13 @@ interface Simulated {
   tellsWritable: boolean;
 }
 
-export interface SimulatedEngineOptions {
+export interface MemoryEngineOptions {
   readonly seed?: number;
   /** The most that one read or write moves; 0: all that there is. */
   readonly mostBytes?: number;
 }
 
-export class SimulatedEngine implements Engine {
+export class MemoryEngine implements Engine {
   readonly name = "simulated";
   readonly capabilities: Capabilities = {
     multipathTcp: LACKING,
@@ -56,14 +56,14 @@ export class SimulatedEngine implements Engine {
     transparent: LACKING,
     pathControl: LACKING,
   };
-  readonly #legs: Simulated[] = [];
+  readonly #legs: MemoryLeg[] = [];
   readonly #random: Random;
   readonly #mostBytes: number;
   /** Calls of {@link peek} and {@link read} so far. */
   peeks = 0;
   reads = 0;
 
-  constructor({ seed = 1, mostBytes = 0 }: SimulatedEngineOptions = {}) {
+  constructor({ seed = 1, mostBytes = 0 }: MemoryEngineOptions = {}) {
     this.#random = new SeededRandom(seed);
     this.#mostBytes = mostBytes;
   }
@@ -238,7 +238,7 @@ export class SimulatedEngine implements Engine {
     return Math.min(length, 1 + randomBelow(this.#random, this.#mostBytes));
   }
 
-  #at(leg: Leg): Simulated {
+  #at(leg: Leg): MemoryLeg {
     const found = this.#legs[leg];
     if (found === undefined) throw new Error(`no leg ${leg}`);
     return found;
