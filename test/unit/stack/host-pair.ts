@@ -17,7 +17,7 @@ export function seededPorts(seed: number): StackPorts {
 export class HostPair {
   nowMs = 1000;
   readonly client: StackHost;
-  readonly server: StackHost;
+  server: StackHost;
   readonly clientAddress: IpAddress;
   readonly serverAddress: IpAddress;
   /** Whether a packet passes; `up` goes to the server. */

@@ -191,6 +191,24 @@ describe("stack/host", () => {
     expect(waiting).to.equal(1024 + MOST_ANSWERS);
   });
 
+  it("opens only connections whose tokens are its own, by cookies too, where several hosts share an address", () => {
+    const pair = new HostPair();
+    const owns = (token: number) => token % 4 === 3;
+    const share = { owns, pass: () => {} };
+    const options = { settings: DEFAULT_MPTCP_SETTINGS, ports: seededPorts(9), mtuBytes: 1500, mostConnections: 100 };
+    pair.server = new StackHost({ ...options, share });
+    const listener = pair.server.listen(443, { mostHalfOpen: 0 });
+    const remote = { address: pair.serverAddress, port: 443 };
+    for (let count = 0; count < 20; count++) pair.client.connect(pair.clientAddress, remote, pair.nowMs);
+    const accepted: MptcpConnection[] = [];
+    const done = () => {
+      for (let one = listener.accept(); one !== undefined; one = listener.accept()) accepted.push(one);
+      return accepted.length === 20;
+    };
+    expect(pair.run(done, 1000)).to.equal(true);
+    expect(accepted.every(({ isMultipath, token }) => isMultipath && owns(token))).to.equal(true);
+  });
+
   it("takes no third segment whose cookie is not ours", () => {
     const pair = new HostPair();
     serve(pair);

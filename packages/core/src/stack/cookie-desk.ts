@@ -3,11 +3,15 @@
  * through it: our key is made again from the cookie, and the third segment brings both keys (RFC 8041 section 3.11).
  */
 import { equalSecrets } from "../base/bytes.ts";
+import type { Hashes } from "../base/hashes.ts";
 import { type Endpoint, familyOf } from "../base/ip-address.ts";
+import type { MptcpVersion } from "../wire/mptcp/keys.ts";
 import { CAPABLE_FLAG, type CapableOption, type MptcpOption } from "../wire/mptcp/options.ts";
 import { TCP_FLAG, type TcpSegment } from "../wire/tcp/segment.ts";
+import type { TokenShare } from "./host-options.ts";
 import type { CookieAccept } from "./mptcp/connection.ts";
 import { findMptcp } from "./mptcp/handshake.ts";
+import { chooseKey } from "./mptcp/session.ts";
 import type { MptcpSettings } from "./mptcp/settings.ts";
 import type { StackPorts } from "./ports.ts";
 import { findOption, readSynOptions, windowShiftFor, writeSynOptions } from "./tcp/handshake.ts";
@@ -20,17 +24,21 @@ const NO_BYTES = new Uint8Array(0);
 
 /** A handshake that has ended, and our key where it is Multipath TCP. */
 export interface AcceptedCookie {
-  readonly key: Uint8Array;
+  readonly key: Uint8Array | undefined;
   readonly accept: CookieAccept;
 }
 
 export class CookieDesk {
   readonly #cookies: SynCookies;
+  readonly #hashes: Hashes;
   readonly #numbers: InitialNumbers;
+  readonly #share: TokenShare | undefined;
 
-  constructor(ports: StackPorts, numbers: InitialNumbers) {
+  constructor(ports: StackPorts, numbers: InitialNumbers, share?: TokenShare) {
     this.#cookies = new SynCookies(ports);
+    this.#hashes = ports.hashes;
     this.#numbers = numbers;
+    this.#share = share;
   }
 
   /**
@@ -57,7 +65,8 @@ export class CookieDesk {
       timestamps: stamps && { value: hideInTimestamp(clock.value(nowMs), peer), echoReply: stamps.value },
       fastOpenCookie: undefined,
     });
-    const answer = capable && this.#capable(capable, this.#cookies.keyFor(local, remote, sequence), settings);
+    const key = capable && this.#keyFor(local, remote, sequence, versionToAnswer(capable));
+    const answer = capable && key && capableWith(key, versionToAnswer(capable), settings);
     return {
       sourcePort: local.port,
       destinationPort: remote.port,
@@ -71,9 +80,11 @@ export class CookieDesk {
     };
   }
 
-  #capable({ version }: CapableOption, senderKey: Uint8Array, { checksum }: MptcpSettings): MptcpOption {
-    const flags = CAPABLE_FLAG.hmac | (checksum ? CAPABLE_FLAG.checksumRequired : 0);
-    return { type: "capable", version: version === 0 ? 0 : 1, flags, senderKey };
+  /** The key that belongs to a cookie, whose token is this transport's. */
+  #keyFor(local: Endpoint, remote: Endpoint, sequence: number, version: MptcpVersion): Uint8Array | undefined {
+    const isTaken = (token: number) => this.#share?.owns(token) === false;
+    const make = (tries: number) => this.#cookies.keyFor(local, remote, sequence, tries);
+    return chooseKey(this.#hashes, version, isTaken, make);
   }
 
   /** The handshake that this segment ends, or undefined where we have not begun it. */
@@ -86,15 +97,24 @@ export class CookieDesk {
     const timestamps = findOption(segment.options, "timestamps");
     const said =
       timestamps === undefined ? { selective: false, windowShift: undefined } : readFromTimestamp(timestamps.echoReply);
-    const key = this.#cookies.keyFor(local, remote, initialSequence);
+    const offered = findMptcp(segment.options as readonly MptcpOption[], "capable");
+    const key = offered && this.#keyFor(local, remote, initialSequence, versionToAnswer(offered));
+    const capable = offered && key && hasBothKeys(offered, key) ? offered : undefined;
     const peerSyn = { ...said, maximumSegmentBytes: segmentBytes, timestamps, fastOpenCookie: undefined };
-    return { key, accept: { ack: segment, peerSyn, initialSequence, capable: usableKeys(segment, key) } };
+    return { key, accept: { ack: segment, peerSyn, initialSequence, capable } };
   }
 }
 
-/** MP_CAPABLE with both keys, ours being `key`. */
-function usableKeys({ options }: TcpSegment, key: Uint8Array): CapableOption | undefined {
-  const capable = findMptcp(options as readonly MptcpOption[], "capable");
-  if (capable?.senderKey === undefined || capable.receiverKey === undefined) return undefined;
-  return equalSecrets(capable.receiverKey, key) ? capable : undefined;
+function versionToAnswer({ version }: CapableOption): MptcpVersion {
+  return version === 0 ? 0 : 1;
+}
+
+function capableWith(senderKey: Uint8Array, version: MptcpVersion, { checksum }: MptcpSettings): MptcpOption {
+  const flags = CAPABLE_FLAG.hmac | (checksum ? CAPABLE_FLAG.checksumRequired : 0);
+  return { type: "capable", version, flags, senderKey };
+}
+
+/** Whether it brings both keys, ours being `key`. */
+function hasBothKeys({ senderKey, receiverKey }: CapableOption, key: Uint8Array): boolean {
+  return senderKey !== undefined && receiverKey !== undefined && equalSecrets(receiverKey, key);
 }

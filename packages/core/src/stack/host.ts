@@ -7,7 +7,7 @@ import { type Endpoint, endpointKey, type Family, familyOf, type IpAddress } fro
 import { MinHeap } from "../base/min-heap.ts";
 import { parseIcmpError, parseQuotedSegment } from "../wire/icmp.ts";
 import { IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, ipHeaderBytes, parseIpPacket } from "../wire/ip-packet.ts";
-import type { MptcpVersion } from "../wire/mptcp/keys.ts";
+import { KEY_BYTES, type MptcpVersion } from "../wire/mptcp/keys.ts";
 import { type CapableOption, type JoinSynOption, type MptcpOption, RESET_REASON } from "../wire/mptcp/options.ts";
 import { emitTcpPacket, type PacketRefusal, parseTcpPacket } from "../wire/tcp/packet.ts";
 import { TCP_FLAG, TCP_HEADER_BYTES, type TcpSegment } from "../wire/tcp/segment.ts";
@@ -80,7 +80,7 @@ export class StackHost implements PacketEndpoint {
     this.#options = options;
     this.#settings = { ipv4: settingsFor(options, IPV4_HEADER_BYTES), ipv6: settingsFor(options, IPV6_HEADER_BYTES) };
     this.#numbers = new InitialNumbers(options.ports);
-    this.#desk = new CookieDesk(options.ports, this.#numbers);
+    this.#desk = new CookieDesk(options.ports, this.#numbers, options.share);
     this.#fastOpen = new FastOpenCookies(options.ports, 0);
   }
 
@@ -191,7 +191,7 @@ export class StackHost implements PacketEndpoint {
   #create(version: MptcpVersion, family: Family, key?: Uint8Array): MptcpConnection | undefined {
     const { ports, mostConnections, share } = this.#options;
     const isTaken = (token: number) => this.#connections.has(token) || share?.owns(token) === false;
-    const localKey = key ?? chooseKey(ports, version, isTaken);
+    const localKey = key ?? chooseKey(ports.hashes, version, isTaken, () => ports.randomBytes(KEY_BYTES));
     if (localKey === undefined || this.#connections.size >= mostConnections) return undefined;
     const connection = new MptcpConnection({
       settings: this.#settings[family],

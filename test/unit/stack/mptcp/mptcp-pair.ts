@@ -5,7 +5,6 @@ import { PLATFORM_HASHES } from "@hybrid-access/core/platform/hashes";
 import { MptcpConnection, type SubflowPath } from "@hybrid-access/core/stack/mptcp/connection";
 import type { MptcpEvent } from "@hybrid-access/core/stack/mptcp/events";
 import { findMptcp } from "@hybrid-access/core/stack/mptcp/handshake";
-import { chooseKey } from "@hybrid-access/core/stack/mptcp/session";
 import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "@hybrid-access/core/stack/mptcp/settings";
 import type { Subflow } from "@hybrid-access/core/stack/mptcp/subflow";
 import type { StackPorts } from "@hybrid-access/core/stack/ports";
@@ -111,7 +110,7 @@ export class MptcpPair {
     const settings: MptcpSettings = { ...DEFAULT_MPTCP_SETTINGS, ...part };
     const { version } = settings;
     const tcp = { ...settings.tcp, ...this.#options.tcp };
-    const localKey = chooseKey(this.ports, version, () => false) ?? new Uint8Array(8);
+    const localKey = this.ports.randomBytes(8);
     const numbers = new InitialNumbers(this.ports);
     return new MptcpConnection({ settings: { ...settings, tcp }, ports: this.ports, version, localKey, numbers });
   }

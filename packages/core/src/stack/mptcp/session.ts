@@ -3,6 +3,7 @@
  * still Multipath TCP.
  */
 import { readUint64, writeUint64 } from "../../base/bytes.ts";
+import type { Hashes } from "../../base/hashes.ts";
 import { toPosition, toPosition64, toSequence64 } from "../../base/sequence.ts";
 import { identityOfKey, KEY_BYTES, type KeyIdentity, type MptcpVersion } from "../../wire/mptcp/keys.ts";
 import type { DataNumber } from "../../wire/mptcp/options.ts";
@@ -145,15 +146,19 @@ function positionOf(initial: bigint, { octets, value }: DataNumber, expected: nu
   return toPosition(Number(initial & LOW_32), Number(value & LOW_32), expected);
 }
 
-/** A key whose token `isTaken` says no to (RFC 8684 section 3.1); undefined when none of a few tries is free. */
+/**
+ * The first of the keys that `make` gives whose token `isTaken` says no to (RFC 8684 section 3.1); undefined when none
+ * of a few tries is free.
+ */
 export function chooseKey(
-  ports: StackPorts,
+  hashes: Hashes,
   version: MptcpVersion,
   isTaken: (token: number) => boolean,
+  make: (tries: number) => Uint8Array,
 ): Uint8Array | undefined {
   for (let tries = 0; tries < MOST_KEY_TRIES; tries++) {
-    const key = ports.randomBytes(KEY_BYTES);
-    if (!isTaken(identityOfKey(ports.hashes, version, key).token)) return key;
+    const key = make(tries);
+    if (!isTaken(identityOfKey(hashes, version, key).token)) return key;
   }
   return undefined;
 }

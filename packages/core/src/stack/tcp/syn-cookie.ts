@@ -55,9 +55,9 @@ export class SynCookies {
     return undefined;
   }
 
-  /** A key of Multipath TCP that can be made again from the cookie (RFC 8041 section 3.11). */
-  keyFor(local: Endpoint, remote: Endpoint, sequence: number): Uint8Array {
-    return this.#keyed(2, local, remote, [sequence]).slice(0, 8);
+  /** One of many keys of Multipath TCP that can be made again from the cookie (RFC 8041 section 3.11). */
+  keyFor(local: Endpoint, remote: Endpoint, sequence: number, number: number): Uint8Array {
+    return this.#keyed(2, local, remote, [sequence, number]).slice(0, 8);
   }
 
   #mac(local: Endpoint, remote: Endpoint, peerSequence: number, count: number, index: number): number {
