@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readUint32 } from "@hybrid-access/core/base/bytes";
 import { randomBelow, SeededRandom } from "@hybrid-access/core/base/random";
 import { expect } from "chai";
+import { kernelOnly } from "../lab/engine-under-test.ts";
 import { FARM_PORT, FarmLab, type FarmOptions, VIRTUAL } from "../lab/farm.ts";
 import { FarmTraffic, sumOf } from "../lab/farm-traffic.ts";
 import { Forger } from "../lab/forged-syn.ts";
@@ -23,7 +24,8 @@ describe("packets at a running director", function () {
   this.timeout(40_000);
   let farm: FarmLab;
 
-  before(async () => {
+  before(async function () {
+    kernelOnly(this, "whose raw sockets and counters show what has come to a converter");
     farm = await FarmLab.up(FARM, [...DIRECTORS, ...CONVERTERS]);
     await farm.route(["dir1"]);
   });

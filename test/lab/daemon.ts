@@ -22,8 +22,14 @@ export function commandOf(program: "hcpe" | "hag", ...args: string[]): string[] 
 }
 
 /** Starts a daemon with a configuration file and waits until it says that it is ready. */
-export async function startDaemon(lab: Lab, node: string, program: "hcpe" | "hag", config: string): Promise<LabDaemon> {
-  const command = commandOf(program, "run", "--config", config);
+export async function startDaemon(
+  lab: Lab,
+  node: string,
+  program: "hcpe" | "hag",
+  config: string,
+  ...flags: string[]
+): Promise<LabDaemon> {
+  const command = commandOf(program, "run", "--config", config, ...flags);
   const child = lab.spawn(node, command, { stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
   await new Promise<void>((resolve, reject) => {

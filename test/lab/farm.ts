@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { askDaemon } from "@hybrid-access/core/services/admin";
 import { commandOf, type LabDaemon, startDaemon } from "./daemon.ts";
+import { IS_KERNEL_TESTED } from "./engine-under-test.ts";
 import { directorBird, routerBird } from "./farm-bird.ts";
 import { Lab } from "./lab.ts";
 import { RedisFleet, type RedisPlace } from "./redis.ts";
@@ -105,7 +106,7 @@ function farmTopology({ homes, gateways }: FarmOptions): Topology {
       switch: { bridge: true },
       srv: {},
       redis: {},
-      ...Object.fromEntries(names.map((name) => [name, {}])),
+      ...Object.fromEntries(names.map((name) => [name, { router: !IS_KERNEL_TESTED }])),
       ...Object.assign({}, ...parts.map(({ nodes }) => nodes)),
     },
     links: [
@@ -299,11 +300,15 @@ ${this.#options.settings ?? ""}
     return daemon;
   }
 
-  /** Starts a home's HCPE; every second one knows the farm by its IPv6 address. */
+  /**
+   * Starts a home's HCPE, whose kernel's counters tests read, whatever engine the gateways have; every second one knows
+   * the farm by its IPv6 address.
+   */
   async startHome(home: number): Promise<LabDaemon> {
     const name = `hcpe${home}`;
     const address = home % 2 === 1 ? VIRTUAL.ipv4 : VIRTUAL.ipv6;
-    const daemon = await startDaemon(this.lab, name, "hcpe", this.#write(name, HCPE(address)));
+    const file = this.#write(name, HCPE(address));
+    const daemon = await startDaemon(this.lab, name, "hcpe", file, "--set", "engine=kernel");
     this.#daemons.set(name, daemon);
     return daemon;
   }

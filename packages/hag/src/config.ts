@@ -91,18 +91,8 @@ export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
     environmentPrefix: "HAG",
     environment: process.env,
     overrides: set,
-    check: ({ engine, announce, listen, farm }) => [
-      ...announceIssues(announce, listen),
-      ...farmIssues(farm),
-      ...engineIssues(engine, farm),
-    ],
+    check: ({ announce, listen, farm }) => [...announceIssues(announce, listen), ...farmIssues(farm)],
   });
-}
-
-/** A farm's director hands packets to sockets of the kernel's. */
-function engineIssues(engine: HagConfig["engine"], farm: HagConfig["farm"]): SettingIssue[] {
-  if (engine === "kernel" || farm.steering === "none") return [];
-  return [{ path: ["farm", "steering"], message: `a farm needs the kernel engine, not ${engine}` }];
 }
 
 type Ends = HagConfig["announce"];

@@ -114,7 +114,7 @@ export class Hag implements Daemon {
       },
       listen,
       // The farm's address is on no interface.
-      transparent: farm.steering !== "none",
+      transparent: farm.steering !== "none" && !this.#engine.hasNetwork,
       rules: this.#rules(),
       clientTable: this.#clientTable,
       clientSlots: ClientSlots.createMemory(capacity.connectionsPerWorker, workers),
@@ -150,11 +150,13 @@ export class Hag implements Daemon {
   #addFarm(): void {
     const { farm: config, listen, engine } = this.#config;
     const follows = config.steering === "steer" ? (["pathControl"] as const) : [];
-    requireCapabilities(ENGINES[engine].probe(), ["transparent", ...follows]);
+    const { hasNetwork } = this.#startedEngine();
+    requireCapabilities(ENGINES[engine].probe(), hasNetwork ? follows : ["transparent", ...follows]);
     if (config.role !== "converter") requireCapabilities(this.#host, ["netfilterQueue"]);
     this.#farm = new Farm({
       config,
       ports: Array.from(new Set(listen.map(({ port }) => port))),
+      taker: hasNetwork ? "engine" : "sockets",
       load: () => this.#pool?.counters().connectionsActive ?? 0,
       clients: new ClientTable(this.#clientTable, this.#config.limits),
       clientLimit: () => this.#config.limits.open,
@@ -167,10 +169,11 @@ export class Hag implements Daemon {
   }
 
   #openEngine(): EngineControl {
-    const { engine, listen, workers } = this.#config;
+    const { engine, listen, workers, farm } = this.#config;
+    const virtual = farm.steering === "none" || farm.role === "director" ? [] : farm.virtualAddresses;
     return ENGINES[engine].openControl({
       daemon: "hag",
-      role: { type: "accepts", listen },
+      role: { type: "accepts", listen, virtual },
       workers,
       host: hostTools(this.#sysctls),
       send: (message, worker) => sendToEngines(this.#pool, message, worker),
@@ -192,6 +195,7 @@ export class Hag implements Daemon {
       log: this.#log,
     });
     this.#subflows.limit(subflows.perConnection);
+    if (this.#farm?.deniesInitialJoins) paths.denyInitialJoins();
     const ofFarm = this.#farm?.announcedAddresses ?? [];
     this.#subflows.announce([...announce, ...ofFarm.map((address) => ({ address, port: 0 }))]);
   }

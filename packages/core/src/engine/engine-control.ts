@@ -21,8 +21,11 @@ export interface HostTools {
 export type EngineRole =
   /** They leave by these uplinks. */
   | { readonly type: "opens"; readonly uplinks: readonly string[] }
-  /** They come to these ends. */
-  | { readonly type: "accepts"; readonly listen: readonly Endpoint[] };
+  /**
+   * They come to these ends. An engine with a network of its own has the virtual addresses, which no interface has, at
+   * the same ports.
+   */
+  | { readonly type: "accepts"; readonly listen: readonly Endpoint[]; readonly virtual: readonly IpAddress[] };
 
 export interface EngineControlOptions {
   /** The daemon: what is made on the host carries its name. */
@@ -64,6 +67,8 @@ export interface EngineControl {
   readonly workerSetup: unknown;
   /** Whether path control tells of the end of every connection, so that nobody has to look for silent ones. */
   readonly tellsEveryEnd: boolean;
+  /** Whether it has a network of its own, so that the host's kernel need not deliver to sockets what comes for it. */
+  readonly hasNetwork: boolean;
   readonly diagnostics: Diagnostics;
   /**
    * Subflow control. Throws an AccessError where `pathControl` is not available. With `restMs`, events that come close

@@ -157,6 +157,11 @@ export interface AcceptedPaths {
   /** Subflows that a connection may have beside its initial one, at most 8. Joins beyond it are reset, open ones stay. */
   furtherSubflows: number;
   /**
+   * New connections open no further subflows to the address that they came to (flag C, RFC 8684 section 3.1). To be said
+   * before connections are accepted. Throws an AccessError where the engine cannot.
+   */
+  denyInitialJoins(): void;
+  /**
    * New connections are told of this end (ADD_ADDR, RFC 8684 section 3.4.1). A port of 0: that of the initial subflow; at
    * another one the engine listens, for MP_JOIN only. Throws a SystemError, such as EADDRNOTAVAIL.
    */

@@ -109,8 +109,10 @@ function versionToAnswer({ version }: CapableOption): MptcpVersion {
   return version === 0 ? 0 : 1;
 }
 
-function capableWith(senderKey: Uint8Array, version: MptcpVersion, { checksum }: MptcpSettings): MptcpOption {
-  const flags = CAPABLE_FLAG.hmac | (checksum ? CAPABLE_FLAG.checksumRequired : 0);
+function capableWith(senderKey: Uint8Array, version: MptcpVersion, settings: MptcpSettings): MptcpOption {
+  const checksum = settings.checksum ? CAPABLE_FLAG.checksumRequired : 0;
+  const noJoin = settings.refuseJoins && version === 1 ? CAPABLE_FLAG.noJoin : 0;
+  const flags = CAPABLE_FLAG.hmac | checksum | noJoin;
   return { type: "capable", version, flags, senderKey };
 }
 

@@ -13,7 +13,7 @@ import type { Registry } from "@hybrid-access/core/services/registry/registry";
 import type { ClientTable } from "../client-table.ts";
 import { type FarmConfig, fileOf } from "./config.ts";
 import { Director, type MarkedNode } from "./director.ts";
-import { addFarmRules, LOCAL_MARK, NodeRoutes, QUEUE, removeFarmRules, setFallback } from "./host-rules.ts";
+import { addFarmRules, localMark, NodeRoutes, QUEUE, removeFarmRules, setFallback, type Taker } from "./host-rules.ts";
 import { type KnownNode, Membership, stateOf } from "./membership.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteHealth } from "./route-health.ts";
@@ -24,6 +24,7 @@ export interface FarmOptions {
   readonly config: FarmConfig;
   /** Where the converters listen. */
   readonly ports: readonly number[];
+  readonly taker: Taker;
   /** Open connections. */
   readonly load: () => number;
   /** Connections by client, and how many one may have. */
@@ -74,6 +75,11 @@ export class Farm {
     this.#membership = new Membership(this.#registry, config, load, on, log);
   }
 
+  /** Whether connections are to open no further subflows to the farm's address, where they could miss their owner. */
+  get deniesInitialJoins(): boolean {
+    return this.#config.steering === "announce";
+  }
+
   /** This node's own addresses, where connections must be told of them for their further subflows. */
   get announcedAddresses(): readonly IpAddress[] {
     return this.#config.steering === "announce" ? this.#config.addresses : [];
@@ -83,21 +89,20 @@ export class Farm {
   prepareHost(): void {
     const { virtualAddresses } = this.#config;
     this.#routes.removeOwn();
-    this.#nodeRoutes.addLocal();
+    const { ports, taker } = this.#options;
+    if (taker === "sockets") this.#nodeRoutes.addLocal();
     if (this.#directs) {
       this.#options.sysctls.set("net.ipv4.ip_forward", () => "1");
       if (virtualAddresses.some((address) => formatIpAddress(address).includes(":"))) {
         this.#options.sysctls.set("net.ipv6.conf.all.forwarding", () => "1");
       }
     }
-    const { ports } = this.#options;
-    addFarmRules({ virtualAddresses, ports, directs: this.#directs, converts: this.#converts });
+    addFarmRules({ virtualAddresses, ports, taker, directs: this.#directs, converts: this.#converts });
     if (this.#directs) {
       const { hold: holdMs, joinsWithoutRedis: joinsWithoutRegistry } = this.#config;
       this.#director = new Director(this.#registry, QUEUE, { holdMs, joinsWithoutRegistry });
     }
-    if (this.#config.steering === "announce") this.#denyJoins();
-    else if (this.#converts) this.#followConnections();
+    if (this.#config.steering === "steer" && this.#converts) this.#followConnections();
     if (this.#converts && this.#config.clientLimits === "shared") this.#shareClients();
     if (this.#converts && this.#config.cookieKeys === "shared") {
       const { cookieKeyLife: lifeMs } = this.#config;
@@ -107,13 +112,6 @@ export class Farm {
         onKeys: this.#options.onRules,
       });
     }
-  }
-
-  /** The C flag (RFC 8684 section 3.1): no further subflows to the farm's address, where they could miss their owner. */
-  #denyJoins(): void {
-    const setting = "net.mptcp.allow_join_initial_addr_port";
-    if (this.#options.sysctls.set(setting, () => "0")) return;
-    throw new AccessError("NO_C_FLAG", "system", `farm.steering announce: this kernel has no ${setting}`);
   }
 
   #followConnections(): void {
@@ -196,7 +194,8 @@ export class Farm {
     const marked = nodes.flatMap(({ member, alive }): MarkedNode[] => {
       const { name, addresses, weight, state } = member;
       if (weight === 0) return [];
-      const mark = name === this.#config.node ? LOCAL_MARK : this.#nodeRoutes.reach(name, addresses, own);
+      const mark =
+        name === this.#config.node ? localMark(this.#options.taker) : this.#nodeRoutes.reach(name, addresses, own);
       if (mark !== undefined) return [{ name, weight, mark, accepting: alive && state === "up" }];
       this.#log.error({ node: name }, "no link of this host leads to this node directly: nothing is steered there");
       return [];

@@ -21,8 +21,11 @@ const TABLE = "hybrid_access_farm";
 export const QUEUE = 5124;
 const FIRST_MARK = 0x5200;
 const FIRST_TABLE = 5200;
-/** The mark of what is for this node. */
-export const LOCAL_MARK = TRANSPARENT_MARK;
+/**
+ * The mark of what is for this node: it leads to sockets, or says nothing to a kernel that routes what comes for the
+ * virtual address to an engine with a network of its own.
+ */
+const LOCAL_MARK = { sockets: TRANSPARENT_MARK, engine: FIRST_MARK - 1 } as const;
 /** Code point 111011: "xxxx11" are for local use. */
 const STEERED_DSCP = 59;
 /** Flows that a director knows at once; about 100 bytes each. Those beyond are looked up packet by packet. */
@@ -35,6 +38,14 @@ export interface FarmRules {
   readonly ports: readonly number[];
   readonly directs: boolean;
   readonly converts: boolean;
+  /** What takes the connections that are for this node. */
+  readonly taker: Taker;
+}
+
+export type Taker = "sockets" | "engine";
+
+export function localMark(taker: Taker): number {
+  return LOCAL_MARK[taker];
 }
 
 /** The names that nft has for what depends on the family. */
@@ -47,9 +58,9 @@ const HAS_KEY = "tcp option mptcp subtype 0 tcp option mptcp length { 20, 22, 24
 
 /** Creates the table. Throws an AccessError or SystemError when the kernel lacks something. */
 export function addFarmRules(rules: FarmRules): void {
-  const { virtualAddresses, directs, converts } = rules;
+  const { virtualAddresses, directs, converts, taker } = rules;
   const chains = virtualAddresses.flatMap((address) => (directs ? directorRules(rules, address) : []));
-  if (converts) chains.push(converterRules(rules));
+  if (converts && taker === "sockets") chains.push(converterRules(rules));
   replaceTable(TABLE, chains.join("\n"));
   if (directs) {
     for (const family of virtualAddresses.map(familyOf)) {
@@ -70,9 +81,10 @@ function match({ ports }: FarmRules, address: IpAddress): string {
  * or listens. Without one it is refused, as a host refuses for its own addresses: after a crash clients need not wait.
  */
 function converterRules(rules: FarmRules): string {
+  const mark = LOCAL_MARK.sockets;
   const lines = rules.virtualAddresses.flatMap((address) => {
-    const local = rules.directs ? `${match(rules, address)} meta mark ${LOCAL_MARK}` : match(rules, address);
-    return [`${local} socket transparent 1 meta mark set ${LOCAL_MARK} accept`, `${local} reject with tcp reset`];
+    const local = rules.directs ? `${match(rules, address)} meta mark ${mark}` : match(rules, address);
+    return [`${local} socket transparent 1 meta mark set ${mark} accept`, `${local} reject with tcp reset`];
   });
   return `chain receive {\ntype filter hook prerouting priority mangle\n${lines.join("\n")}\n}`;
 }
@@ -87,7 +99,8 @@ function directorRules(rules: FarmRules, address: IpAddress): string[] {
   const { ip, suffix } = WORDS[familyOf(address)];
   const flow = `${ip} saddr . tcp sport . tcp dport`;
   const chosen = match(rules, address);
-  const steered = rules.converts ? `${ip} dscp ${STEERED_DSCP} meta mark set ${LOCAL_MARK} return\n` : "";
+  const mark = localMark(rules.taker);
+  const steered = rules.converts ? `${ip} dscp ${STEERED_DSCP} meta mark set ${mark} return\n` : "";
   const notAgain = rules.converts ? `${ip} dscp ${STEERED_DSCP} return\n` : "";
   return [
     `map flows${suffix} {
@@ -107,7 +120,7 @@ function directorRules(rules: FarmRules, address: IpAddress): string[] {
     `chain mark${suffix} {
       ${notAgain}meta mark 0 jump fallback${suffix}
       meta mark 0 drop
-      meta mark != ${LOCAL_MARK} ${ip} dscp set ${STEERED_DSCP}
+      meta mark != ${mark} ${ip} dscp set ${STEERED_DSCP}
     }`,
     `chain untracked${suffix} {
       type filter hook prerouting priority raw

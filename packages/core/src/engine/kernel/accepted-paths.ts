@@ -3,6 +3,7 @@
  * subflows a connection may have, and which addresses every new connection is told of (ip-mptcp(8): limits, endpoints).
  * Names and numbers are those of the generic netlink family "mptcp_pm".
  */
+import { AccessError } from "../../base/error.ts";
 import { type Endpoint, equalEndpoints, ipAddressFromBytes, isIpv4, networkBytes } from "../../base/ip-address.ts";
 import { GenericFamily } from "../../platform/netlink/generic.ts";
 import { attribute, decodeAttributes, integer, nested, value } from "../../platform/netlink/message.ts";
@@ -11,6 +12,7 @@ import { AF_INET, AF_INET6 } from "../../platform/socket-address.ts";
 import type { SubflowPath } from "../../policy/path-manager/path-manager.ts";
 import { type PathSamples, pathSamples } from "../../policy/path-manager/samples.ts";
 import type { AcceptedPaths } from "../engine.ts";
+import type { HostTools } from "../engine-control.ts";
 
 const COMMAND = { addAddress: 1, deleteAddress: 2, getAddress: 3, setLimits: 5, getLimits: 6 } as const;
 const ATTRIBUTE = { address: 1, acceptedAddresses: 2, subflows: 3 } as const;
@@ -25,8 +27,19 @@ interface ListedEndpoint extends Endpoint {
 export class KernelAcceptedPaths implements AcceptedPaths {
   readonly #family = new GenericFamily("mptcp_pm");
   readonly #diagnostics = new SocketDiagnosticsClient();
+  readonly #host: HostTools;
   /** Apart: commands may come while a snapshot is under way. */
   readonly #commands = new SocketDiagnosticsClient();
+
+  constructor(host: HostTools) {
+    this.#host = host;
+  }
+
+  denyInitialJoins(): void {
+    const setting = "net.mptcp.allow_join_initial_addr_port";
+    if (this.#host.setSysctl(setting, () => "0")) return;
+    throw new AccessError("NO_C_FLAG", "system", `this kernel has no ${setting}`);
+  }
 
   get furtherSubflows(): number {
     const [limits] = this.#family.ask(COMMAND.getLimits, "one", "get subflow limits");

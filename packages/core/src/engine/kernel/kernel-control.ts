@@ -11,9 +11,13 @@ export class KernelControl implements EngineControl {
   readonly workerSetup = undefined;
   /** Linux does not tell of the end of a connection that its peer has aborted (MP_FASTCLOSE). */
   readonly tellsEveryEnd = false;
+  readonly hasNetwork = false;
   readonly diagnostics = new SocketDiagnosticsClient();
 
+  readonly #host: HostTools;
+
   constructor({ role, host }: EngineControlOptions) {
+    this.#host = host;
     if (role.type === "opens") prepareToOpen(host);
     // Only the kernel's own path manager keeps the limit of subflows, and announces.
     else host.setSysctl("net.mptcp.pm_type", () => "0");
@@ -24,7 +28,7 @@ export class KernelControl implements EngineControl {
   }
 
   openAcceptedPaths(): AcceptedPaths {
-    return new KernelAcceptedPaths();
+    return new KernelAcceptedPaths(this.#host);
   }
 
   /** The kernel knows its addresses. */

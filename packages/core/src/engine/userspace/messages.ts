@@ -16,9 +16,14 @@ export interface DeviceSetup {
 export interface AcceptedRules {
   /** Subflows of one connection, the initial one included; undefined for the transport's own limit. */
   readonly mostSubflows: number | undefined;
+  /** Flag C (RFC 8684 section 3.1); as of the worker's start. */
+  readonly refusesJoins: boolean;
   /** What every new connection is told of, by its address identifier; a port of 0 is that of the initial subflow. */
   readonly announced: readonly { readonly addressId: number; readonly end: Endpoint }[];
 }
+
+/** Where nobody has said anything. */
+export const NO_RULES: AcceptedRules = { mostSubflows: undefined, refusesJoins: false, announced: [] };
 
 export interface UserspaceSetup {
   readonly devices: readonly DeviceSetup[];

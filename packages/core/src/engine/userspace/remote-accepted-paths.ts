@@ -24,6 +24,7 @@ export class RemoteAcceptedPaths implements AcceptedPaths {
   readonly #options: RemoteAcceptedPathsOptions;
   readonly #announced = new Map<number, Endpoint>();
   #furtherSubflows = DEFAULT_MPTCP_SETTINGS.mostSubflows - 1;
+  #refusesJoins = false;
 
   constructor(options: RemoteAcceptedPathsOptions) {
     this.#options = options;
@@ -31,7 +32,11 @@ export class RemoteAcceptedPaths implements AcceptedPaths {
 
   get rules(): AcceptedRules {
     const announced = Array.from(this.#announced, ([addressId, end]) => ({ addressId, end }));
-    return { mostSubflows: this.#furtherSubflows + 1, announced };
+    return { mostSubflows: this.#furtherSubflows + 1, refusesJoins: this.#refusesJoins, announced };
+  }
+
+  denyInitialJoins(): void {
+    this.#refusesJoins = true;
   }
 
   get furtherSubflows(): number {

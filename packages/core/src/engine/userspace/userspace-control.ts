@@ -11,11 +11,12 @@ import type {
   EngineControl,
   EngineControlOptions,
   EngineReport,
+  EngineRole,
   UplinkAddresses,
 } from "../engine-control.ts";
 import { type MappedAddress, ownAddresses } from "./address-map.ts";
 import { InsideAddresses } from "./inside-addresses.ts";
-import type { UserspaceMessage, UserspaceReport, UserspaceSetup } from "./messages.ts";
+import { NO_RULES, type UserspaceMessage, type UserspaceReport, type UserspaceSetup } from "./messages.ts";
 import { inwardRules, outwardRules } from "./nat.ts";
 import { RemoteAcceptedPaths } from "./remote-accepted-paths.ts";
 import { RemotePathControl } from "./remote-paths.ts";
@@ -28,12 +29,13 @@ const LIBERAL_TRACKING = "net.netfilter.nf_conntrack_tcp_be_liberal";
 
 export class UserspaceControl implements EngineControl {
   readonly tellsEveryEnd = true;
+  readonly hasNetwork = true;
   readonly diagnostics: Diagnostics;
   readonly #options: EngineControlOptions;
   readonly #table: string;
   readonly #devices: readonly TunDevice[];
   readonly #inside: InsideAddresses;
-  /** Every address that has stood for another one. */
+  /** Every address that the devices have had. */
   readonly #routed = new Map<string, IpAddress>();
   readonly #questions: WorkerQuestions;
   #paths: RemotePathControl | undefined;
@@ -73,7 +75,7 @@ export class UserspaceControl implements EngineControl {
       }),
       workers: this.#options.workers,
       tellsEvents: this.#paths !== undefined,
-      accepted: this.#accepted?.rules ?? { mostSubflows: undefined, announced: [] },
+      accepted: this.#accepted?.rules ?? NO_RULES,
     };
   }
 
@@ -111,7 +113,7 @@ export class UserspaceControl implements EngineControl {
     const { role } = this.#options;
     if (role.type !== "accepts") return;
     const announced = this.#accepted?.rules.announced.map(({ end }) => end) ?? [];
-    const served = servedEnds(role.listen, announced, this.#host);
+    const served = servedEnds([...role.listen, ...virtualEnds(role)], announced, this.#host);
     const hosts = served.filter(({ isHosts }) => isHosts);
     if (this.#reservations.length === 0) this.#reserve(hosts);
     const mapped = this.#inside.map(unique(hosts));
@@ -130,7 +132,8 @@ export class UserspaceControl implements EngineControl {
   /** An address that is announced is to be the host's, or one that is listened at. */
   #serves({ address }: Endpoint): boolean {
     const { role } = this.#options;
-    const known = role.type === "accepts" ? [...role.listen.map((end) => end.address), ...this.#host] : [];
+    const known =
+      role.type === "accepts" ? [...role.listen.map((end) => end.address), ...role.virtual, ...this.#host] : [];
     if (!known.some((each) => equalBytes(each, address))) return false;
     this.#serve();
     return true;
@@ -141,9 +144,9 @@ export class UserspaceControl implements EngineControl {
     for (const [index, addresses] of devices.entries()) {
       this.#devices[index]?.routeHere(addresses.map(({ inside }) => inside));
     }
-    const translated = devices.flat().filter(({ address, inside }) => address !== inside);
-    resetWithoutDevice(translated.map(({ inside }) => inside));
-    for (const { inside } of translated) this.#routed.set(addressKey(inside), inside);
+    const all = devices.flat();
+    resetWithoutDevice(all.map(({ inside }) => inside));
+    for (const { inside } of all) this.#routed.set(addressKey(inside), inside);
     this.#options.host.replaceTable(this.#table, rules);
     this.#options.host.setSysctl(LIBERAL_TRACKING, () => "1");
     this.#addresses = devices;
@@ -177,6 +180,12 @@ export class UserspaceControl implements EngineControl {
     for (const device of this.#devices) device.close();
     for (const release of this.#reservations) release();
   }
+}
+
+/** The virtual addresses at every port that is listened at. */
+function virtualEnds({ listen, virtual }: Extract<EngineRole, { type: "accepts" }>): Endpoint[] {
+  const ports = Array.from(new Set(listen.map(({ port }) => port)));
+  return virtual.flatMap((address) => ports.map((port) => ({ address, port })));
 }
 
 function openDevices(daemon: string, count: number, queues: number): TunDevice[] {

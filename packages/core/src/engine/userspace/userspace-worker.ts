@@ -7,14 +7,15 @@ import type { EngineMessage, WorkerEngine, WorkerEngineOptions } from "../engine
 import { KernelEngine } from "../kernel/kernel-engine.ts";
 import { SplitEngine } from "../split-engine.ts";
 import { StackDiagnostics } from "./diagnostics.ts";
-import type {
-  AcceptedRules,
-  Answers,
-  Question,
-  ReportContent,
-  UserspaceMessage,
-  UserspaceReport,
-  UserspaceSetup,
+import {
+  type AcceptedRules,
+  type Answers,
+  NO_RULES,
+  type Question,
+  type ReportContent,
+  type UserspaceMessage,
+  type UserspaceReport,
+  type UserspaceSetup,
 } from "./messages.ts";
 import { openUserspace, type Userspace } from "./open.ts";
 import { TunUplink } from "./tun-uplink.ts";
@@ -46,7 +47,7 @@ class UserspaceWorker implements WorkerEngine {
   readonly #worker: number;
   readonly #report: (report: UserspaceReport) => void;
   readonly #tellsEvents: boolean;
-  #accepted: AcceptedRules = { mostSubflows: undefined, announced: [] };
+  #accepted: AcceptedRules = NO_RULES;
   #events: PathEvent[] = [];
 
   constructor({ epoll, ledger, setup, worker, report }: WorkerEngineOptions) {
@@ -64,7 +65,8 @@ class UserspaceWorker implements WorkerEngine {
       pass: (token: number, packet: Uint8Array) =>
         this.#tell({ what: "packet", owner: token % workers, packet: packet.slice() }),
     };
-    this.#userspace = openUserspace({ uplinks: this.#uplinks, settings: SETTINGS, share }, epoll);
+    const settings = { ...SETTINGS, refuseJoins: accepted.refusesJoins };
+    this.#userspace = openUserspace({ uplinks: this.#uplinks, settings, share }, epoll);
     this.engine = new SplitEngine(this.#userspace.engine, new KernelEngine(epoll, ledger));
     this.#userspace.paths.onEvent((event) => this.#onEvent(event));
     this.#userspace.reactor.beforeSleep = () => this.#tellEvents();
