@@ -82,7 +82,9 @@ for (const withoutRedis of ["own", "divided"] as const) {
       await openAre((all) => all === LIMIT, `${LIMIT} connections are open`);
       const counters = await Promise.all(CONVERTERS.map((name) => farm.gatewayCounters(name)));
       const sum = (name: string) => counters.reduce((total, each) => total + (each[name] ?? 0), 0);
-      expect([sum("connectionsMultipath"), sum("clientLimitRefused")]).to.deep.equal([LIMIT, 5]);
+      expect(sum("connectionsMultipath")).to.equal(LIMIT);
+      // And probes of the home, whether the gateway takes connections again.
+      expect(sum("clientLimitRefused")).to.be.at.least(5);
     });
 
     it(
