@@ -66,6 +66,8 @@ export function runWorker<Setup extends WorkerSetup>(
     worker: index,
     report: (message) => report({ ...message }),
   });
+  // However the thread ends, by a defect too: peers must not wait for somebody who is gone.
+  process.once("exit", () => running.close());
   const { engine, poller } = running;
   const counters = new Counters(environment.counterMemory, index);
   const relay: Relay = new Relay({
@@ -89,7 +91,6 @@ export function runWorker<Setup extends WorkerSetup>(
     receive: () => receiveForFront(inbox, running),
     onAccepted: () => counters.add("connectionsAccepted"),
   });
-  running.close();
 }
 
 /** The next message to the front or the loop; what is for the engine is given to it. */

@@ -108,7 +108,7 @@ export interface WorkerEngine {
   /** What the loop waits with, in place of the epoll. */
   readonly poller: Poller;
   onMessage(message: EngineMessage): void;
-  /** Sends what is left to say: the resets of connections that the worker's end has cut. */
+  /** The thread ends: sends what is left to say, and resets of the connections that are left where no kernel does. */
   close(): void;
 }
 

@@ -320,12 +320,15 @@ export interface ReservedPort {
 }
 
 /**
- * Takes an address and port away from every other socket of this host, without listening there; gives what takes it back.
- * Throws a SystemError, such as EADDRINUSE.
+ * Takes an address and port away from everybody else who would listen there on this host, without listening there;
+ * gives what takes it back. Throws a SystemError, such as EADDRINUSE.
  */
 export function reserveEndpoint(endpoint: Endpoint): () => void {
   const fd = check(openStreamSocket(addressFamily(endpoint.address), IPPROTO_TCP), "socket");
+  // What is left of earlier connections (TIME-WAIT) does not count; who listens or comes later does.
+  setOption(fd, OPTION.reuseAddress, 1);
   const result = bind(fd, endpoint);
+  setOption(fd, OPTION.reuseAddress, 0);
   if (result < 0) closeDescriptor(fd);
   check(result, `listen on ${formatEndpoint(endpoint)}`);
   return () => closeDescriptor(fd);

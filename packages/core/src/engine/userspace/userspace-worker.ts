@@ -140,6 +140,8 @@ class UserspaceWorker implements WorkerEngine {
   }
 
   close(): void {
+    const { engine } = this.#userspace;
+    for (const { leg } of Array.from(engine.streams)) engine.reset(leg);
     this.#userspace.reactor.advance(performance.now());
   }
 }
