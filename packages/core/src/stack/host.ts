@@ -44,8 +44,8 @@ export interface StackHostOptions {
  */
 export interface TokenShare {
   owns(token: number): boolean;
-  /** Hands a packet with MP_JOIN to the transport that owns its token. */
-  pass(token: number, packet: Uint8Array): void;
+  /** Hands a packet with MP_JOIN to the transport that owns its token; false when that takes no more now. */
+  pass(token: number, packet: Uint8Array): boolean;
 }
 
 /** What an active open may bring along. */
@@ -285,13 +285,13 @@ export class StackHost implements PacketEndpoint {
     this.#updateListener(flow.connection);
   }
 
-  /** Whether it is a join to a connection of another transport, which has it now. */
+  /** Whether it is a join to a connection of another transport, whose it is now. */
   #isPassed(segment: TcpSegment, packet: Uint8Array): boolean {
     const { share } = this.#options;
     if (share === undefined || !opensConnection(segment)) return false;
     const join = findMptcp(segment.options as readonly MptcpOption[], "joinSyn");
     if (join === undefined || share.owns(join.token)) return false;
-    share.pass(join.token, packet);
+    if (!share.pass(join.token, packet)) this.#refuse("joinRefused");
     return true;
   }
 

@@ -17,6 +17,7 @@ import { type MappedAddress, ownAddresses } from "./address-map.ts";
 import { InsideAddresses } from "./inside-addresses.ts";
 import type { UserspaceMessage, UserspaceReport, UserspaceSetup } from "./messages.ts";
 import { inwardRules, outwardRules } from "./nat.ts";
+import { PassedJoins } from "./passed-joins.ts";
 import { RemoteAcceptedPaths } from "./remote-accepted-paths.ts";
 import { RemotePathControl } from "./remote-paths.ts";
 import { servedEnds } from "./served-ends.ts";
@@ -36,6 +37,7 @@ export class UserspaceControl implements EngineControl {
   /** Every address that has stood for another one. */
   readonly #routed = new Map<string, IpAddress>();
   readonly #questions: WorkerQuestions;
+  readonly #passed: SharedArrayBuffer;
   #paths: RemotePathControl | undefined;
   #accepted: RemoteAcceptedPaths | undefined;
   /** By device. */
@@ -49,6 +51,7 @@ export class UserspaceControl implements EngineControl {
   constructor(options: EngineControlOptions) {
     const { daemon, role, workers } = options;
     this.#options = options;
+    this.#passed = PassedJoins.createMemory(workers);
     this.#questions = new WorkerQuestions(workers, (number, question) =>
       this.#send({ type: "engine", what: "question", number, question }),
     );
@@ -74,6 +77,7 @@ export class UserspaceControl implements EngineControl {
       workers: this.#options.workers,
       tellsEvents: this.#paths !== undefined,
       accepted: this.#accepted?.rules ?? { mostSubflows: undefined, announced: [] },
+      passed: this.#passed,
     };
   }
 
@@ -168,6 +172,7 @@ export class UserspaceControl implements EngineControl {
   }
 
   onWorkerDeath(worker: number): void {
+    new PassedJoins(this.#passed).forget(worker);
     this.#paths?.onWorkerDeath(worker);
   }
 
