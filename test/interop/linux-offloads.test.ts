@@ -114,7 +114,7 @@ describe("a userspace client behind its node's masquerading, with offloads", fun
         expect(hashOf(come)).to.equal(hashOf(bytes));
       }
       expect(client.engine.isMultipath(near.leg)).to.equal(true);
-      expect(client.userspace.refused.get("tcpChecksum")).to.equal(undefined);
+      expect(client.userspace.host.refusals.get("tcpChecksum")).to.equal(undefined);
       for (const end of [near, far]) end.reset();
       lab.server.engine.reset(listening);
     });

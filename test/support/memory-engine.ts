@@ -2,10 +2,12 @@
  * An engine in memory, for tests of what stands on one: no sockets, no clock. Its legs belong to a host each,
  * whose side of the stream the test plays. Reads and writes may be cut short anywhere, by a seed.
  */
+import type { Endpoint } from "@hybrid-access/core/base/ip-address";
 import { type Random, randomBelow, SeededRandom } from "@hybrid-access/core/base/random";
 import {
   type Capabilities,
   type ConnectionInfo,
+  type ConnectOptions,
   type ConnectResult,
   type Engine,
   type Leg,
@@ -245,8 +247,6 @@ export class MemoryEngine implements Engine {
   }
 
   listen = this.#unused;
-  accept = this.#unused;
-  connect = this.#unused as () => ConnectResult;
   info = this.#unused as () => ConnectionInfo;
   takeError(): number {
     return 0;
@@ -261,8 +261,21 @@ export class MemoryEngine implements Engine {
   isMultipath(): boolean {
     return true;
   }
-  localEndpoint(): undefined {}
-  remoteEndpoint(): undefined {}
+
+  // For engines that know more of their hosts.
+  accept(_listener: Leg): Leg {
+    return this.#unused();
+  }
+  connect(_options: ConnectOptions): ConnectResult {
+    return this.#unused();
+  }
+  localEndpoint(_leg: Leg): Endpoint | undefined {
+    return undefined;
+  }
+  remoteEndpoint(_leg: Leg): Endpoint | undefined {
+    return undefined;
+  }
+
   tcpOptions(): [] {
     return [];
   }

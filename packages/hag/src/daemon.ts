@@ -21,15 +21,13 @@ import { ClientTable } from "./client-table.ts";
 import type { HagConfig } from "./config.ts";
 import type { ConverterRules, ConverterSetup } from "./converter.ts";
 import { Farm } from "./farm/farm.ts";
+import { GatewayLoad } from "./gateway-load.ts";
 import { StalledSubflows } from "./stalled-subflows.ts";
 import { SubflowHost } from "./subflow-host.ts";
 
 const NFT_TABLE = "hybrid_access_hag";
 const BUFFER_BYTES = 256 * 1024;
 const PENDING_LIMIT_BYTES = 16 * 1024 * 1024;
-
-const LOAD_INTERVAL_MS = 500;
-const FULL_PERCENT = 100;
 
 const TUNING: readonly {
   readonly name: string;
@@ -61,8 +59,7 @@ export class Hag implements Daemon {
   #pool: WorkerPool | undefined;
   #ownAddresses: readonly IpAddress[] = [];
   readonly #clientTable = ClientTable.createMemory();
-  readonly #load = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  #loadTimer: NodeJS.Timeout | undefined;
+  readonly #load = new GatewayLoad();
   #addressWatch: { close(): void } | undefined;
   #routes: RouteClient | undefined;
   #farm: Farm | undefined;
@@ -118,7 +115,7 @@ export class Hag implements Daemon {
       rules: this.#rules(),
       clientTable: this.#clientTable,
       clientSlots: ClientSlots.createMemory(capacity.connectionsPerWorker, workers),
-      load: this.#load.buffer as SharedArrayBuffer,
+      load: this.#load.memory,
     };
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
@@ -133,18 +130,15 @@ export class Hag implements Daemon {
       },
     });
     await this.#pool.start();
-    this.#loadTimer = setInterval(() => this.#tellLoad(workers * capacity.connectionsPerWorker), LOAD_INTERVAL_MS);
+    this.#load.start({
+      active: () => this.#pool?.counters().connectionsActive ?? 0,
+      most: workers * capacity.connectionsPerWorker,
+      takesMore: () => this.#ready,
+      onTold: () => this.#stalled?.watch(),
+    });
     await this.#farm?.join();
     this.#followAddresses();
     this.#ready = true;
-  }
-
-  /** What HCPEs are told that ask: the share of the connections this gateway can have; all while it drains. */
-  #tellLoad(most: number): void {
-    const active = this.#pool?.counters().connectionsActive ?? 0;
-    const percent = this.#ready ? Math.min(FULL_PERCENT, Math.round((FULL_PERCENT * active) / most)) : FULL_PERCENT;
-    Atomics.store(this.#load, 0, percent);
-    this.#stalled?.watch();
   }
 
   #addFarm(): void {
@@ -265,7 +259,7 @@ export class Hag implements Daemon {
     // Another daemon's table and sysctls have the same names.
     if (!this.#owner) return;
     await this.#farm?.leave();
-    clearInterval(this.#loadTimer);
+    this.#load.stop();
     this.#addressWatch?.close();
     await this.#pool?.stop();
     await this.#farm?.stop();

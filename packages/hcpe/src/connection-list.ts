@@ -66,7 +66,7 @@ export class ConnectionList {
   #questions = 0;
 
   /** At most `most` from each worker; without those of workers that do not answer within 2 s. */
-  async ask(pool: WorkerPool, workers: number, most: number): Promise<readonly CarriedConnection[]> {
+  async ask(pool: Pick<WorkerPool, "broadcast">, workers: number, most: number): Promise<readonly CarriedConnection[]> {
     this.#questions += 1;
     const question = this.#questions;
     const connections: CarriedConnection[] = [];

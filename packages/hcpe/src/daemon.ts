@@ -32,7 +32,9 @@ import { Observer } from "./observer.ts";
 import { PathDriver, type UplinkCounters } from "./path-driver.ts";
 import { pathSettings } from "./path-settings.ts";
 import { guarded, loadPolicyModule } from "./policy-module.ts";
+import { askInfo } from "./probe.ts";
 import { ScheduleKeeper } from "./schedule-keeper.ts";
+import { SettledLook } from "./settled-look.ts";
 import type { UplinkSource } from "./uplink-choice.ts";
 import { UplinkHealth } from "./uplink-health.ts";
 import { judgeAddresses, rankUplinks } from "./uplink-standing.ts";
@@ -52,10 +54,6 @@ const PENDING_LIMIT_BYTES = 16 * 1024 * 1024;
 const PATH_EVENTS_REST_MS = 4;
 const LOST_WITHOUT_PATH_CONTROL =
   "every connection stays on the uplink it began on: no rates added up, no change of uplink while it lasts";
-/** Notifications come in bursts: what follows the first within this time is looked at together. */
-const UPLINK_SETTLE_MS = 20;
-/** When the kernel's state could not be read. */
-const UPLINK_RETRY_MS = 1000;
 
 export class Hcpe implements Daemon {
   readonly #log: Logger;
@@ -86,9 +84,11 @@ export class Hcpe implements Daemon {
   #engine: EngineControl | undefined;
   #pool: WorkerPool | undefined;
   #routeWatch: { close(): void } | undefined;
-  #settleTimer: NodeJS.Timeout | undefined;
-  /** When the kernel said that something changed; undefined once that has been looked at. */
-  #noticedMs: number | undefined;
+  readonly #uplinkLook = new SettledLook({
+    look: () => this.#refreshUplinks(),
+    onFailure: (error) =>
+      this.#log.error({ error, detail: describeError(error) }, "uplinks could not be looked at, trying again"),
+  });
   #port: { readonly port: number; release(): void } | undefined;
   /** The admin socket is ours, and so is everything on the host that carries this daemon's name. */
   #owner = false;
@@ -131,6 +131,7 @@ export class Hcpe implements Daemon {
       memory: this.#gatewayStates,
       sourcesFor: (peer) => this.#uplinkHealth.sourcesFor(peer),
       checkMs: () => this.#config.timeouts.check,
+      ask: askInfo,
       log,
     });
     this.#gatewayNames = new GatewayNames({
@@ -153,7 +154,7 @@ export class Hcpe implements Daemon {
     const engine = this.#openEngine();
     this.#observer.loadQuotas();
     this.#refreshUplinks();
-    this.#routeWatch = watchRoutes(() => this.#onRouteChange());
+    this.#routeWatch = watchRoutes(() => this.#uplinkLook.notice());
     if (capabilities.pathControl.available) {
       const control = new ObservedPathControl(engine.openPathControl(PATH_EVENTS_REST_MS), this.#observer.events);
       this.#paths = new PathDriver({
@@ -282,19 +283,6 @@ export class Hcpe implements Daemon {
     };
   }
 
-  #onRouteChange(delayMs = UPLINK_SETTLE_MS): void {
-    this.#noticedMs ??= performance.now();
-    this.#settleTimer ??= setTimeout(() => {
-      this.#settleTimer = undefined;
-      try {
-        this.#refreshUplinks();
-      } catch (error) {
-        this.#log.error({ error, detail: describeError(error) }, "uplinks could not be looked at, trying again");
-        this.#onRouteChange(UPLINK_RETRY_MS);
-      }
-    }, delayMs);
-  }
-
   /** Looks at the kernel, mends the daemon's own routing, and tells the policy and the workers what changed. */
   #refreshUplinks(): void {
     const kernel = readKernelState(this.#routes);
@@ -309,8 +297,7 @@ export class Hcpe implements Daemon {
     this.#refusals = refusals;
     const changed = describeUplinks(uplinks) !== describeUplinks(this.#uplinks);
     this.#uplinks = uplinks;
-    const noticedMs = this.#noticedMs;
-    this.#noticedMs = undefined;
+    const noticedMs = this.#uplinkLook.takeNoticedMs();
     if (!changed) return;
     const summary = uplinks.map(summarize);
     this.#log.info({ uplinks: summary }, "uplinks");
@@ -387,7 +374,7 @@ export class Hcpe implements Daemon {
     // Another daemon's table, routes and sysctls have the same names.
     if (!this.#owner) return this.#routes.close();
     removeInterception();
-    clearTimeout(this.#settleTimer);
+    this.#uplinkLook.stop();
     this.#routeWatch?.close();
     this.#gatewayNames.stop();
     this.#gatewayHealth.stop();

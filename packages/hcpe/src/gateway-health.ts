@@ -9,7 +9,7 @@ import { GatewayStanding } from "@hybrid-access/core/policy/gateway-standing";
 import type { Logger } from "@hybrid-access/core/services/log";
 import { GATEWAY_BUSY, GATEWAY_DOWN, GATEWAY_UNUSED, GATEWAY_UP } from "./carrier-setup.ts";
 import type { GatewayPlace } from "./gateway-table.ts";
-import { askInfo, type InfoAnswer } from "./probe.ts";
+import type { InfoAnswer } from "./probe.ts";
 
 const PROBE_INTERVAL_MS = 1000;
 /** Checks are spread over this part of their interval: homes that lost power together come back together. */
@@ -25,6 +25,8 @@ export interface GatewayStatus {
   readonly reason: string | null;
 }
 
+export type AskGateway = (gateway: Endpoint, source: IpAddress | undefined, wantsLoad: boolean) => Promise<InfoAnswer>;
+
 export interface HealthOptions {
   readonly places: readonly GatewayPlace[];
   /** Shared with the workers. */
@@ -33,6 +35,8 @@ export interface HealthOptions {
   readonly sourcesFor: (peer: IpAddress) => readonly (IpAddress | undefined)[];
   /** How often gateways that serve are asked, where there are several. */
   readonly checkMs: () => number;
+  /** Asks a gateway for Convert Info, over one uplink. */
+  readonly ask: AskGateway;
   readonly log: Logger;
 }
 
@@ -163,7 +167,8 @@ export class GatewayHealth {
 
   async #askOnce(place: number, watched: Watched): Promise<void> {
     const { endpoint, silentOnLoad } = watched;
-    const answer = await askOverAll(endpoint, this.#options.sourcesFor(endpoint.address), !silentOnLoad);
+    const sources = this.#options.sourcesFor(endpoint.address);
+    const answer = await askOverAll(sources.map((source) => () => this.#options.ask(endpoint, source, !silentOnLoad)));
     watched.asking = false;
     // The place may have another gateway meanwhile.
     if (this.#stopped || this.#watched.get(place) !== watched) return;
@@ -195,13 +200,9 @@ export class GatewayHealth {
 }
 
 /** Asks over every uplink at once. The first answer counts; without one, why there was none over the first uplink. */
-async function askOverAll(
-  gateway: Endpoint,
-  sources: readonly (IpAddress | undefined)[],
-  wantsLoad: boolean,
-): Promise<InfoAnswer> {
-  const asked = sources.map(async (source) => {
-    const answer = await askInfo(gateway, source, wantsLoad);
+async function askOverAll(ways: readonly (() => Promise<InfoAnswer>)[]): Promise<InfoAnswer> {
+  const asked = ways.map(async (ask) => {
+    const answer = await ask();
     if (answer.outcome === "failed") throw new Error(answer.reason);
     return answer;
   });

@@ -1,5 +1,6 @@
 import { Counters, createCounterMemory, sumCounters } from "@hybrid-access/core/dataplane/counters";
-import { FAR, NEAR, Relay, type RelayOptions } from "@hybrid-access/core/dataplane/relay";
+import { FAR, NEAR, READS_PER_TURN, Relay, type RelayOptions } from "@hybrid-access/core/dataplane/relay";
+import { READY } from "@hybrid-access/core/engine/engine";
 import { expect } from "chai";
 import fc from "fast-check";
 import { MemoryEngine, type MemoryEngineOptions } from "../../support/memory-engine.ts";
@@ -255,6 +256,30 @@ describe("dataplane/relay", () => {
     bench.round();
     expect(bench.engine.host(otherFar).received).to.deep.equal([1]);
     expect(bench.engine.host(far).received.length).to.be.lessThan(10_000);
+  });
+
+  it("has an end in its run queue once, however often it is told of it, and whoever has its slot by then", () => {
+    const bench = new Bench({ capacity: 1 });
+    const turns = () => {
+      const before = bench.engine.reads;
+      bench.relay.runQueued();
+      return (bench.engine.reads - before) / READS_PER_TURN;
+    };
+    const crowd = () => {
+      const legs = bench.connect(10_000_000);
+      for (const leg of legs) bench.engine.send(leg, bytesFrom(0, 100_000));
+      for (let count = 0; count < 100; count++)
+        for (const end of [0, 1]) bench.relay.onReady(end, READY.read | READY.write);
+    };
+    crowd();
+    expect(turns()).to.equal(2);
+    bench.relay.abort(0);
+    bench.relay.recycle();
+    crowd();
+    expect(turns()).to.equal(2);
+    bench.relay.abort(0);
+    expect(turns()).to.equal(0);
+    expect(bench.relay.hasWork).to.equal(false);
   });
 });
 

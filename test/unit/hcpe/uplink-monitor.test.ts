@@ -3,6 +3,7 @@ import type { LinkState } from "@hybrid-access/core/platform/netlink/route";
 import { UplinkMonitor } from "@hybrid-access/hcpe/uplink-monitor";
 import type { Uplink } from "@hybrid-access/hcpe/uplinks";
 import { expect } from "chai";
+import { VirtualTime } from "../../support/virtual-time.ts";
 
 const LTE: Uplink = {
   config: { name: "lte", interface: "wwan0", cost: 1 },
@@ -55,6 +56,40 @@ describe("the uplink monitor", () => {
     links = () => [link(10)];
     await monitor.look();
     expect(monitor.reading("lte").interface?.downBitsPerSecond).to.equal(0);
+  });
+
+  describe("looks", () => {
+    let time: VirtualTime;
+
+    beforeEach(() => {
+      time = new VirtualTime();
+    });
+    afterEach(() => time.end());
+
+    it("every 500 ms, or 20 times as long as a look takes after it", async () => {
+      monitor.start();
+      await time.pass(1999);
+      expect(looks).to.equal(4);
+      links = () => {
+        // So long the kernel takes.
+        time.nowMs += 100;
+        return [link(1000)];
+      };
+      await time.pass(1);
+      expect(looks).to.equal(5);
+      await time.pass(2000 + 100 - 1 - 100);
+      expect(looks).to.equal(5);
+      await time.pass(1);
+      expect(looks).to.equal(6);
+    });
+
+    it("no more once it was stopped", async () => {
+      monitor.start();
+      await time.pass(0);
+      monitor.stop();
+      await time.pass(10_000);
+      expect(looks).to.equal(1);
+    });
   });
 
   it("says once that the kernel did not answer, keeps what it knows, and goes on", async () => {

@@ -1,8 +1,8 @@
 import { formatIpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { ERRNO, SystemError } from "@hybrid-access/core/platform/errno";
-import type { OwnRoute, Rule } from "@hybrid-access/core/platform/netlink/route";
+import type { DefaultRoute, OwnRoute, Rule } from "@hybrid-access/core/platform/netlink/route";
 import { AddressIds } from "@hybrid-access/core/policy/path-manager/address-ids";
-import { type Uplink, UplinkRouting } from "@hybrid-access/hcpe/uplinks";
+import { judgeUplinks, type Uplink, UplinkRouting } from "@hybrid-access/hcpe/uplinks";
 import { expect } from "chai";
 
 const address = (index: number) => ipAddress(`10.0.${index >> 8}.${index & 255}`);
@@ -72,6 +72,30 @@ class Kernel {
     this.rules = this.rules.filter((present) => present !== rule);
   }
 }
+
+describe("gateways of uplinks", () => {
+  const link = { name: "dsl", index: 1, up: true, carrier: true, receivedBytes: 0, sentBytes: 0 };
+  const addresses = ["10.1.1.2", "fd11::2"].map((text) => {
+    return { interfaceIndex: 1, address: ipAddress(text), prefixLength: 24, usable: true };
+  });
+  const route = (family: "ipv4" | "ipv6", gateway: string): DefaultRoute => {
+    return { family, interfaceIndex: 1, gateway: ipAddress(gateway), table: 254, metric: 0, own: false };
+  };
+  const judge = (routes: readonly DefaultRoute[], known: Map<string, DefaultRoute>) =>
+    judgeUplinks(CONFIGS, { links: [link], addresses, routes, rules: [] }, known)[0]?.paths.map(
+      ({ gateway }) => gateway && formatIpAddress(gateway),
+    );
+
+  it("are remembered one for each uplink and family, the last one that was seen, and serve while there is none", () => {
+    const known = new Map<string, DefaultRoute>();
+    for (let count = 1; count <= 200; count++) {
+      const routes = [route("ipv4", `10.1.1.${count}`), route("ipv6", `fd11::${count}`)];
+      expect(judge(routes, known)).to.deep.equal([`10.1.1.${count}`, `fd11::${count}`]);
+    }
+    expect(known.size).to.equal(2);
+    expect(judge([], known)).to.deep.equal(["10.1.1.200", "fd11::200"]);
+  });
+});
 
 describe("routing of uplinks", () => {
   const addressesOf = (uplinks: readonly Uplink[]) =>

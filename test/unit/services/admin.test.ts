@@ -1,11 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AccessError } from "@hybrid-access/core/base/error";
 import { AdminServer, askDaemon } from "@hybrid-access/core/services/admin";
 import { expect } from "chai";
+import { VirtualTime } from "../../support/virtual-time.ts";
 
 /** What a promise was rejected with. */
 async function failureOf(promise: Promise<unknown>): Promise<AccessError> {
@@ -61,6 +63,35 @@ describe("services/admin", () => {
     expect(await askDaemon(socket, "/status")).to.include({ ready: true });
     await server.stop();
     expect(existsSync(socket)).to.equal(false);
+  });
+
+  it("gives up an answer that is not whole after 5 s, whether it has begun or not", async () => {
+    const slow = createServer((asked, answer) => {
+      if (asked.url === "/begun") answer.write("{");
+    }).listen(socket);
+    await once(slow, "listening");
+    const time = new VirtualTime();
+    try {
+      for (const path of ["/begun", "/silent"]) {
+        let failure: AccessError | undefined;
+        const arrived = once(slow, "request");
+        void failureOf(askDaemon(socket, path)).then((error) => {
+          failure = error;
+        });
+        await arrived;
+        await time.pass(4999);
+        expect(failure, path).to.equal(undefined);
+        await time.pass(1);
+        // What the socket makes of it takes Node's own time.
+        for (let turns = 0; failure === undefined && turns < 1000; turns++) await time.pass(0);
+        expect(failure, path).to.include({ code: "NOT_RUNNING" });
+        expect(failure?.message, path).to.match(/: no answer in time$/);
+      }
+    } finally {
+      time.end();
+      slow.closeAllConnections();
+      slow.close();
+    }
   });
 
   it("says that nobody answers", async () => {

@@ -194,7 +194,7 @@ describe("stack/host", () => {
   it("opens only connections whose tokens are its own, by cookies too, where several hosts share an address", () => {
     const pair = new HostPair();
     const owns = (token: number) => token % 4 === 3;
-    const share = { owns, pass: () => {} };
+    const share = { owns, pass: () => true };
     const options = { settings: DEFAULT_MPTCP_SETTINGS, ports: seededPorts(9), mtuBytes: 1500, mostConnections: 100 };
     pair.server = new StackHost({ ...options, share });
     const listener = pair.server.listen(443, { mostHalfOpen: 0 });
@@ -281,6 +281,39 @@ describe("stack/host", () => {
     pair.run(() => false, 5);
     expect(pair.server.size).to.equal(10);
     expect(pair.server.refusals.get("tooManyConnections")).to.equal(2);
+  });
+
+  it("answers no SYN while 4096 connections wait to be accepted, and again when one of them is", () => {
+    const pair = new HostPair();
+    const listener = pair.server.listen(443, { fastOpen: "always" });
+    // With data in its SYN a connection can be accepted at once.
+    const payload = pattern(10);
+    for (let number = 1; number <= 4096 + 5; number++) {
+      pair.server.onPacket(pair.nowMs, forged(pair, number, { payload, options: [] }));
+    }
+    expect([listener.waiting, pair.server.size]).to.deep.equal([4096, 4096]);
+    expect(pair.server.refusals.get("listenerFull")).to.equal(5);
+    expect(listener.accept()).to.be.an("object");
+    pair.server.onPacket(pair.nowMs, forged(pair, 5000, { payload }));
+    expect(listener.waiting).to.equal(4096);
+  });
+
+  it("does not reset who comes back with a SYN cookie while as many wait as may: it is taken when there is room", () => {
+    const pair = new HostPair();
+    const listener = pair.server.listen(443, { mostHalfOpen: 0, mostWaiting: 1 });
+    const remote = { address: pair.serverAddress, port: 443 };
+    const connections = [1, 2].map(() =>
+      pair.client.connect(pair.clientAddress, remote, pair.nowMs, { multipath: false }),
+    );
+    for (const connection of connections) connection?.write(pattern(100), pair.nowMs);
+    pair.run(() => false, 1000);
+    expect(listener.waiting).to.equal(1);
+    expect(pair.server.refusals.get("listenerFull")).to.be.above(0);
+    const accepted = [listener.accept()];
+    expect(pair.run(() => listener.waiting === 1, 10_000)).to.equal(true);
+    accepted.push(listener.accept());
+    expect(pair.run(() => accepted.every((one) => one?.readableBytes === 100), 10_000)).to.equal(true);
+    expect(connections.map((connection) => connection?.closeReason)).to.deep.equal([undefined, undefined]);
   });
 
   it("gives Fast Open cookies, and takes data with them; with a wrong one it does not", () => {

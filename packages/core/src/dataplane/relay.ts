@@ -48,7 +48,7 @@ const READ_TELLS = READY.read | READY.urgent | READY.peerClosed | READY.hangUp |
 const LOOK_MS = 500;
 
 /** Reads from one end before others get their turn. */
-const READS_PER_TURN = 8;
+export const READS_PER_TURN = 8;
 
 export interface RelayOptions {
   /** Engines of the near and of the far legs. */

@@ -30,13 +30,15 @@ export interface WorkerLoopOptions {
   /** Takes the next message, or undefined. */
   readonly receive: () => unknown;
   readonly onAccepted: () => void;
+  /** The clock of the relay's timers and of accepting. */
+  readonly nowMs: () => number;
 }
 
 const WAKE_TAG = -1;
 const FIRST_LISTENER_TAG = -2;
-const ACCEPTS_PER_TURN = 64;
+export const ACCEPTS_PER_TURN = 64;
 /** How long accepting rests when descriptors or memory ran out: connections wait in the backlog meanwhile. */
-const ACCEPT_PAUSE_MS = 100;
+export const ACCEPT_PAUSE_MS = 100;
 
 /** The message that ends {@link runWorkerLoop}. */
 export const STOP = "stop";
@@ -87,16 +89,16 @@ class Acceptor {
 
 /** Runs until the message {@link STOP}, and resets what is open then. */
 export function runWorkerLoop(options: WorkerLoopOptions): void {
-  const { poller, relay, front, engine, listeners, wakeDescriptor } = options;
+  const { poller, relay, front, engine, listeners, wakeDescriptor, nowMs } = options;
   const acceptor = new Acceptor(options);
   poller.add(wakeDescriptor, EPOLL.in, WAKE_TAG);
   listeners.forEach((listener, index) => {
     engine.watch(listener, FIRST_LISTENER_TAG - index, false);
   });
-  relay.advance(performance.now());
+  relay.advance(nowMs());
   for (let running = true; running; ) {
     const ready = poller.wait(sleepMs(relay, acceptor));
-    relay.advance(performance.now());
+    relay.advance(nowMs());
     for (let index = 0; index < ready; index++) {
       const tag = poller.tag(index);
       if (tag >= 0) {

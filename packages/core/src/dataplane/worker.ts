@@ -90,6 +90,7 @@ export function runWorker<Setup extends WorkerSetup>(
     wakeDescriptor,
     receive: () => receiveForFront(inbox, running),
     onAccepted: () => counters.add("connectionsAccepted"),
+    nowMs: () => performance.now(),
   });
 }
 

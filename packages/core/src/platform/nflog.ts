@@ -8,6 +8,7 @@ import { libc, type Watch, watchReadable } from "./libc.ts";
 import { attribute, decodeAttributes, decodeMessages, encodeMessage } from "./netlink/message.ts";
 import { netfilterHeader, transact, uint32 } from "./netlink/netfilter.ts";
 import { FLAG, NETLINK_NETFILTER, openNetlink } from "./netlink/socket.ts";
+import { setReceiveBuffer } from "./socket.ts";
 
 const LOG = 4;
 const MESSAGE = { packet: 0, config: 1 } as const;
@@ -16,8 +17,6 @@ const COMMAND_BIND = 1;
 const COPY_PACKET = 2;
 const PACKET = { mark: 2, payload: 9 } as const;
 
-const SOL_SOCKET = 1;
-const SO_RCVBUF = 8;
 const SOCKET_BYTES = 4 << 20;
 const SOL_NETLINK = 270;
 const NO_ENOBUFS = 5;
@@ -67,7 +66,7 @@ export class PacketLog {
       libc.close(this.#fd);
       throw error;
     }
-    libc.setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUF, Uint32Array.of(SOCKET_BYTES), 4);
+    setReceiveBuffer(this.#fd, SOCKET_BYTES);
     libc.setsockopt(this.#fd, SOL_NETLINK, NO_ENOBUFS, Uint32Array.of(1), 4);
     this.#watch = watchReadable(this.#fd, () => this.#readSome());
   }

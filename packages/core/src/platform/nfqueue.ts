@@ -8,6 +8,7 @@ import { libc, type Watch, watchReadable } from "./libc.ts";
 import { attribute, decodeAttributes, decodeMessages, encodeMessage } from "./netlink/message.ts";
 import { netfilterHeader, transact, uint32 } from "./netlink/netfilter.ts";
 import { FLAG, NETLINK_NETFILTER, openNetlink } from "./netlink/socket.ts";
+import { setReceiveBuffer } from "./socket.ts";
 
 const QUEUE = 3;
 const MESSAGE = { packet: 0, verdict: 1, config: 2 } as const;
@@ -22,7 +23,6 @@ const VERDICT = { header: 2, mark: 3 } as const;
 const NF_DROP = 0;
 const NF_ACCEPT = 1;
 
-const SO_RCVBUF = [1, 8] as const;
 const SOCKET_BYTES = 4 << 20;
 const SOL_NETLINK = 270;
 const NO_ENOBUFS = 5;
@@ -75,7 +75,7 @@ export class PacketQueue {
       libc.close(this.#fd);
       throw error;
     }
-    libc.setsockopt(this.#fd, SO_RCVBUF[0], SO_RCVBUF[1], Uint32Array.of(SOCKET_BYTES), 4);
+    setReceiveBuffer(this.#fd, SOCKET_BYTES);
     libc.setsockopt(this.#fd, SOL_NETLINK, NO_ENOBUFS, Uint32Array.of(1), 4);
     this.#watch = watchReadable(this.#fd, () => this.#readAll());
   }

@@ -21,6 +21,7 @@ export type AdminStreams = Readonly<
   Record<string, (query: URLSearchParams, send: (item: object) => void) => () => void>
 >;
 
+/** For the whole of an answer. */
 const ANSWER_TIMEOUT_MS = 5000;
 /** An asker that lets so much wait is cut off. */
 const STREAM_LIMIT_BYTES = 1024 * 1024;
@@ -120,8 +121,9 @@ async function isServed(socket: string): Promise<boolean> {
 
 /** Asks a running daemon. Throws an AccessError with code NOT_RUNNING when nobody serves the socket. */
 export async function askDaemon(socket: string, path: string): Promise<unknown> {
-  const asked = request({ socketPath: socket, path, timeout: ANSWER_TIMEOUT_MS });
-  asked.once("timeout", () => asked.destroy(new Error("no answer in time")));
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(new Error("no answer in time")), ANSWER_TIMEOUT_MS);
+  const asked = request({ socketPath: socket, path, signal: patience.signal });
   asked.end();
   try {
     const [answer] = (await once(asked, "response")) as [IncomingMessage];
@@ -130,7 +132,9 @@ export async function askDaemon(socket: string, path: string): Promise<unknown> 
     throw refused(body);
   } catch (error) {
     if (error instanceof AccessError) throw error;
-    throw notRunning(socket, error);
+    throw notRunning(socket, patience.signal.reason ?? error);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -9,6 +9,7 @@ import type { MptcpVersion } from "../wire/mptcp/keys.ts";
 import { CAPABLE_FLAG, type CapableOption, type MptcpOption } from "../wire/mptcp/options.ts";
 import { TCP_FLAG, type TcpSegment } from "../wire/tcp/segment.ts";
 import type { TokenShare } from "./host-options.ts";
+import { versionOf } from "./mptcp/capable-handshake.ts";
 import type { CookieAccept } from "./mptcp/connection.ts";
 import { findMptcp } from "./mptcp/handshake.ts";
 import { chooseKey } from "./mptcp/session.ts";
@@ -65,8 +66,8 @@ export class CookieDesk {
       timestamps: stamps && { value: hideInTimestamp(clock.value(nowMs), peer), echoReply: stamps.value },
       fastOpenCookie: undefined,
     });
-    const key = capable && this.#keyFor(local, remote, sequence, versionToAnswer(capable));
-    const answer = capable && key && capableWith(key, versionToAnswer(capable), settings);
+    const key = capable && this.#keyFor(local, remote, sequence, versionOf(capable));
+    const answer = capable && key && capableWith(key, versionOf(capable), settings);
     return {
       sourcePort: local.port,
       destinationPort: remote.port,
@@ -98,15 +99,11 @@ export class CookieDesk {
     const said =
       timestamps === undefined ? { selective: false, windowShift: undefined } : readFromTimestamp(timestamps.echoReply);
     const offered = findMptcp(segment.options as readonly MptcpOption[], "capable");
-    const key = offered && this.#keyFor(local, remote, initialSequence, versionToAnswer(offered));
+    const key = offered && this.#keyFor(local, remote, initialSequence, versionOf(offered));
     const capable = offered && key && hasBothKeys(offered, key) ? offered : undefined;
     const peerSyn = { ...said, maximumSegmentBytes: segmentBytes, timestamps, fastOpenCookie: undefined };
     return { key, accept: { ack: segment, peerSyn, initialSequence, capable } };
   }
-}
-
-function versionToAnswer({ version }: CapableOption): MptcpVersion {
-  return version === 0 ? 0 : 1;
 }
 
 function capableWith(senderKey: Uint8Array, version: MptcpVersion, settings: MptcpSettings): MptcpOption {

@@ -25,8 +25,8 @@ export interface StackHostOptions {
  */
 export interface TokenShare {
   owns(token: number): boolean;
-  /** Hands a packet with MP_JOIN to the transport that owns its token. */
-  pass(token: number, packet: Uint8Array): void;
+  /** Hands a packet with MP_JOIN to the transport that owns its token; false when that takes no more now. */
+  pass(token: number, packet: Uint8Array): boolean;
 }
 
 /** What an active open may bring along. */

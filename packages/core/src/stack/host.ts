@@ -8,7 +8,7 @@ import { MinHeap } from "../base/min-heap.ts";
 import { parseIcmpError, parseQuotedSegment } from "../wire/icmp.ts";
 import { IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, ipHeaderBytes, parseIpPacket } from "../wire/ip-packet.ts";
 import { KEY_BYTES, type MptcpVersion } from "../wire/mptcp/keys.ts";
-import { type CapableOption, type JoinSynOption, type MptcpOption, RESET_REASON } from "../wire/mptcp/options.ts";
+import { type JoinSynOption, type MptcpOption, RESET_REASON } from "../wire/mptcp/options.ts";
 import { emitTcpPacket, type PacketRefusal, parseTcpPacket } from "../wire/tcp/packet.ts";
 import { TCP_FLAG, TCP_HEADER_BYTES, type TcpSegment } from "../wire/tcp/segment.ts";
 import { AddressTable } from "./address-table.ts";
@@ -16,7 +16,7 @@ import { CookieDesk } from "./cookie-desk.ts";
 import type { PacketEndpoint } from "./endpoint.ts";
 import { type ConnectOptions, FOREIGN_PORT, type StackHostOptions } from "./host-options.ts";
 import { DEFAULT_LISTEN_OPTIONS, Listener, type ListenOptions } from "./listener.ts";
-import { isUsableCapable } from "./mptcp/capable-handshake.ts";
+import { isUsableCapable, versionOf } from "./mptcp/capable-handshake.ts";
 import { type ConnectionHost, type JoinRefusal, MptcpConnection, type SubflowPath } from "./mptcp/connection.ts";
 import { findMptcp } from "./mptcp/handshake.ts";
 import { chooseKey } from "./mptcp/session.ts";
@@ -89,9 +89,13 @@ export class StackHost implements PacketEndpoint {
     return this.#refusals;
   }
 
-  /** Connections, those in TIME-WAIT included. */
   get size(): number {
     return this.#connections.size;
+  }
+
+  /** Connections that it can still take. */
+  get room(): number {
+    return this.#options.mostConnections - this.size;
   }
 
   /** The connection with this local token (RFC 8684 section 3.1). */
@@ -189,10 +193,10 @@ export class StackHost implements PacketEndpoint {
 
   /** A connection with a key whose token is free, or with this one; undefined where there is no room. */
   #create(version: MptcpVersion, family: Family, key?: Uint8Array): MptcpConnection | undefined {
-    const { ports, mostConnections, share } = this.#options;
+    const { ports, share } = this.#options;
     const isTaken = (token: number) => this.#connections.has(token) || share?.owns(token) === false;
     const localKey = key ?? chooseKey(ports.hashes, version, isTaken, () => ports.randomBytes(KEY_BYTES));
-    if (localKey === undefined || this.#connections.size >= mostConnections) return undefined;
+    if (localKey === undefined || this.room <= 0) return undefined;
     const connection = new MptcpConnection({
       settings: this.#settings[family],
       ports,
@@ -253,13 +257,13 @@ export class StackHost implements PacketEndpoint {
     this.#updateListener(flow.connection);
   }
 
-  /** Whether it is a join to a connection of another transport, which has it now. */
+  /** Whether it is a join to a connection of another transport, whose it is now. */
   #isPassed(segment: TcpSegment, packet: Uint8Array): boolean {
     const { share } = this.#options;
     if (share === undefined || !opensConnection(segment)) return false;
     const join = findMptcp(segment.options as readonly MptcpOption[], "joinSyn");
     if (join === undefined || share.owns(join.token)) return false;
-    share.pass(join.token, packet);
+    if (!share.pass(join.token, packet)) this.#refuse("joinRefused");
     return true;
   }
 
@@ -333,10 +337,8 @@ export class StackHost implements PacketEndpoint {
       : connection?.acceptJoin(syn, join, path(), nowMs);
     if (connection !== undefined && typeof answer === "object") return this.#register(connection, answer);
     this.#refuse(connection === undefined ? "unknownToken" : "joinRefused");
-    const reset = resetFor(syn);
-    if (reset === undefined) return;
     const options = typeof answer === "number" ? [{ type: "reset" as const, transient: false, reason: answer }] : [];
-    this.#answer(local, remote, { ...reset, options }, nowMs);
+    this.#answerReset(syn, local, remote, nowMs, options);
   }
 
   #hasAllJoins(connection: MptcpConnection | undefined): boolean {
@@ -350,11 +352,15 @@ export class StackHost implements PacketEndpoint {
     return ownAddresses.some((own) => own.port === port && equalBytes(own.address, address));
   }
 
-  /** Whether this is the third segment of a handshake that a SYN cookie answered. */
+  /** Whether this is the third segment of a handshake that a SYN cookie answered. While there is no room it goes unanswered: what the client sends next repeats it. */
   #onCookie(segment: TcpSegment, local: Endpoint, remote: Endpoint, nowMs: number): boolean {
     const listener = this.#listenerAt(local);
     const cookie = listener && this.#desk.check(segment, local, remote, nowMs);
-    if (listener === undefined || cookie === undefined || listener.isFull) return false;
+    if (listener === undefined || cookie === undefined) return false;
+    if (listener.isFull) {
+      this.#refuse("listenerFull");
+      return true;
+    }
     const { key, accept } = cookie;
     const connection = this.#create(versionOf(accept.capable), familyOf(local.address), accept.capable && key);
     if (connection === undefined) return false;
@@ -383,13 +389,15 @@ export class StackHost implements PacketEndpoint {
     this.#refusals.set(reason, (this.#refusals.get(reason) ?? 0) + 1);
   }
 
-  #answerReset(segment: TcpSegment, local: Endpoint, remote: Endpoint, nowMs: number): void {
+  #answerReset(
+    segment: TcpSegment,
+    local: Endpoint,
+    remote: Endpoint,
+    nowMs: number,
+    options: readonly MptcpOption[] = [],
+  ): void {
     const reset = resetFor(segment);
-    if (reset !== undefined) this.#answer(local, remote, reset, nowMs);
-  }
-
-  #answer(local: Endpoint, remote: Endpoint, segment: TcpSegment, nowMs: number): void {
-    this.#answers.add(packetBetween(local, remote, segment, segment.payload.length), nowMs);
+    if (reset !== undefined) this.#answers.add(packetBetween(local, remote, { ...reset, options }, 0), nowMs);
   }
 
   // Time, and packets out.
@@ -457,10 +465,6 @@ function settingsFor({ settings, mtuBytes }: StackHostOptions, ipHeader: number)
 
 function opensConnection({ flags }: TcpSegment): boolean {
   return (flags & (TCP_FLAG.syn | TCP_FLAG.ack | TCP_FLAG.rst)) === TCP_FLAG.syn;
-}
-
-function versionOf(capable: CapableOption | undefined): MptcpVersion {
-  return capable?.version === 0 ? 0 : 1;
 }
 
 function keyOf(local: Endpoint, remote: Endpoint): string {

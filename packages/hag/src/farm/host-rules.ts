@@ -12,9 +12,13 @@
 import { type Family, familyOf, formatIpAddress, type IpAddress } from "@hybrid-access/core/base/ip-address";
 import { contains, makePrefix } from "@hybrid-access/core/base/prefix";
 import { appendFlowRule, appendQueueRule } from "@hybrid-access/core/platform/netlink/nftables-rule";
-import type { AddressState, OwnRoute, RouteClient, Rule } from "@hybrid-access/core/platform/netlink/route";
+import type { AddressState, OwnRoute, Rule } from "@hybrid-access/core/platform/netlink/route";
 import { applyRulesMeanwhile, removeTable, replaceTable } from "@hybrid-access/core/services/host/nftables";
-import { addTransparentRouting, TRANSPARENT_MARK } from "@hybrid-access/core/services/host/transparent-routing";
+import {
+  addTransparentRouting,
+  type OwnRouting,
+  TRANSPARENT_MARK,
+} from "@hybrid-access/core/services/host/transparent-routing";
 
 const TABLE = "hybrid_access_farm";
 /** The number of the queue and of the log group, and the first of the marks, tables and priorities of other nodes. */
@@ -163,11 +167,11 @@ const MOST_SLOTS = 1024;
 
 /** The ways to other nodes: each has a number of its own for as long as this process lives. */
 export class NodeRoutes {
-  readonly #client: RouteClient;
+  readonly #client: OwnRouting;
   readonly #slots = new Map<string, number>();
   readonly #added = new Map<string, string>();
 
-  constructor(client: RouteClient) {
+  constructor(client: OwnRouting) {
     this.#client = client;
   }
 

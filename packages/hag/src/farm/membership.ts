@@ -90,7 +90,7 @@ export class Membership {
       const renewal = await this.#tryRenew();
       if (renewal === "nameTaken" || renewal === "otherSettings") throw refusal(renewal, this.#config);
       if (renewal !== undefined) break;
-      if (performance.now() > endMs) {
+      if (performance.now() >= endMs) {
         this.#log.warn({ farm: this.#config.name }, "the registry does not answer; the farm is joined when it does");
         break;
       }

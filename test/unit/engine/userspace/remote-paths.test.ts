@@ -5,6 +5,7 @@ import { RemotePathControl } from "@hybrid-access/core/engine/userspace/remote-p
 import { WorkerQuestions } from "@hybrid-access/core/engine/userspace/worker-questions";
 import type { PathEvent } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { expect } from "chai";
+import { VirtualTime } from "../../../support/virtual-time.ts";
 
 const ENDS = {
   localId: 0,
@@ -37,13 +38,25 @@ describe("engine/userspace path control over threads", () => {
   });
 
   it("a question that nobody answers has no answers after 2 s, and one more than 4096 has none at once", async () => {
-    const open = Array.from({ length: 4096 }, async () => await questions.ask({ about: "subflows" }));
-    expect(await questions.ask({ about: "subflows" })).to.deep.equal([]);
-    expect(sent.length).to.equal(4096);
-    for (const { number } of sent.slice(1)) for (const worker of [0, 1]) questions.onAnswer(number, [worker]);
-    const answers = await Promise.all(open);
-    expect(answers[0]).to.deep.equal([]);
-    expect(answers.slice(1).every((each) => each.length === 2)).to.equal(true);
+    const time = new VirtualTime();
+    try {
+      const open = Array.from({ length: 4096 }, async () => await questions.ask({ about: "subflows" }));
+      expect(await questions.ask({ about: "subflows" })).to.deep.equal([]);
+      expect(sent.length).to.equal(4096);
+      for (const { number } of sent.slice(1)) for (const worker of [0, 1]) questions.onAnswer(number, [worker]);
+      let isAnswered = false;
+      void open[0]?.then(() => {
+        isAnswered = true;
+      });
+      await time.pass(1999);
+      expect(isAnswered).to.equal(false);
+      await time.pass(1);
+      const answers = await Promise.all(open);
+      expect(answers[0]).to.deep.equal([]);
+      expect(answers.slice(1).every((each) => each.length === 2)).to.equal(true);
+    } finally {
+      time.end();
+    }
   });
 
   it("the connections of a worker that has died count as closed, and no others", () => {

@@ -1,9 +1,22 @@
-import { FLAG, NETLINK_ROUTE, NetlinkClient } from "@hybrid-access/core/platform/netlink/socket";
+import { FLAG, NETLINK_ROUTE, NetlinkClient, watchNetlink } from "@hybrid-access/core/platform/netlink/socket";
+import { getOption, OPTION } from "@hybrid-access/core/platform/socket";
 import { expect } from "chai";
+import { grantedReceiveBytes, socketsOpenedBy } from "../../../support/open-sockets.ts";
 
+/** RTNLGRP_LINK. */
+const GROUP_LINKS = 1;
 const GET_LINK = 18;
 /** struct ifinfomsg, all zero: every interface. */
 const EVERY_LINK = new Uint8Array(16);
+
+describe("a watch of netlink notifications", () => {
+  it("has 1 MiB for those that wait, or what the host allows, doubled for the kernel's overhead", () => {
+    const { result: watch, opened } = socketsOpenedBy(() => watchNetlink(NETLINK_ROUTE, [GROUP_LINKS], () => {}));
+    const buffers = opened.map((fd) => getOption(fd, OPTION.receiveBuffer));
+    watch.close();
+    expect(buffers).to.deep.equal([grantedReceiveBytes(1024 * 1024)]);
+  });
+});
 
 describe("a netlink request in parts", () => {
   it("brings what the same request brings at once", () => {

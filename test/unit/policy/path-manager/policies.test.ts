@@ -269,6 +269,18 @@ describe("path managers", () => {
       expect(shape(connection)).to.deep.equal(both);
     });
 
+    it("take no longer than one and a half seconds, however often the SYN of their join was lost", () => {
+      const home = settling("aggregate");
+      home.silent = true;
+      const connection = home.connect();
+      home.pass(31_000);
+      for (const event of home.kernel.answer(connection, 0)) home.event(event);
+      home.pass(1499);
+      expect(shape(connection)).to.deep.equal(lteBackup);
+      home.pass(1);
+      expect(shape(connection)).to.deep.equal(both);
+    });
+
     it("are told their priority again where the kernel still waits for the end of their handshake", () => {
       const home = settling("aggregate");
       home.refusesPriorities = true;

@@ -31,6 +31,8 @@ export interface UserspaceSetup {
   /** Whether anybody wants to know of path events. */
   readonly tellsEvents: boolean;
   readonly accepted: AcceptedRules;
+  /** Memory of PassedJoins. */
+  readonly passed: SharedArrayBuffer;
 }
 
 /** What a worker can be asked. */

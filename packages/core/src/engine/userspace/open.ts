@@ -32,8 +32,8 @@ export interface Userspace {
   readonly paths: UserspacePathControl;
   /** To be waited with in place of the epoll. */
   readonly reactor: UserspaceReactor;
-  /** Why packets were refused, and how often. */
-  readonly refused: ReadonlyMap<string, number>;
+  /** The engine's transport. */
+  readonly host: StackHost;
   /** Closes the uplinks. Connections that are open end without a word. */
   close(): void;
 }
@@ -53,7 +53,7 @@ export function openUserspace(
     engine,
     paths: new UserspacePathControl(driver, engine),
     reactor: new UserspaceReactor(epoll, driver, engine),
-    refused: host.refusals,
+    host,
     close() {
       for (const uplink of uplinks) uplink.close();
     },

@@ -7,7 +7,7 @@ import type { Uplink } from "./uplink.ts";
 import type { EngineGround } from "./userspace-engine.ts";
 
 /** Packets of one uplink before others, and time, get their turn. */
-const PACKETS_PER_TURN = 64;
+export const PACKETS_PER_TURN = 64;
 
 export class PacketDriver implements EngineGround {
   readonly host: StackHost;

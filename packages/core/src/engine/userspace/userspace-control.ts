@@ -18,6 +18,7 @@ import { type MappedAddress, ownAddresses } from "./address-map.ts";
 import { InsideAddresses } from "./inside-addresses.ts";
 import { NO_RULES, type UserspaceMessage, type UserspaceReport, type UserspaceSetup } from "./messages.ts";
 import { inwardRules, outwardRules } from "./nat.ts";
+import { PassedJoins } from "./passed-joins.ts";
 import { RemoteAcceptedPaths } from "./remote-accepted-paths.ts";
 import { RemotePathControl } from "./remote-paths.ts";
 import { servedEnds } from "./served-ends.ts";
@@ -38,6 +39,7 @@ export class UserspaceControl implements EngineControl {
   /** Every address that the devices have had. */
   readonly #routed = new Map<string, IpAddress>();
   readonly #questions: WorkerQuestions;
+  readonly #passed: SharedArrayBuffer;
   #paths: RemotePathControl | undefined;
   #accepted: RemoteAcceptedPaths | undefined;
   /** By device. */
@@ -51,6 +53,7 @@ export class UserspaceControl implements EngineControl {
   constructor(options: EngineControlOptions) {
     const { daemon, role, workers } = options;
     this.#options = options;
+    this.#passed = PassedJoins.createMemory(workers);
     this.#questions = new WorkerQuestions(workers, (number, question) =>
       this.#send({ type: "engine", what: "question", number, question }),
     );
@@ -76,6 +79,7 @@ export class UserspaceControl implements EngineControl {
       workers: this.#options.workers,
       tellsEvents: this.#paths !== undefined,
       accepted: this.#accepted?.rules ?? NO_RULES,
+      passed: this.#passed,
     };
   }
 
@@ -171,6 +175,7 @@ export class UserspaceControl implements EngineControl {
   }
 
   onWorkerDeath(worker: number): void {
+    new PassedJoins(this.#passed).forget(worker);
     this.#paths?.onWorkerDeath(worker);
   }
 

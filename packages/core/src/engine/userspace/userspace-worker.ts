@@ -18,6 +18,7 @@ import {
   type UserspaceSetup,
 } from "./messages.ts";
 import { openUserspace, type Userspace } from "./open.ts";
+import { PassedJoins } from "./passed-joins.ts";
 import { TunUplink } from "./tun-uplink.ts";
 
 /** What 300 Mbit/s over 100 ms have in flight; memory is taken only as far as it is used. */
@@ -47,11 +48,13 @@ class UserspaceWorker implements WorkerEngine {
   readonly #worker: number;
   readonly #report: (report: UserspaceReport) => void;
   readonly #tellsEvents: boolean;
+  readonly #passed: PassedJoins;
   #accepted: AcceptedRules = NO_RULES;
   #events: PathEvent[] = [];
 
   constructor({ epoll, ledger, setup, worker, report }: WorkerEngineOptions) {
-    const { devices, workers, tellsEvents, accepted } = setup as UserspaceSetup;
+    const { devices, workers, tellsEvents, accepted, passed } = setup as UserspaceSetup;
+    this.#passed = new PassedJoins(passed);
     this.#worker = worker;
     this.#report = report;
     this.#tellsEvents = tellsEvents;
@@ -62,8 +65,7 @@ class UserspaceWorker implements WorkerEngine {
     });
     const share = {
       owns: (token: number) => token % workers === worker,
-      pass: (token: number, packet: Uint8Array) =>
-        this.#tell({ what: "packet", owner: token % workers, packet: packet.slice() }),
+      pass: (token: number, packet: Uint8Array) => this.#pass(token % workers, packet),
     };
     const settings = { ...SETTINGS, refuseJoins: accepted.refusesJoins };
     this.#userspace = openUserspace({ uplinks: this.#uplinks, settings, share }, epoll);
@@ -75,6 +77,12 @@ class UserspaceWorker implements WorkerEngine {
 
   get poller() {
     return this.#userspace.reactor;
+  }
+
+  #pass(owner: number, packet: Uint8Array): boolean {
+    if (!this.#passed.leave(owner)) return false;
+    this.#tell({ what: "packet", owner, packet: packet.slice() });
+    return true;
   }
 
   #tell(content: ReportContent): void {
@@ -108,6 +116,7 @@ class UserspaceWorker implements WorkerEngine {
       case "question":
         return this.#tell({ what: "answer", number: message.number, answer: this.#answer(message.question) });
       case "packet":
+        this.#passed.arrive(this.#worker);
         return this.#userspace.engine.receive(message.packet);
     }
   }

@@ -13,6 +13,8 @@ type Ends = Pick<SubflowPath, "local" | "remote">;
  * fourth segment). Linux sends no priority before.
  */
 const ROUND_TRIPS_TO_SETTLE = 1.5;
+/** A handshake that took longer has repeated its SYN (RFC 6298 section 2.1), and says nothing of the round trip. */
+const LONGEST_ROUND_TRIP_MS = 1000;
 /** Where that acknowledgement is lost, the peer sends its SYN again after 1, 3 and 7 s: the priority is said again. */
 const HANDSHAKE_LIMIT_MS = 10_000;
 /** The first wait; the next ones double. */
@@ -65,8 +67,8 @@ export class SubflowLedger {
     const subflow = newSubflow(event, asked && attempts.backup);
     connection.subflows.push(subflow);
     if (!asked) return this.#count.add(connection.remote.address, 1);
-    if (settleMs > 0)
-      subflow.settledMs = nowMs + Math.max(settleMs, ROUND_TRIPS_TO_SETTLE * (nowMs - attempts.beganMs));
+    const roundTripMs = Math.min(nowMs - attempts.beganMs, LONGEST_ROUND_TRIP_MS);
+    if (settleMs > 0) subflow.settledMs = nowMs + Math.max(settleMs, ROUND_TRIPS_TO_SETTLE * roundTripMs);
     subflow.handshakeMs = nowMs + HANDSHAKE_LIMIT_MS;
     attempts.succeed();
     if (attempts.opening === 0) connection.attempts.delete(key);

@@ -16,8 +16,11 @@ const FAMILIES = ["ipv4", "ipv6"] as const;
 /** Marks and accepts packets of connections that a transparent socket of this host holds. */
 export const MARK_TRANSPARENT = `socket transparent 1 meta mark set ${TRANSPARENT_MARK} accept`;
 
+/** What is asked of a {@link RouteClient} to change its host's own routes and rules. */
+export type OwnRouting = Pick<RouteClient, "ownLocalRoutes" | "ownRules" | "addRoute" | "addRule">;
+
 /** Adds the routes and rules, both families, as far as they are missing. */
-export function addTransparentRouting(client: RouteClient): void {
+export function addTransparentRouting(client: OwnRouting): void {
   const isOurs = (family: string) => (present: { family: string; table: number }) =>
     present.family === family && present.table === TABLE;
   const routes = client.ownLocalRoutes();

@@ -4,6 +4,7 @@
  * shows by a DSS that it has them.
  */
 import { equalSecrets } from "../../base/bytes.ts";
+import type { MptcpVersion } from "../../wire/mptcp/keys.ts";
 import { CAPABLE_FLAG, type CapableOption, type MptcpOption, RESET_REASON } from "../../wire/mptcp/options.ts";
 import type { TcpSegment } from "../../wire/tcp/segment.ts";
 import type { OutgoingSegment } from "../tcp/extension.ts";
@@ -17,6 +18,11 @@ import type { Session } from "./session.ts";
  */
 export function isUsableCapable({ flags }: CapableOption): boolean {
   return (flags & CAPABLE_FLAG.hmac) !== 0 && (flags & CAPABLE_FLAG.extensibility) === 0;
+}
+
+/** The version that the answer to a SYN with this MP_CAPABLE, or with none, has. */
+export function versionOf(capable: CapableOption | undefined): MptcpVersion {
+  return capable?.version === 0 ? 0 : 1;
 }
 
 export class CapableHandshake implements Handshake {

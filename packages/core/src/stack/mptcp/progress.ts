@@ -23,7 +23,7 @@ import type { Subflow } from "./subflow.ts";
 import type { SubflowOwner } from "./subflow-owner.ts";
 
 /** How often the third segment of a join is said that no fourth one answers. */
-const MOST_JOIN_ACKNOWLEDGEMENTS = 6;
+export const MOST_JOIN_ACKNOWLEDGEMENTS = 6;
 const LEAST_TIMEOUT_MS = 200;
 const LONGEST_PAUSE_MS = 60_000;
 
