@@ -173,7 +173,13 @@ describe("the HCPE knows its uplinks and connections", function () {
       },
       { what: "an event is seen", limitMs: NOTICE_MS },
     );
-    await runConnection();
+    const { near, far } = await startDownload();
+    await until(() => seen.some(({ event }) => event === "subflowEstablished"), {
+      what: "a second subflow is told of",
+      limitMs: NOTICE_MS,
+    });
+    far.destroy();
+    near.destroy();
     await until(() => seen.at(-1)?.event === "connectionClosed", { what: "the last event", limitMs: NOTICE_MS });
     follower.kill("SIGTERM");
     const first = seen[0]?.sequence ?? 0;

@@ -115,6 +115,8 @@ function pathEventsOf(connection: MptcpConnection, event: MptcpEvent): PathEvent
     case "subflowEstablished":
       return onEstablished(connection, event);
     case "subflowClosed": {
+      // What a connection's end closes is not told apart.
+      if (connection.closeReason !== undefined) return [];
       const { reason, resetReason } = event;
       return [{ type: "subflowClosed", token, error: ERRORS[reason], resetReason, ...pathOf(event) }];
     }
