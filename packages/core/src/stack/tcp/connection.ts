@@ -322,7 +322,7 @@ export class TcpConnection {
 
   /** The next segment to send, or undefined when there is none for now. */
   pollTransmit(nowMs: number): TcpSegment | undefined {
-    const { life, syn, sender, receiver } = this.#parts;
+    const { life, syn, sender, receiver, extension } = this.#parts;
     if (life.pendingReset !== undefined) {
       const { sequence, position } = life.pendingReset;
       life.pendingReset = undefined;
@@ -331,7 +331,9 @@ export class TcpConnection {
     if (life.state === "closed") return undefined;
     if (syn?.isDue) return this.#makeSyn(syn, nowMs);
     if (life.state === "synSent") return undefined;
-    const next = this.#maySend ? sender.nextTransmission(nowMs) : undefined;
+    // What it says may be about the data that follows.
+    const announces = extension?.hasSignals === true && receiver.acknowledgementDue;
+    const next = this.#maySend && !announces ? sender.nextTransmission(nowMs) : undefined;
     if (next !== undefined) return makeSegment(this.#parts, flagsOf(next), next.start, next.payload, nowMs);
     if (this.#probeDue) {
       this.#probeDue = false;
