@@ -1,8 +1,10 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
+import { createLogger } from "@hybrid-access/core/services/log";
 import type { CookieKeys } from "@hybrid-access/core/services/registry/cookie-keys";
 import { MemoryRegistry } from "@hybrid-access/core/services/registry/memory";
 import { RedisRegistry, type RedisSettings } from "@hybrid-access/core/services/registry/redis";
 import type { Member, Registry } from "@hybrid-access/core/services/registry/registry";
+import { Publisher } from "@hybrid-access/hag/farm/publisher";
 import { expect } from "chai";
 import { RedisFleet } from "../lab/redis.ts";
 import { until } from "../lab/until.ts";
@@ -177,6 +179,43 @@ for (const { name, start } of STORES) {
       expect(found.toSorted((left, right) => left - right)).to.deep.equal(
         expected.toSorted((left, right) => left - right),
       );
+    });
+
+    it("is left with the tokens that a node owns, though releases were lost and the node goes on claiming", async () => {
+      const publisher = new Publisher({
+        registry,
+        node: "a",
+        tokenLifeMs: 1500,
+        isAlive: () => false,
+        isMember: () => true,
+        onOwned: () => {},
+        log: createLogger("test", "silent" as "error"),
+      });
+      try {
+        const path = { localId: 0, remoteId: 0, local: { address: ipAddress("10.9.9.9"), port: 5124 } };
+        const owned = [1, 2, 3];
+        for (const token of owned) {
+          const remote = { address: ipAddress("10.1.1.2"), port: token };
+          publisher.onEvent({
+            type: "connectionEstablished",
+            token,
+            ...path,
+            remote,
+            serverSide: true,
+            denyJoinInitial: false,
+          });
+        }
+        // The node has claimed them, and its releases did not arrive; they are of the same shard.
+        const lost = [5, 6];
+        await Promise.all(lost.map((token) => registry.claimToken(token, "a", 1500)));
+        await registry.claimToken(7, "b", LEASE_MS);
+        expect((await registry.tokensOf("a")).toSorted()).to.deep.equal([...owned, ...lost]);
+        const listed = async () => String((await registry.tokensOf("a")).toSorted());
+        await until(async () => (await listed()) === String(owned), { what: "only what it owns", limitMs: 8000 });
+        expect(await registry.tokensOf("b")).to.deep.equal([7]);
+      } finally {
+        publisher.close();
+      }
     });
 
     it("lets tokens and flows expire, and leaves nothing of them behind", async () => {

@@ -153,6 +153,7 @@ export class Farm {
       node,
       tokenLifeMs: tokenLife,
       isAlive: (name) => this.#membership.isAlive(name),
+      isMember: () => this.#membership.isMember,
       onOwned: (key: OwnerKey) => this.#director?.learn(key, node),
       log: this.#log,
     });
@@ -164,7 +165,6 @@ export class Farm {
     await this.#fallback;
     if (this.#director !== undefined) this.#hurry();
     if (this.#config.steering === "announce") this.#routeHealth.set(true);
-    if (this.#publisher !== undefined) void this.#releaseLeftovers();
     this.#sharedClients?.start();
     await this.#sharedCookieKeys?.ask();
   }
@@ -175,18 +175,6 @@ export class Farm {
       Director.hurry();
     } catch (error) {
       this.#log.info({ error }, "the director is not preferred to what else this host runs (CAP_SYS_NICE)");
-    }
-  }
-
-  /** A life of this node that was killed could not take its tokens back. */
-  async #releaseLeftovers(): Promise<void> {
-    const { node } = this.#config;
-    try {
-      const left = (await this.#registry.tokensOf(node)).filter((token) => this.#publisher?.owns(token) !== true);
-      for (const token of left) await this.#registry.releaseToken(token, node);
-      if (left.length > 0) this.#log.info({ tokens: left.length }, "took back tokens of an earlier run");
-    } catch (error) {
-      this.#log.warn({ error }, "tokens of an earlier run stay until they expire");
     }
   }
 

@@ -7,7 +7,8 @@
  *   ha:{FARM}:c:NODE          string, how many connections clients have at the node (client-counts.ts)
  *   ha:{FARM}:cookies         string, the keys of the farm's Convert cookies (cookie-keys.ts)
  *   ha:{FARM:SHARD}:t:TOKEN   string, the node that has the token (8 hexadecimal digits)
- *   ha:{FARM:SHARD}:n:NODE    set of the node's tokens in this shard, as integers
+ *   ha:{FARM:SHARD}:n:NODE    set of the node's tokens in this shard, as integers; lives as long as the last one
+ *                             claimed: what was not released is taken out by its node (publisher.ts)
  *   ha:{FARM:SHARD}:f:FLOW    string, the node at which the flow ends
  *
  * The part in braces is Redis Cluster's hash tag: a script's keys share one, so they are on one master. A thousand
