@@ -302,6 +302,40 @@ describe("registry: what others wrote into Redis", () => {
   });
 });
 
+describe("registry: what a farm leaves in Redis", () => {
+  let fleet: RedisFleet;
+  let registry: RedisRegistry;
+
+  before(async () => {
+    fleet = await RedisFleet.single();
+    registry = open("farm", fleet.settings);
+    await ready(registry);
+  });
+  after(async () => {
+    registry?.close();
+    await fleet?.close();
+  });
+
+  const left = async () =>
+    (await fleet.command(0, "--scan", "--pattern", "ha:*")).split("\n").filter(Boolean).toSorted();
+
+  it("is nothing, some leases after its last node is gone, in order or not", async () => {
+    await registry.renew(A, "settings", SHORT_MS);
+    await registry.renew(B, "settings", SHORT_MS);
+    expect(await left()).to.deep.equal(["ha:{farm}:members", "ha:{farm}:settings"]);
+    await registry.leave(A);
+    await until(async () => (await left()).length === 0, { what: "nothing is left", limitMs: 10_000 });
+  });
+
+  it("does not go by the shortest lease: a node that renews seldom stays known when one that renewed often is gone", async () => {
+    await registry.renew(A, "settings", LEASE_MS);
+    await registry.renew(B, "settings", SHORT_MS);
+    for (const key of ["members", "settings"]) {
+      expect(Number(await fleet.command(0, "pttl", `ha:{farm}:${key}`))).to.be.greaterThan(LEASE_MS);
+    }
+  });
+});
+
 describe("registry: TLS", () => {
   it("does not speak to a Redis whose certificate it cannot believe", async () => {
     const fleet = await RedisFleet.tls();

@@ -42,6 +42,8 @@ const LEFTOVERS_PAUSE_MS = 2000;
 
 interface Owned {
   readonly flows: Set<string>;
+  /** The living node that has the same token; each renewal of the claim finds it again. */
+  collidesWith: string | undefined;
   /** When its claims are to be made again; -Infinity at once. */
   dueMs: number;
 }
@@ -91,9 +93,11 @@ export class Publisher {
     if (known?.flows.has(flow)) return;
     const { registry, node, tokenLifeMs, onOwned } = this.#options;
     if (known === undefined) {
-      this.#owned.set(token, { flows: new Set([flow]), dueMs: performance.now() + tokenLifeMs * RENEWAL_PART });
+      const dueMs = performance.now() + tokenLifeMs * RENEWAL_PART;
+      const owned = { flows: new Set([flow]), collidesWith: undefined, dueMs };
+      this.#owned.set(token, owned);
       onOwned({ type: "token", token });
-      this.#claimToken(token);
+      this.#claimToken(token, owned);
     } else {
       known.flows.add(flow);
     }
@@ -101,17 +105,17 @@ export class Publisher {
     this.#call(token, registry.claimFlow(flow, node, tokenLifeMs));
   }
 
-  #claimToken(token: number): void {
+  #claimToken(token: number, owned: Owned): void {
     const { registry, node, tokenLifeMs, isAlive, log } = this.#options;
     const claim = async () => {
       const owner = await registry.claimToken(token, node, tokenLifeMs);
-      if (owner === undefined) return;
-      if (isAlive(owner)) {
+      const other = owner !== undefined && isAlive(owner) ? owner : undefined;
+      if (other !== undefined && other !== owned.collidesWith) {
         this.counters.collisions += 1;
         log.warn({ owner }, "another node has a connection with the same token");
-      } else {
-        await registry.claimToken(token, node, tokenLifeMs, true);
       }
+      owned.collidesWith = other;
+      if (owner !== other) await registry.claimToken(token, node, tokenLifeMs, true);
     };
     this.counters.published += 1;
     this.#call(token, claim());
@@ -166,7 +170,7 @@ export class Publisher {
       if (owned.dueMs > nowMs) continue;
       if (claims >= CLAIMS_PER_TICK) return;
       owned.dueMs = nowMs + tokenLifeMs * RENEWAL_PART;
-      this.#claimToken(token);
+      this.#claimToken(token, owned);
       for (const flow of owned.flows) this.#call(token, registry.claimFlow(flow, node, tokenLifeMs));
       claims += 1 + owned.flows.size;
     }
