@@ -13,7 +13,16 @@ import type { Registry } from "@hybrid-access/core/services/registry/registry";
 import type { ClientTable } from "../client-table.ts";
 import { type FarmConfig, fileOf } from "./config.ts";
 import { Director, type MarkedNode } from "./director.ts";
-import { addFarmRules, LOCAL_MARK, NodeRoutes, QUEUE, removeFarmRules, setFallback } from "./host-rules.ts";
+import {
+  addFarmRules,
+  directorElements,
+  LOCAL_MARK,
+  NodeRoutes,
+  QUEUE,
+  removeFarmRules,
+  setFallback,
+} from "./host-rules.ts";
+import { LifeSign } from "./life-sign.ts";
 import { type KnownNode, Membership, stateOf } from "./membership.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteHealth } from "./route-health.ts";
@@ -50,6 +59,7 @@ export class Farm {
   #paths: PathControl | undefined;
   #publisher: Publisher | undefined;
   #director: Director | undefined;
+  #lifeSign: LifeSign | undefined;
   #sharedClients: SharedClients | undefined;
   #sharedCookieKeys: SharedCookieKeys | undefined;
   /** Ends when the kernel has the last one of the rules that it follows without this process. */
@@ -95,6 +105,7 @@ export class Farm {
     if (this.#directs) {
       const { hold: holdMs, joinsWithoutRedis: joinsWithoutRegistry } = this.#config;
       this.#director = new Director(this.#registry, QUEUE, { holdMs, joinsWithoutRegistry });
+      this.#lifeSign = new LifeSign(directorElements(), this.#log);
     }
     if (this.#config.steering === "announce") this.#denyJoins();
     else if (this.#converts) this.#followConnections();
@@ -219,6 +230,7 @@ export class Farm {
   }
 
   async stop(): Promise<void> {
+    this.#lifeSign?.stop();
     this.#director?.close();
     this.#publisher?.close();
     this.#sharedClients?.stop();
