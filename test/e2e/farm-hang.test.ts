@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { Keys } from "@hybrid-access/core/services/registry/keys";
 import { expect } from "chai";
 import { FARM_PORT, FarmLab, VIRTUAL } from "../lab/farm.ts";
+import { ownBy } from "../lab/farm-owners.ts";
 import { FarmTraffic } from "../lab/farm-traffic.ts";
 import { joinOption, RawPackets, TCP_FLAG } from "../lab/raw-packets.ts";
 import { until } from "../lab/until.ts";
@@ -21,7 +21,7 @@ describe("a director that hangs", function () {
     ];
     farm = await FarmLab.up({ homes: 1, gateways }, ["dir1", ...CONVERTERS]);
     packets = new RawPackets(farm.lab, "core", CONVERTERS, VIRTUAL.ipv4, FARM_PORT);
-    await farm.redis.command(0, "set", new Keys("farm").token(TOKEN), "conv2", "px", "600000");
+    await ownBy(farm, "conv2", [TOKEN]);
   });
   afterEach(() => farm?.daemon("dir1").process.kill("SIGCONT"));
   after(async () => {
