@@ -1,4 +1,4 @@
-/** What a million tokens cost in a Redis on this host. */
+/** What a million tokens cost in a Redis on this host, and connections with their subflows. */
 import { RedisRegistry } from "@hybrid-access/core/services/registry/redis";
 import { RedisFleet } from "../lab/redis.ts";
 import { until } from "../lab/until.ts";
@@ -7,17 +7,20 @@ import type { Figure } from "./benchmark.ts";
 
 const MILLION = 1_000_000;
 const AT_ONCE = 200;
-/** Longer than it takes to write a million and to look some up. */
-const LIFE_MS = 180_000;
+/** Longer than it takes to write everything and to look some up. */
+const LIFE_MS = 600_000;
+/** What is left of all lives when everything has been measured. */
+const LAST_MS = 1000;
+const EXPIRY_LIMIT_MS = 120_000;
+const SUBFLOWS = 2;
 const NODES = ["conv1", "conv2", "conv3"];
 /** Spreads numbers over the 32 bits of tokens, each once. */
 const SPREAD = 2_654_435_761;
 
-/** `part` of a million tokens, and of the time they live. */
+/** `part` of a million tokens. */
 export async function registryFigures(say: (line: string) => void, part: number): Promise<Figure[]> {
   const tokens = MILLION * part;
   const lookups = tokens / 5;
-  const lifeMs = LIFE_MS * part;
   const fleet = await RedisFleet.single();
   const registry = new RedisRegistry("farm", fleet.settings, () => {});
   try {
@@ -25,28 +28,41 @@ export async function registryFigures(say: (line: string) => void, part: number)
     const used = async () => Number(/used_memory:(\d+)/.exec(await fleet.command(0, "info", "memory"))?.[1]);
     const emptyBytes = await used();
     say(`${tokens} tokens into Redis`);
-    const publishRate = await inBatches(tokens, async (index) => {
-      const owner = await registry.claimToken(tokenOf(index), NODES[index % NODES.length] ?? "", lifeMs);
+    const claim = async (index: number, lifeMs: number) => {
+      const owner = await registry.claimToken(tokenOf(index), nodeOf(index), lifeMs);
       if (owner !== undefined) throw new Error(`token ${index} belongs to ${owner}`);
-    });
+    };
+    const publishRate = await inBatches(tokens, (index) => claim(index, LIFE_MS));
     const bytes = ((await used()) - emptyBytes) / tokens;
     say(`${lookups} look-ups`);
     let late = 0;
     const lookupRate = await inBatches(lookups, async (index) => {
-      const expected = NODES[(index * 5) % NODES.length];
+      const expected = nodeOf(index * 5);
       const owner = await registry.ownerOfToken(tokenOf(index * 5)).catch(() => "late");
       if (owner === "late") late += 1;
       else if (owner !== expected) throw new Error(`token ${index * 5} is said to be ${owner}'s`);
     });
-    say("until all have expired");
+    say(`${SUBFLOWS} flows for each`);
+    const claimFlow = (index: number, lifeMs: number) =>
+      registry.claimFlow(flowOf(index), nodeOf(Math.floor(index / SUBFLOWS)), lifeMs);
+    await inBatches(SUBFLOWS * tokens, (index) => claimFlow(index, LIFE_MS));
+    const connectionBytes = ((await used()) - emptyBytes) / tokens;
+    say("renewed for the last time, and until all have expired");
+    await inBatches(tokens, (index) => claim(index, LAST_MS));
+    await inBatches(SUBFLOWS * tokens, (index) => claimFlow(index, LAST_MS));
     const keys = async () => Number(await fleet.command(0, "dbsize"));
     // What is still there then is the figure.
-    await until(async () => (await keys()) === 0, { what: "", limitMs: 2 * lifeMs, everyMs: 500 }).catch(() => {});
+    await until(async () => (await keys()) === 0, { what: "", limitMs: EXPIRY_LIMIT_MS, everyMs: 200 }).catch(() => {});
     const left = await keys();
     return [
       { measured: `${tokens} tokens: memory of Redis for each`, runs: [bytes], unit: "bytes" },
+      {
+        measured: `${tokens} connections, a token and ${SUBFLOWS} subflows: memory of Redis for each`,
+        runs: [connectionBytes],
+        unit: "bytes",
+      },
       { measured: `${tokens} tokens: published`, runs: [publishRate], unit: "1/s" },
-      { measured: `${tokens} tokens: looked up`, runs: [lookupRate], unit: "1/s" },
+      { measured: `${tokens} tokens: looked up, ${lookups} of them once`, runs: [lookupRate], unit: "1/s" },
       { measured: `${tokens} tokens: look-ups that missed their deadline`, runs: [late / lookups], unit: "1" },
       { measured: `${tokens} tokens: keys left after expiry`, runs: [left], unit: "keys", goal: { atMost: 0 } },
     ];
@@ -54,6 +70,15 @@ export async function registryFigures(say: (line: string) => void, part: number)
     registry.close();
     await fleet.close();
   }
+}
+
+function nodeOf(index: number): string {
+  return NODES[index % NODES.length] ?? "";
+}
+
+/** As isFlowId wants it: a client's address and port, and the service's port. */
+function flowOf(index: number): string {
+  return `${(0x0a00_0000 + (index >>> 14)).toString(16).padStart(8, "0")}${(0x8000 + (index & 0x3fff)).toString(16)}1404`;
 }
 
 function tokenOf(index: number): number {

@@ -48,14 +48,20 @@ describe("without Multipath TCP on the way", function () {
   }
 });
 
-/** The first bare ACK that has both keys is lost (RFC 8684 section 3.1, figure 4). */
-const LOSE_THIRD_ACK = `table inet loss {
+function lose(what: string): string {
+  return `table inet loss {
   chain forward {
     type filter hook forward priority filter;
-    tcp option mptcp subtype 0 tcp option mptcp length 20 numgen inc mod 1000000 == 0 counter drop
+    ${what} counter drop
   }
 }
 `;
+}
+
+/** The first bare ACK that has both keys is lost (RFC 8684 section 3.1, figure 4). */
+const LOSE_THIRD_ACK = lose("tcp option mptcp subtype 0 tcp option mptcp length 20 numgen inc mod 1000000 == 0");
+/** All that has both keys is lost: the third ACK and the first data, however often they are sent. */
+const LOSE_KEYS = lose("tcp option mptcp subtype 0 tcp flags & syn == 0");
 
 describe("a third ACK of the handshake that is lost", function () {
   this.timeout(30_000);
@@ -81,6 +87,27 @@ describe("a third ACK of the handshake that is lost", function () {
       }
       expect((await pair.status("hcpe")).counters).to.include({ connectionsMultipath: 3, connectionsPlain: 0 });
       expect((await pair.status("hag")).counters).to.include({ connectionsMultipath: 3, connectionsPlain: 0 });
+    } finally {
+      await server.close();
+      await pair.down();
+    }
+  });
+
+  it("costs it only together with the first data, when later data arrives without the keys: whole, as plain TCP", async () => {
+    const pair = await Pair.up();
+    const server = new StreamServer(pair.lab, "srv", PORT);
+    try {
+      await pair.lab.run("rdsl", ["nft", "-f", "-"], { input: LOSE_KEYS });
+      const near = connectFrom(pair.lab, "lan", ADDRESS.server, PORT);
+      const answered = receive(near);
+      const sent = pattern(SHORT_BYTES, 1);
+      near.end(sent);
+      const far = await server.accept();
+      const arrived = receive(far);
+      far.resume().end();
+      expect(await arrived).to.deep.equal({ bytes: SHORT_BYTES, hash: hashOf(sent), end: "end" });
+      await answered;
+      expect((await pair.status("hcpe")).counters).to.include({ connectionsPlain: 1, connectionsMultipath: 0 });
     } finally {
       await server.close();
       await pair.down();

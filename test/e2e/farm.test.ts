@@ -1,11 +1,9 @@
 import { expect } from "chai";
 import { kernelOnly } from "../lab/engine-under-test.ts";
-import { FARM_SERVER, FarmLab } from "../lab/farm.ts";
+import { FarmLab } from "../lab/farm.ts";
 import { FarmTraffic, sumOf } from "../lab/farm-traffic.ts";
-import { connectFrom, StreamServer } from "../lab/stream.ts";
 import { until } from "../lab/until.ts";
 
-const PORT = 7000;
 const DIRECTORS = ["dir1", "dir2"];
 const CONVERTERS = ["conv1", "conv2", "conv3"];
 const GATEWAYS = [
@@ -282,44 +280,6 @@ describe("a farm whose gateways are directors and converters at once", function 
     expect(lost).to.equal(0);
     expect(await lookups()).to.be.greaterThan(before);
   });
-});
-
-describe("a farm that announces", function () {
-  this.timeout(30_000);
-
-  for (const { home, family, own } of [
-    { home: 1, family: "IPv4", own: [10, 8, 0, 11] },
-    { home: 2, family: "IPv6", own: [0xfd, 0x88] },
-  ]) {
-    it(`forbids further subflows to its address and names the gateway's own, over ${family}`, async () => {
-      const gateways = [{ name: "conv1", role: "both" }] as const;
-      const farm = await FarmLab.up({ homes: 2, gateways, steering: "announce" }, ["conv1"]);
-      const server = new StreamServer(farm.lab, "srv", PORT);
-      try {
-        const client = connectFrom(farm.lab, `lan${home}`, FARM_SERVER.ipv4, PORT);
-        client.write("x");
-        await server.accept();
-        const events = () =>
-          farm
-            .daemon(`hcpe${home}`)
-            .log()
-            .split("\n")
-            .filter((line) => line.includes('"msg":"path event"'))
-            .map((line) => (JSON.parse(line) as { event: Record<string, unknown> }).event);
-        const isOwn = ({ type, remote }: Record<string, unknown>) => {
-          if (type !== "addressAnnounced") return false;
-          const bytes = Object.values((remote as { address: Record<string, number> }).address);
-          return String(family === "IPv4" ? bytes.slice(12) : bytes.slice(0, 2)) === String(own);
-        };
-        await until(() => events().some(isOwn), { what: "its address is announced", limitMs: 5000 });
-        expect(events().find(({ type }) => type === "connectionEstablished")?.denyJoinInitial).to.equal(true);
-        client.destroy();
-      } finally {
-        await server.close();
-        await farm.down();
-      }
-    });
-  }
 });
 
 describe("a farm whose directors announce its address by BIRD", function () {

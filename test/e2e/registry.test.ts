@@ -1,8 +1,10 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
+import { createLogger } from "@hybrid-access/core/services/log";
 import type { CookieKeys } from "@hybrid-access/core/services/registry/cookie-keys";
 import { MemoryRegistry } from "@hybrid-access/core/services/registry/memory";
 import { RedisRegistry, type RedisSettings } from "@hybrid-access/core/services/registry/redis";
 import type { Member, Registry } from "@hybrid-access/core/services/registry/registry";
+import { Publisher } from "@hybrid-access/hag/farm/publisher";
 import { expect } from "chai";
 import { RedisFleet } from "../lab/redis.ts";
 import { until } from "../lab/until.ts";
@@ -179,6 +181,43 @@ for (const { name, start } of STORES) {
       );
     });
 
+    it("is left with the tokens that a node owns, though releases were lost and the node goes on claiming", async () => {
+      const publisher = new Publisher({
+        registry,
+        node: "a",
+        tokenLifeMs: 1500,
+        isAlive: () => false,
+        isMember: () => true,
+        onOwned: () => {},
+        log: createLogger("test", "silent" as "error"),
+      });
+      try {
+        const path = { localId: 0, remoteId: 0, local: { address: ipAddress("10.9.9.9"), port: 5124 } };
+        const owned = [1, 2, 3];
+        for (const token of owned) {
+          const remote = { address: ipAddress("10.1.1.2"), port: token };
+          publisher.onEvent({
+            type: "connectionEstablished",
+            token,
+            ...path,
+            remote,
+            serverSide: true,
+            denyJoinInitial: false,
+          });
+        }
+        // The node has claimed them, and its releases did not arrive; they are of the same shard.
+        const lost = [5, 6];
+        await Promise.all(lost.map((token) => registry.claimToken(token, "a", 1500)));
+        await registry.claimToken(7, "b", LEASE_MS);
+        expect((await registry.tokensOf("a")).toSorted()).to.deep.equal([...owned, ...lost]);
+        const listed = async () => String((await registry.tokensOf("a")).toSorted());
+        await until(async () => (await listed()) === String(owned), { what: "only what it owns", limitMs: 8000 });
+        expect(await registry.tokensOf("b")).to.deep.equal([7]);
+      } finally {
+        publisher.close();
+      }
+    });
+
     it("lets tokens and flows expire, and leaves nothing of them behind", async () => {
       await registry.claimToken(7, "a", SHORT_MS);
       await registry.claimFlow(FLOW, "a", SHORT_MS);
@@ -260,6 +299,40 @@ describe("registry: what others wrote into Redis", () => {
     await fleet.command(0, "rpush", "ha:{farm:0}:t:00000004", "a");
     expect(await registry.claimToken(4, "a", LEASE_MS)).to.equal(undefined);
     expect(await registry.ownerOfToken(4)).to.equal("a");
+  });
+});
+
+describe("registry: what a farm leaves in Redis", () => {
+  let fleet: RedisFleet;
+  let registry: RedisRegistry;
+
+  before(async () => {
+    fleet = await RedisFleet.single();
+    registry = open("farm", fleet.settings);
+    await ready(registry);
+  });
+  after(async () => {
+    registry?.close();
+    await fleet?.close();
+  });
+
+  const left = async () =>
+    (await fleet.command(0, "--scan", "--pattern", "ha:*")).split("\n").filter(Boolean).toSorted();
+
+  it("is nothing, some leases after its last node is gone, in order or not", async () => {
+    await registry.renew(A, "settings", SHORT_MS);
+    await registry.renew(B, "settings", SHORT_MS);
+    expect(await left()).to.deep.equal(["ha:{farm}:members", "ha:{farm}:settings"]);
+    await registry.leave(A);
+    await until(async () => (await left()).length === 0, { what: "nothing is left", limitMs: 10_000 });
+  });
+
+  it("does not go by the shortest lease: a node that renews seldom stays known when one that renewed often is gone", async () => {
+    await registry.renew(A, "settings", LEASE_MS);
+    await registry.renew(B, "settings", SHORT_MS);
+    for (const key of ["members", "settings"]) {
+      expect(Number(await fleet.command(0, "pttl", `ha:{farm}:${key}`))).to.be.greaterThan(LEASE_MS);
+    }
   });
 });
 

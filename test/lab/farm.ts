@@ -22,6 +22,8 @@ import { until } from "./until.ts";
 
 export const VIRTUAL = { ipv4: "10.9.9.9", ipv6: "fd99::9" } as const;
 export const FARM_SERVER = { ipv4: "10.3.3.2", ipv6: "fd33::2" } as const;
+/** On the gateways' Ethernet. */
+const ROUTER = { ipv4: "10.8.0.1", ipv6: "fd88::1" } as const;
 export const FARM_PORT = 5124;
 const REDIS = { host: "10.8.0.250", port: 6379 } as const;
 
@@ -111,7 +113,7 @@ function farmTopology({ homes, gateways }: FarmOptions): Topology {
     },
     links: [
       ...parts.flatMap(({ links }) => links),
-      onSwitch("core", ["10.8.0.1/24", "fd88::1/64"]),
+      onSwitch("core", [`${ROUTER.ipv4}/24`, `${ROUTER.ipv6}/64`]),
       onSwitch("redis", [`${REDIS.host}/24`]),
       ...gateways.map(({ name }, index) => {
         const { ipv4, ipv6 } = gatewayAddress(index);
@@ -128,8 +130,8 @@ function farmTopology({ homes, gateways }: FarmOptions): Topology {
     routes: [
       ...parts.flatMap(({ routes }) => routes),
       ...names.flatMap((node): RouteSpec[] => [
-        { node, to: "default", via: "10.8.0.1" },
-        { node, to: "default", via: "fd88::1" },
+        { node, to: "default", via: ROUTER.ipv4 },
+        { node, to: "default", via: ROUTER.ipv6 },
       ]),
       { node: "srv", to: "default", via: "10.3.3.1" },
       { node: "srv", to: "default", via: "fd33::1" },
@@ -221,10 +223,9 @@ export class FarmLab {
     const addresses = directors.map((name) =>
       gatewayAddress(this.#options.gateways.findIndex((gateway) => gateway.name === name)),
     );
-    this.#startBird("core", routerBird("10.8.0.1", addresses));
+    this.#startBird("core", routerBird(ROUTER, VIRTUAL, addresses));
     directors.forEach((name, index) => {
-      const { ipv4, ipv6 } = addresses[index] ?? gatewayAddress(0);
-      this.#startBird(name, directorBird(ipv4, ipv6));
+      this.#startBird(name, directorBird(addresses[index] ?? gatewayAddress(0), ROUTER));
     });
     await until(async () => (await this.routesToFarm()).every((hops) => hops === directors.length), {
       what: "the router has learnt the ways to the farm",

@@ -25,22 +25,35 @@ async function settled(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Refuses claims of tokens while it fails. */
+/** Refuses what is said of tokens while it fails. */
 class FlakyRegistry extends MemoryRegistry {
   failing = false;
+  searches = 0;
+
+  override async tokensOf(node: string): Promise<readonly number[]> {
+    this.searches += 1;
+    return await super.tokensOf(node);
+  }
 
   override async claimToken(...args: Parameters<Registry["claimToken"]>): Promise<string | undefined> {
     if (this.failing) throw new Error("away");
     return await super.claimToken(...args);
+  }
+
+  override async releaseToken(...args: Parameters<Registry["releaseToken"]>): Promise<void> {
+    if (this.failing) throw new Error("away");
+    await super.releaseToken(...args);
   }
 }
 
 describe("hag/farm/publisher", () => {
   let registry: FlakyRegistry;
   let publisher: Publisher;
+  let isMember: boolean;
   const owned: string[] = [];
 
   beforeEach(() => {
+    isMember = true;
     registry = new FlakyRegistry(() => performance.now());
     owned.length = 0;
     publisher = new Publisher({
@@ -48,15 +61,16 @@ describe("hag/farm/publisher", () => {
       node: "a",
       tokenLifeMs: 60_000,
       isAlive: (node) => node === "living",
+      isMember: () => isMember,
       onOwned: (key) => owned.push(key.type),
       log: LOG,
     });
   });
   afterEach(() => publisher.close());
 
-  function created(remote = FIRST): PathEvent {
+  function created(remote = FIRST, token = TOKEN): PathEvent {
     const path = { localId: 0, remoteId: 0, local: LOCAL, remote };
-    return { type: "connectionCreated", token: TOKEN, ...path, serverSide: true, denyJoinInitial: false };
+    return { type: "connectionCreated", token, ...path, serverSide: true, denyJoinInitial: false };
   }
 
   function subflow(type: "subflowEstablished" | "subflowClosed"): PathEvent {
@@ -100,6 +114,22 @@ describe("hag/farm/publisher", () => {
     expect(await registry.ownerOfToken(TOKEN)).to.equal("living");
   });
 
+  it("counts a collision once, however often the claim is renewed, and another one of the same token again", async () => {
+    await registry.claimToken(TOKEN, "living", 60_000);
+    publisher.onEvent(created());
+    await settled();
+    for (const owner of ["living", undefined, "living"]) {
+      if (owner === undefined) await registry.releaseToken(TOKEN, "living");
+      else await registry.claimToken(TOKEN, owner, 60_000, true);
+      const before = publisher.counters.published;
+      publisher.publishAgain();
+      await eventually(5000, () => expect(publisher.counters.published).to.equal(before + 1));
+      await settled();
+      expect(await registry.ownerOfToken(TOKEN)).to.equal(owner ?? "a");
+    }
+    expect(publisher.counters.collisions).to.equal(2);
+  });
+
   it("takes a token that a dead node left behind", async () => {
     await registry.claimToken(TOKEN, "dead", 60_000);
     publisher.onEvent(created());
@@ -127,6 +157,37 @@ describe("hag/farm/publisher", () => {
     expect(publisher.counters.failed).to.equal(1);
     registry.failing = false;
     await eventually(5000, async () => expect(await registry.ownerOfToken(TOKEN)).to.equal("a"));
+  });
+
+  it("takes back what the registry did not hear of, and nothing else, as soon as it hears again", async () => {
+    const other = TOKEN + 1;
+    publisher.onEvent(created());
+    publisher.onEvent(created(SECOND, other));
+    await registry.claimToken(1, "living", 60_000);
+    // The first search has found nothing; what follows is another one's work, long before the tokens expire.
+    await eventually(5000, () => expect(registry.searches).to.equal(1));
+    registry.failing = true;
+    publisher.onEvent({ type: "connectionClosed", token: TOKEN });
+    await settled();
+    registry.failing = false;
+    expect(await registry.tokensOf("a")).to.include(TOKEN);
+    await eventually(8000, async () => expect(await registry.tokensOf("a")).to.deep.equal([other]));
+    expect(await registry.tokensOf("living")).to.deep.equal([1]);
+  });
+
+  it("takes back what an earlier life has left, but nothing while another node may have its name", async () => {
+    isMember = false;
+    await registry.claimToken(1, "a", 60_000);
+    publisher.onEvent(created());
+    await settled();
+    await registry.releaseToken(TOKEN, "a");
+    publisher.publishAgain();
+    // The tick that has published again has let the other token be.
+    await eventually(5000, async () => expect(await registry.ownerOfToken(TOKEN)).to.equal("a"));
+    await settled();
+    expect(await registry.ownerOfToken(1)).to.equal("a");
+    isMember = true;
+    await eventually(5000, async () => expect(await registry.tokensOf("a")).to.deep.equal([TOKEN]));
   });
 });
 

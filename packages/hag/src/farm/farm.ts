@@ -13,7 +13,17 @@ import type { Registry } from "@hybrid-access/core/services/registry/registry";
 import type { ClientTable } from "../client-table.ts";
 import { type FarmConfig, fileOf } from "./config.ts";
 import { Director, type MarkedNode } from "./director.ts";
-import { addFarmRules, localMark, NodeRoutes, QUEUE, removeFarmRules, setFallback, type Taker } from "./host-rules.ts";
+import {
+  addFarmRules,
+  directorElements,
+  localMark,
+  NodeRoutes,
+  QUEUE,
+  removeFarmRules,
+  setFallback,
+  type Taker,
+} from "./host-rules.ts";
+import { LifeSign } from "./life-sign.ts";
 import { type KnownNode, Membership, stateOf } from "./membership.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteHealth } from "./route-health.ts";
@@ -51,6 +61,7 @@ export class Farm {
   #paths: PathControl | undefined;
   #publisher: Publisher | undefined;
   #director: Director | undefined;
+  #lifeSign: LifeSign | undefined;
   #sharedClients: SharedClients | undefined;
   #sharedCookieKeys: SharedCookieKeys | undefined;
   /** Ends when the kernel has the last one of the rules that it follows without this process. */
@@ -101,6 +112,7 @@ export class Farm {
     if (this.#directs) {
       const { hold: holdMs, joinsWithoutRedis: joinsWithoutRegistry } = this.#config;
       this.#director = new Director(this.#registry, QUEUE, { holdMs, joinsWithoutRegistry });
+      this.#lifeSign = new LifeSign(directorElements(), this.#log);
     }
     if (this.#config.steering === "steer" && this.#converts) this.#followConnections();
     if (this.#converts && this.#config.clientLimits === "shared") this.#shareClients();
@@ -151,6 +163,7 @@ export class Farm {
       node,
       tokenLifeMs: tokenLife,
       isAlive: (name) => this.#membership.isAlive(name),
+      isMember: () => this.#membership.isMember,
       onOwned: (key: OwnerKey) => this.#director?.learn(key, node),
       log: this.#log,
     });
@@ -162,7 +175,6 @@ export class Farm {
     await this.#fallback;
     if (this.#director !== undefined) this.#hurry();
     if (this.#config.steering === "announce") this.#routeHealth.set(true);
-    if (this.#publisher !== undefined) void this.#releaseLeftovers();
     this.#sharedClients?.start();
     await this.#sharedCookieKeys?.ask();
   }
@@ -173,18 +185,6 @@ export class Farm {
       Director.hurry();
     } catch (error) {
       this.#log.info({ error }, "the director is not preferred to what else this host runs (CAP_SYS_NICE)");
-    }
-  }
-
-  /** A life of this node that was killed could not take its tokens back. */
-  async #releaseLeftovers(): Promise<void> {
-    const { node } = this.#config;
-    try {
-      const left = (await this.#registry.tokensOf(node)).filter((token) => this.#publisher?.owns(token) !== true);
-      for (const token of left) await this.#registry.releaseToken(token, node);
-      if (left.length > 0) this.#log.info({ tokens: left.length }, "took back tokens of an earlier run");
-    } catch (error) {
-      this.#log.warn({ error }, "tokens of an earlier run stay until they expire");
     }
   }
 
@@ -230,6 +230,7 @@ export class Farm {
   }
 
   async stop(): Promise<void> {
+    this.#lifeSign?.stop();
     this.#director?.close();
     this.#publisher?.close();
     this.#sharedClients?.stop();

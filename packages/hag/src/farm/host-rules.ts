@@ -12,6 +12,7 @@
 import { type Family, familyOf, formatIpAddress, type IpAddress } from "@hybrid-access/core/base/ip-address";
 import { contains, makePrefix } from "@hybrid-access/core/base/prefix";
 import { appendFlowRule, appendQueueRule } from "@hybrid-access/core/platform/netlink/nftables-rule";
+import { RenewedElements } from "@hybrid-access/core/platform/netlink/nftables-set";
 import type { AddressState, OwnRoute, Rule } from "@hybrid-access/core/platform/netlink/route";
 import { applyRulesMeanwhile, removeTable, replaceTable } from "@hybrid-access/core/services/host/nftables";
 import {
@@ -52,6 +53,15 @@ export function localMark(taker: Taker): number {
   return LOCAL_MARK[taker];
 }
 
+/** The set that tells that this host's director decides: for each family its number (NFPROTO_*). */
+const ALIVE = "alive";
+const PROTOCOLS = [Uint8Array.of(2), Uint8Array.of(10)];
+
+/** While they are renewed, packets are handed to the director. */
+export function directorElements(): RenewedElements {
+  return new RenewedElements(TABLE, ALIVE, PROTOCOLS);
+}
+
 /** The names that nft has for what depends on the family. */
 const WORDS = { ipv4: { ip: "ip", suffix: "4" }, ipv6: { ip: "ip6", suffix: "6" } } as const;
 
@@ -63,7 +73,8 @@ const HAS_KEY = "tcp option mptcp subtype 0 tcp option mptcp length { 20, 22, 24
 /** Creates the table. Throws an AccessError or SystemError when the kernel lacks something. */
 export function addFarmRules(rules: FarmRules): void {
   const { virtualAddresses, directs, converts, taker } = rules;
-  const chains = virtualAddresses.flatMap((address) => (directs ? directorRules(rules, address) : []));
+  const chains = directs ? [`set ${ALIVE} {\ntypeof meta nfproto\nflags timeout\n}`] : [];
+  chains.push(...virtualAddresses.flatMap((address) => (directs ? directorRules(rules, address) : [])));
   if (converts && taker === "sockets") chains.push(converterRules(rules));
   replaceTable(TABLE, chains.join("\n"));
   if (directs) {
@@ -95,9 +106,10 @@ function converterRules(rules: FarmRules): string {
 
 /**
  * classify: what another director has steered is for this node; a SYN is asked about, a known flow has its mark (the
- * director gets a copy of what has the gateway's key), an unknown one is asked about. deliver: what has no mark (nobody
- * listens on the queue) goes to a node by hash, but no subflow does: a wrong node would reset it, whereas its client
- * repeats what is dropped. At its end the flow's mark is remembered (addFarmRules).
+ * director gets a copy of what has the gateway's key), an unknown one is asked about. ask: not when the director has
+ * shown no life, as the queue would keep thousands of packets for it first. deliver: what has no mark (nobody decides)
+ * goes to a node by hash, but no subflow does: a wrong node would reset it, whereas its client repeats what is dropped.
+ * At its end the flow's mark is remembered (addFarmRules).
  */
 function directorRules(rules: FarmRules, address: IpAddress): string[] {
   const { ip, suffix } = WORDS[familyOf(address)];
@@ -113,7 +125,9 @@ function directorRules(rules: FarmRules, address: IpAddress): string[] {
       timeout ${FLOW_LIFE}
       size ${MOST_FLOWS}
     }`,
-    `chain ask${suffix} {\n}`,
+    `chain ask${suffix} {
+      meta nfproto != @${ALIVE} return
+    }`,
     `chain fallback${suffix} {\n}`,
     `chain steer${suffix} {
       ${steered}${NEW_SYN} goto ask${suffix}

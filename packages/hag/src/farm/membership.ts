@@ -56,6 +56,7 @@ export class Membership {
   /** Members that cannot be of this farm, seen in the last look. */
   foreign = 0;
   #refused: Refused | undefined;
+  #isMember = false;
   /** Since when the registry has answered every look and has known this node. */
   #believedSinceMs = performance.now();
   #looking: Promise<void> | undefined;
@@ -77,6 +78,11 @@ export class Membership {
 
   nodes(): readonly KnownNode[] {
     return Array.from(this.#nodes.values(), ({ member, alive }) => ({ member, alive }));
+  }
+
+  /** Whether the last renewal of the lease succeeded. */
+  get isMember(): boolean {
+    return this.#isMember;
   }
 
   isAlive(name: string): boolean {
@@ -113,6 +119,7 @@ export class Membership {
       .renew(this.#describe(), this.#settings, this.#config.lease)
       .catch(() => undefined);
     if (renewal === "joined") this.#believedSinceMs = performance.now();
+    this.#isMember = renewal === "joined" || renewal === "renewed";
     return renewal;
   }
 

@@ -1,7 +1,8 @@
 /**
  * Tells the registry what this node owns: the token of each Multipath TCP connection, from the kernel's first word of it,
  * and the flow of each of its subflows. What this node knows is the truth; the registry gets it again when it was away,
- * and regularly before it would expire.
+ * and regularly before it would expire. What the registry has too much is taken back in the same way: claims renew the
+ * lists in which it stands.
  */
 import type { PathEvent, SubflowPath } from "@hybrid-access/core/policy/path-manager/path-manager";
 import type { OwnerKey } from "@hybrid-access/core/policy/steering/steering";
@@ -15,6 +16,8 @@ export interface PublisherOptions {
   readonly tokenLifeMs: number;
   /** Whether another node's lease holds: a token of a dead one may be taken. */
   readonly isAlive: (node: string) => boolean;
+  /** Whether the registry has this node's name for it: another one's tokens are never taken back. */
+  readonly isMember: () => boolean;
   /** Hears what this node owns, before the registry does. */
   readonly onOwned: (key: OwnerKey) => void;
   readonly log: Logger;
@@ -25,7 +28,7 @@ export interface PublisherCounters {
   released: number;
   /** Tokens that another living node has too: the second connection does without steered joins. */
   collisions: number;
-  /** Calls to the registry that failed; each is repeated. */
+  /** Calls to the registry that failed; what they were to do is done later. */
   failed: number;
 }
 
@@ -34,9 +37,13 @@ const TICK_MS = 500;
 const CLAIMS_PER_TICK = 5000;
 /** A claim is renewed after this part of its life. */
 const RENEWAL_PART = 1 / 3;
+/** From a release that failed to the search for what it left behind, which asks for all tokens of this node. */
+const LEFTOVERS_PAUSE_MS = 2000;
 
 interface Owned {
   readonly flows: Set<string>;
+  /** The living node that has the same token; each renewal of the claim finds it again. */
+  collidesWith: string | undefined;
   /** When its claims are to be made again; -Infinity at once. */
   dueMs: number;
 }
@@ -47,6 +54,9 @@ export class Publisher {
   readonly #owned = new Map<number, Owned>();
   readonly #timer: NodeJS.Timeout;
   #connected = true;
+  /** When to look for what the registry has too much; an earlier life of this node may have left something. */
+  #leftoversDueMs = Number.NEGATIVE_INFINITY;
+  #releasing = false;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -57,10 +67,6 @@ export class Publisher {
   /** Tokens owned now. */
   get tokens(): number {
     return this.#owned.size;
-  }
-
-  owns(token: number): boolean {
-    return this.#owned.has(token);
   }
 
   onEvent(event: PathEvent): void {
@@ -87,9 +93,11 @@ export class Publisher {
     if (known?.flows.has(flow)) return;
     const { registry, node, tokenLifeMs, onOwned } = this.#options;
     if (known === undefined) {
-      this.#owned.set(token, { flows: new Set([flow]), dueMs: performance.now() + tokenLifeMs * RENEWAL_PART });
+      const dueMs = performance.now() + tokenLifeMs * RENEWAL_PART;
+      const owned = { flows: new Set([flow]), collidesWith: undefined, dueMs };
+      this.#owned.set(token, owned);
       onOwned({ type: "token", token });
-      this.#claimToken(token);
+      this.#claimToken(token, owned);
     } else {
       known.flows.add(flow);
     }
@@ -97,17 +105,17 @@ export class Publisher {
     this.#call(token, registry.claimFlow(flow, node, tokenLifeMs));
   }
 
-  #claimToken(token: number): void {
+  #claimToken(token: number, owned: Owned): void {
     const { registry, node, tokenLifeMs, isAlive, log } = this.#options;
     const claim = async () => {
       const owner = await registry.claimToken(token, node, tokenLifeMs);
-      if (owner === undefined) return;
-      if (isAlive(owner)) {
+      const other = owner !== undefined && isAlive(owner) ? owner : undefined;
+      if (other !== undefined && other !== owned.collidesWith) {
         this.counters.collisions += 1;
         log.warn({ owner }, "another node has a connection with the same token");
-      } else {
-        await registry.claimToken(token, node, tokenLifeMs, true);
       }
+      owned.collidesWith = other;
+      if (owner !== other) await registry.claimToken(token, node, tokenLifeMs, true);
     };
     this.counters.published += 1;
     this.#call(token, claim());
@@ -124,7 +132,13 @@ export class Publisher {
     const { registry, node } = this.#options;
     this.#owned.delete(token);
     this.counters.released += 1;
-    this.#call(undefined, registry.releaseToken(token, node));
+    this.#call(
+      undefined,
+      registry.releaseToken(token, node).catch((error: unknown) => {
+        this.#leftoversDueMs = Math.min(this.#leftoversDueMs, performance.now() + LEFTOVERS_PAUSE_MS);
+        throw error;
+      }),
+    );
     for (const flow of owned.flows) this.#call(undefined, registry.releaseFlow(flow, node));
   }
 
@@ -133,7 +147,7 @@ export class Publisher {
     for (const owned of this.#owned.values()) owned.dueMs = Number.NEGATIVE_INFINITY;
   }
 
-  /** A claim that failed is made again at the next tick; what was not released expires. */
+  /** A claim that failed is made again at the next tick; a flow that was not released expires. */
   #call(token: number | undefined, call: Promise<unknown>): void {
     call.catch(() => {
       this.counters.failed += 1;
@@ -143,22 +157,46 @@ export class Publisher {
   }
 
   #tick(): void {
-    const { registry, node, tokenLifeMs } = this.#options;
+    const { registry, node, tokenLifeMs, isMember } = this.#options;
     const { connected } = registry.health;
     // A registry that was away may have lost everything.
     if (connected && !this.#connected) this.publishAgain();
     this.#connected = connected;
     if (!connected) return;
     const nowMs = performance.now();
+    if (nowMs >= this.#leftoversDueMs && isMember() && !this.#releasing) void this.#releaseLeftovers();
     let claims = 0;
     for (const [token, owned] of this.#owned) {
       if (owned.dueMs > nowMs) continue;
       if (claims >= CLAIMS_PER_TICK) return;
       owned.dueMs = nowMs + tokenLifeMs * RENEWAL_PART;
-      this.#claimToken(token);
+      this.#claimToken(token, owned);
       for (const flow of owned.flows) this.#call(token, registry.claimFlow(flow, node, tokenLifeMs));
       claims += 1 + owned.flows.size;
     }
+  }
+
+  /**
+   * Takes back the tokens that the registry lists for this node and that nobody has here: those of an earlier life, and
+   * those whose release did not reach it or was undone by a failover. Once in a token's life when nothing is suspected.
+   */
+  async #releaseLeftovers(): Promise<void> {
+    const { registry, node, tokenLifeMs, log } = this.#options;
+    this.#releasing = true;
+    this.#leftoversDueMs = performance.now() + tokenLifeMs;
+    let released = 0;
+    try {
+      for (const token of await registry.tokensOf(node)) {
+        if (this.#owned.has(token)) continue;
+        await registry.releaseToken(token, node);
+        released += 1;
+      }
+    } catch {
+      this.#leftoversDueMs = performance.now() + LEFTOVERS_PAUSE_MS;
+    } finally {
+      this.#releasing = false;
+    }
+    if (released > 0) log.info({ tokens: released }, "took back tokens of connections that have ended");
   }
 
   close(): void {

@@ -1,21 +1,15 @@
-/**
- * Rules of nftables that the nft program cannot write everywhere, sent as it would send them
- * (linux/netfilter/nf_tables.h). Both are appended to a chain of a table of the family inet.
- */
+/** Rules of nftables that the nft program cannot write everywhere, appended to a chain of a table of the family inet. */
 import { concatBytes } from "../../base/bytes.ts";
 import type { Family } from "../../base/ip-address.ts";
 import { ERRNO, SystemError } from "../errno.ts";
 import { libc } from "../libc.ts";
-import { attribute, encodeMessage, nested, value } from "./message.ts";
-import { netfilterHeader, transact, uint32 } from "./netfilter.ts";
+import { attribute, nested, value } from "./message.ts";
+import { netfilterHeader, uint32 } from "./netfilter.ts";
+import { changeNftables, FAMILY_INET } from "./nftables-batch.ts";
 import { FLAG, NETLINK_NETFILTER, openNetlink } from "./socket.ts";
 
-const NFTABLES = 10;
-const BATCH_BEGIN = 0x10;
-const BATCH_END = 0x11;
 const NEW_RULE = 6;
 const FLAG_APPEND = 0x800;
-const FAMILY_INET = 1;
 const RULE = { table: 1, chain: 2, expressions: 4 } as const;
 const LIST_ELEMENT = 1;
 const EXPRESSION = { name: 1, data: 2 } as const;
@@ -116,15 +110,10 @@ function appendRule(table: string, chain: string, expressions: readonly Uint8Arr
       expressions.map((one) => nested(LIST_ELEMENT, [one])),
     ),
   ]);
-  const flags = FLAG.request | FLAG.acknowledge | FLAG.create | FLAG_APPEND;
-  const messages = [
-    encodeMessage(BATCH_BEGIN, FLAG.request, 0, netfilterHeader(0, NFTABLES)),
-    encodeMessage((NFTABLES << 8) | NEW_RULE, flags, 1, rule),
-    encodeMessage(BATCH_END, FLAG.request, 2, netfilterHeader(0, NFTABLES)),
-  ];
+  const change = { type: NEW_RULE, flags: FLAG.create | FLAG_APPEND, body: rule };
   const fd = openNetlink(NETLINK_NETFILTER);
   try {
-    transact(fd, messages, `add a rule to chain ${chain}`);
+    changeNftables(fd, [change], `add a rule to chain ${chain}`);
   } finally {
     libc.close(fd);
   }

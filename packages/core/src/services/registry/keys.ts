@@ -3,11 +3,12 @@
  * project names a key.
  *
  *   ha:{FARM}:members         hash, node → "EXPIRES IDENTITY MEMBER" (EXPIRES: milliseconds of Redis's own clock)
- *   ha:{FARM}:settings        string, what all nodes of the farm must have configured alike; no expiry
+ *   ha:{FARM}:settings        string, what all nodes of the farm must have configured alike; lives as long as members
  *   ha:{FARM}:c:NODE          string, how many connections clients have at the node (client-counts.ts)
  *   ha:{FARM}:cookies         string, the keys of the farm's Convert cookies (cookie-keys.ts)
  *   ha:{FARM:SHARD}:t:TOKEN   string, the node that has the token (8 hexadecimal digits)
- *   ha:{FARM:SHARD}:n:NODE    set of the node's tokens in this shard, as integers
+ *   ha:{FARM:SHARD}:n:NODE    set of the node's tokens in this shard, as integers; lives as long as the last one
+ *                             claimed: what was not released is taken out by its node (publisher.ts)
  *   ha:{FARM:SHARD}:f:FLOW    string, the node at which the flow ends
  *
  * The part in braces is Redis Cluster's hash tag: a script's keys share one, so they are on one master. A thousand
@@ -68,7 +69,7 @@ export class Keys {
 /** Cookie keys go when no node has asked for them for so many of their lives. */
 const COOKIES_LIFE_IN_LIVES = 3;
 
-/** The hash of members outlives the leases in it, so that a renewal finds who had the name. */
+/** The hash of members outlives the leases in it, the longest of them too, so that a renewal finds who had the name. */
 const MEMBERS_LIFE_IN_LEASES = 10;
 
 const NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)";
@@ -96,9 +97,10 @@ export const SCRIPTS = {
       end
       local settings = redis.call('GET', KEYS[2])
       if others > 0 and settings and settings ~= ARGV[5] then return 'otherSettings' end
-      if settings ~= ARGV[5] then redis.call('SET', KEYS[2], ARGV[5]) end
+      local life = math.max(${MEMBERS_LIFE_IN_LEASES} * ARGV[4], redis.call('PTTL', KEYS[1]))
+      redis.call('SET', KEYS[2], ARGV[5], 'PX', life)
       redis.call('HSET', KEYS[1], ARGV[1], string.format('%d %s %s', now + ARGV[4], ARGV[2], ARGV[3]))
-      redis.call('PEXPIRE', KEYS[1], ${MEMBERS_LIFE_IN_LEASES} * ARGV[4])
+      redis.call('PEXPIRE', KEYS[1], life)
       return held and 'renewed' or 'joined'`,
   },
   /** KEYS members; ARGV name, identity. */

@@ -60,7 +60,10 @@ export interface Registry {
   /** Takes the token back, if `node` has it. */
   releaseToken(token: number, node: string): Promise<void>;
   ownerOfToken(token: number): Promise<string | undefined>;
-  /** The tokens that `node` has claimed and not released, as far as they have not expired. */
+  /**
+   * The tokens that `node` has claimed and not released. One that has expired may be among them, for as long as the node
+   * goes on claiming others; when it no longer does, none is left when the last one expires.
+   */
   tokensOf(node: string): Promise<readonly number[]>;
   /** Says that the flow ({@link isFlowId}) ends at `node`; the last one to say so is right. */
   claimFlow(flow: string, node: string, ttlMs: number): Promise<void>;
