@@ -90,7 +90,7 @@ describe("what a host lacks", function () {
 
   it("says which privilege is missing", async () => {
     const answer = await capabilities("nothing", false);
-    for (const name of ["transparent", "pathControl", "nftablesTproxy", "netfilterQueue"]) {
+    for (const name of ["transparent", "pathControl", "acceptedPaths", "nftablesTproxy", "netfilterQueue"]) {
       expectReason(answer, name, /CAP_NET_ADMIN/);
     }
     expectReason(answer, "packetSocket", /CAP_NET_RAW/);

@@ -1,5 +1,6 @@
 /** The HCPE's control plane: uplinks, gateways, subflow policy, interception, workers. */
 import { dirname } from "node:path";
+import { takeEachStep } from "@hybrid-access/core/base/each-step";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { type Endpoint, formatIpAddress, type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { sendToEngines, WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
@@ -18,7 +19,7 @@ import { hostTools } from "@hybrid-access/core/services/host/host-tools";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
 import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { addTransparentRouting } from "@hybrid-access/core/services/host/transparent-routing";
-import type { Daemon } from "@hybrid-access/core/services/lifecycle";
+import { type Daemon, logStopFailure } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
 import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setup.ts";
 import type { HcpeConfig } from "./config.ts";
@@ -386,23 +387,28 @@ export class Hcpe implements Daemon {
     this.#ready = false;
     // Another daemon's table, routes and sysctls have the same names.
     if (!this.#owner) return this.#routes.close();
-    removeInterception();
-    clearTimeout(this.#settleTimer);
-    this.#routeWatch?.close();
-    this.#gatewayNames.stop();
-    this.#gatewayHealth.stop();
-    this.#uplinkHealth.stop();
-    this.#sweep?.stop();
-    this.#observer.stop();
-    this.#schedules.stop();
-    await this.#pool?.stop();
-    this.#port?.release();
-    this.#paths?.close();
-    this.#engine?.close();
-    this.#routes.removeOwn();
-    this.#routes.close();
-    this.#sysctls.restore();
-    await this.#admin.stop();
+    await takeEachStep(
+      [
+        () => removeInterception(),
+        () => this.#routeWatch?.close(),
+        () => clearTimeout(this.#settleTimer),
+        () => this.#gatewayNames.stop(),
+        () => this.#gatewayHealth.stop(),
+        () => this.#uplinkHealth.stop(),
+        () => this.#sweep?.stop(),
+        () => this.#observer.stop(),
+        () => this.#schedules.stop(),
+        () => this.#pool?.stop(),
+        () => this.#port?.release(),
+        () => this.#paths?.close(),
+        () => this.#engine?.close(),
+        () => this.#routes.removeOwn(),
+        () => this.#routes.close(),
+        () => this.#sysctls.restore(),
+        () => this.#admin.stop(),
+      ],
+      (error) => logStopFailure(this.#log, error),
+    );
   }
 
   status(): object {
