@@ -13,7 +13,7 @@ import {
   secret,
   wholeNumber,
 } from "@hybrid-access/core/services/config/formats";
-import { type Config, loadConfig, type SettingIssue } from "@hybrid-access/core/services/config/load";
+import { type Config, type Draft, loadConfig, type SettingIssue } from "@hybrid-access/core/services/config/load";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
 import { farmIssues, farmSettings } from "./farm/config.ts";
 
@@ -91,26 +91,24 @@ export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
     environmentPrefix: "HAG",
     environment: process.env,
     overrides: set,
-    check: ({ engine, announce, listen, farm }) => [
-      ...announceIssues(announce, listen),
-      ...farmIssues(farm),
-      ...engineIssues(engine, farm),
-    ],
+    check: (config) => [...announceIssues(config), ...farmIssues(config.farm ?? {}), ...engineIssues(config)],
   });
 }
 
+type HagDraft = Draft<HagConfig>;
+
 /** A farm's director hands packets to sockets of the kernel's. */
-function engineIssues(engine: HagConfig["engine"], farm: HagConfig["farm"]): SettingIssue[] {
-  if (engine === "kernel" || farm.steering === "none") return [];
+function engineIssues({ engine, farm }: HagDraft): SettingIssue[] {
+  const steering = farm?.steering;
+  if (engine === undefined || engine === "kernel" || steering === undefined || steering === "none") return [];
   return [{ path: ["farm", "steering"], message: `a farm needs the kernel engine, not ${engine}` }];
 }
 
-type Ends = HagConfig["announce"];
-
 /** The kernel listens on an announced port by itself. */
-function announceIssues(announce: Ends, listen: Ends): SettingIssue[] {
-  return announce.flatMap(({ port }, index) => {
-    if (!listen.some((own) => own.port === port)) return [];
+function announceIssues({ announce = [], listen = [] }: HagDraft): SettingIssue[] {
+  return announce.flatMap((end, index) => {
+    const port = end?.port;
+    if (port === undefined || !listen.some((own) => own?.port === port)) return [];
     return [{ path: ["announce", index, "port"], message: `the gateway listens on port ${port} itself: leave it out` }];
   });
 }

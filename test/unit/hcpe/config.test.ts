@@ -173,3 +173,43 @@ describe("the configuration of policies", () => {
     expect(complaints("policy: module\npolicyModule: /etc/hcpe/policy.mjs\n")).to.deep.equal([]);
   });
 });
+
+describe("the configuration of hcpe.yaml", () => {
+  it("has what is wrong between settings told beside what is wrong in them", () => {
+    expect(
+      complaints(`wrokers: 2
+policy: module
+rules:
+  - { ports: 70000, policy: pairs }
+schedules:
+  - { name: night, from: 22:00, to: 25:00 }
+  - { name: night, from: 22:00, to: 06:00 }
+`),
+    ).to.deep.equal([
+      "hcpe.yaml:4:1: wrokers: unknown key wrokers; did you mean workers?",
+      "hcpe.yaml:5:9: policy: the policy module needs policyModule, its file",
+      "hcpe.yaml:7:14: rules[0].ports: expected a port (1 to 65535), found 70000",
+      "hcpe.yaml:7:29: rules[0].policy: the policy pairs needs pairs, at least one",
+      'hcpe.yaml:9:37: schedules[0].to: expected a time of day from 00:00 to 24:00, found "25:00"',
+      "hcpe.yaml:10:13: schedules[1].name: night is there twice",
+    ]);
+  });
+
+  it("has nothing told that only follows from what could not be read", () => {
+    expect(
+      complaints(`policy: module
+policyModule: policy.mjs
+pairs: [ { local: 10.0.0.0/8 } ]
+schedules: [ { name: 7, from: 22:00, to: 06:00 } ]
+rules: [ { policy: pairs, during: night } ]
+`),
+    ).to.deep.equal([
+      'hcpe.yaml:5:15: policyModule: expected an absolute path, found "policy.mjs"',
+      "hcpe.yaml:6:10: pairs[0].remote: missing, expected an address or prefix, such as 10.0.0.0/8",
+      "hcpe.yaml:7:22: schedules[0].name: expected text, found 7",
+    ]);
+    expect(complaints("policy: module\npolicyModul: /etc/hcpe/policy.mjs\n")).to.deep.equal([
+      "hcpe.yaml:5:1: policyModul: unknown key policyModul; did you mean policyModule?",
+    ]);
+  });
+});
