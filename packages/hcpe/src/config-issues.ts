@@ -1,4 +1,5 @@
 /** What can be wrong between settings of hcpe.yaml that are right by themselves. What could not be read is left out. Pure. */
+import { formatEndpoint } from "@hybrid-access/core/base/ip-address";
 import type { PolicyName } from "@hybrid-access/core/policy/path-manager/policies";
 import type { Path } from "@hybrid-access/core/services/config/formats";
 import type { Draft, SettingIssue } from "@hybrid-access/core/services/config/load";
@@ -9,7 +10,35 @@ type HcpeDraft = Draft<HcpeConfig>;
 
 /** Everything that makes no sense together. */
 export function hcpeIssues(config: HcpeDraft): SettingIssue[] {
-  return [...policyIssues(config), ...scheduleIssues(config)];
+  return [...policyIssues(config), ...scheduleIssues(config), ...uplinkIssues(config), ...gatewayIssues(config)];
+}
+
+/** An uplink is one interface with one name, and no LAN. */
+function uplinkIssues({ uplinks = [], lan }: HcpeDraft): SettingIssue[] {
+  const names = uplinks.map((uplink) => uplink?.name);
+  const interfaces = uplinks.map((uplink) => uplink?.interface);
+  const lanInterfaces = lan?.interfaces ?? [];
+  const carried = interfaces.flatMap((name, index): SettingIssue[] =>
+    name !== undefined && lanInterfaces.includes(name)
+      ? [{ path: ["uplinks", index, "interface"], message: `${name} is a LAN interface too` }]
+      : [],
+  );
+  return [
+    ...repetitions(names, (index) => ["uplinks", index, "name"]),
+    ...repetitions(interfaces, (index) => ["uplinks", index, "interface"]),
+    ...carried,
+    ...repetitions(lanInterfaces, (index) => ["lan", "interfaces", index]),
+  ];
+}
+
+/** Several gateways may have one address, with ports that differ. */
+function gatewayIssues({ gateways = [] }: HcpeDraft): SettingIssue[] {
+  const ends = gateways.map((gateway) => {
+    const { address, port } = gateway ?? {};
+    if (address === undefined || port === undefined) return undefined;
+    return typeof address === "string" ? `${address}:${port}` : formatEndpoint({ address, port });
+  });
+  return repetitions(ends, (index) => ["gateways", index]);
 }
 
 /** A policy that needs a setting of its own needs it wherever it is named. */
