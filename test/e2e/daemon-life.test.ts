@@ -69,6 +69,22 @@ describe("the life of a daemon", function () {
     });
   }
 
+  for (const [name, config] of [
+    ["hcpe", HCPE_CONFIG],
+    ["hag", HAG_CONFIG],
+  ] as const) {
+    it(`${name}: SIGHUP keeps the engine that the daemon runs on, whatever the file says now`, async () => {
+      const reloads = () => pair.daemon(name).log().split('"msg":"reloaded"').length;
+      const { engine, capabilities } = await pair.status(name);
+      const before = reloads();
+      pair.writeConfig(name, `${config}\nengine: ${engine === "kernel" ? "userspace" : "kernel"}`);
+      pair.daemon(name).process.kill("SIGHUP");
+      await eventually(3000, () => expect(reloads()).to.equal(before + 1));
+      expect(await pair.status(name)).to.deep.include({ engine, capabilities });
+      pair.writeConfig(name, config);
+    });
+  }
+
   it("SIGHUP applies a good configuration, without losing a connection", async () => {
     const open = await openConnection();
     pair.writeConfig("hcpe", `${HCPE_CONFIG}\nbypass: { ports: [ ${PORT} ] }`);

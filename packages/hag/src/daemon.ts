@@ -241,9 +241,9 @@ export class Hag implements Daemon {
 
   async reload(): Promise<void> {
     const config = this.#loadConfig();
-    const { listen, announce, workers, maxConnections, egress, farm } = this.#config;
+    const { engine, listen, announce, workers, maxConnections, egress, farm } = this.#config;
     // What sockets and threads were made from stays until the next start.
-    this.#config = { ...config, listen, announce, workers, maxConnections, egress, farm };
+    this.#config = { ...config, engine, listen, announce, workers, maxConnections, egress, farm };
     this.#subflows?.limit(config.subflows.perConnection);
     this.#pool?.broadcast(this.#rules());
   }

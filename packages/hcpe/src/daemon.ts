@@ -364,9 +364,9 @@ export class Hcpe implements Daemon {
   async reload(): Promise<void> {
     const config = this.#loadConfig();
     this.#schedules.configure(config.schedules, Date.now());
-    const { uplinks, gateways, resolvers, workers, maxConnections } = this.#config;
+    const { engine, uplinks, gateways, resolvers, workers, maxConnections } = this.#config;
     // What threads, tables and shared memory were made from stays until the next start.
-    this.#config = { ...config, uplinks, gateways, resolvers, workers, maxConnections };
+    this.#config = { ...config, engine, uplinks, gateways, resolvers, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
     const reportFlows = config.rules.length > 0;
     const { perConnection: mostSubflows } = config.subflows;
