@@ -1,13 +1,19 @@
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { closeDescriptor } from "@hybrid-access/core/platform/socket";
 import { expect } from "chai";
 import { kernelOnly } from "../lab/engine-under-test.ts";
+import { differences, hostState } from "../lab/host-state.ts";
 import { Lab } from "../lab/lab.ts";
+import { openPlainListener } from "../lab/stream.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+
+/** The first of the two ports that a host has left. */
+const FIRST_PORT = 40_000;
 
 const CONFIG = {
   hcpe: "lan: { interfaces: [lan] }\nuplinks: [ { name: dsl, interface: dsl } ]\ngateways: [ { address: 192.0.2.9 } ]\n",
@@ -90,24 +96,84 @@ describe("what a host lacks", function () {
 
   it("says which privilege is missing", async () => {
     const answer = await capabilities("nothing", false);
-    for (const name of ["transparent", "pathControl", "nftablesTproxy", "netfilterQueue"]) {
+    for (const name of ["transparent", "pathControl", "acceptedPaths", "nftablesTproxy", "netfilterQueue"]) {
       expectReason(answer, name, /CAP_NET_ADMIN/);
     }
     expectReason(answer, "packetSocket", /CAP_NET_RAW/);
     expectReason(answer, "tun", /CAP_NET_ADMIN|may not be opened/);
   });
 
+  /** Runs a daemon that cannot start: its exit code, and what it says on standard error. */
+  async function failureOf(words: readonly string[]): Promise<{ code: number; said: string }> {
+    const child = lab.spawn("host", words, { stdio: ["ignore", "ignore", "pipe"] });
+    let said = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    const [code] = (await once(child, "close")) as [number];
+    return { code, said };
+  }
+
   for (const name of ["hcpe", "hag"] as const) {
     it(`${name} does not start without Multipath TCP, says why, and ends with 1`, async () => {
-      const child = lab.spawn("host", command(name, "multipathTcp", ["run"]), { stdio: ["ignore", "ignore", "pipe"] });
-      let said = "";
-      child.stderr?.on("data", (chunk: Buffer) => {
-        said += chunk.toString();
-      });
-      const [code] = (await once(child, "close")) as [number];
+      const { code, said } = await failureOf(command(name, "multipathTcp", ["run"]));
       await lab.run("host", ["sysctl", "-qw", "net.mptcp.enabled=1"]);
       expect(said).to.equal(`${name}: Multipath TCP is switched off: sysctl net.mptcp.enabled=1\n`);
       expect(code).to.equal(1);
+    });
+  }
+
+  const CLIENT_EGRESS = ["run", "--set", "egress.source=client"];
+  for (const [what, words, line] of [
+    [
+      "the HCPE without nft",
+      () => command("hcpe", "nft", ["run"]),
+      /^hcpe: nft cannot be started \(package nftables\): .*\n$/,
+    ],
+    [
+      "the HAG with the clients' addresses and without nft",
+      () => command("hag", "nft", CLIENT_EGRESS),
+      /^hag: nft cannot be started \(package nftables\): .*\n$/,
+    ],
+    [
+      "the HAG with the clients' addresses and without the privilege",
+      () => command("hag", "nothing", CLIENT_EGRESS, false),
+      /^hag: .*IP_TRANSPARENT needs CAP_NET_ADMIN.*\n$/,
+    ],
+  ] as const) {
+    it(`${what} does not start, says why in one line, ends with 1, and leaves nothing behind`, async () => {
+      const before = await hostState(lab, "host");
+      const { code, said } = await failureOf(words());
+      expect(said).to.match(line);
+      expect(code).to.equal(1);
+      expect(differences(before, await hostState(lab, "host"))).to.deep.equal([]);
+    });
+  }
+
+  it("the HCPE does not start where every port is in use, says so in one line, ends with 1, and leaves nothing behind", async () => {
+    const free = (await lab.run("host", ["sysctl", "-n", "net.ipv4.ip_local_port_range"])).trim();
+    await lab.run("host", ["sysctl", "-qw", `net.ipv4.ip_local_port_range=${FIRST_PORT} ${FIRST_PORT + 1}`]);
+    const held = lab.inside("host", () => [0, 1].map((index) => openPlainListener(FIRST_PORT + index)));
+    try {
+      const before = await hostState(lab, "host");
+      const { code, said } = await failureOf(command("hcpe", "nothing", ["run"]));
+      expect(said).to.match(/^hcpe: bind to a free port of 127\.0\.0\.1: EADDRINUSE.*\n$/);
+      expect(code).to.equal(1);
+      expect(differences(before, await hostState(lab, "host"))).to.deep.equal([]);
+    } finally {
+      for (const descriptor of held) closeDescriptor(descriptor);
+      await lab.run("host", ["sysctl", "-qw", `net.ipv4.ip_local_port_range=${free}`]);
+    }
+  });
+
+  for (const name of ["hcpe", "hag"] as const) {
+    it(`${name} does not take a file for its admin socket, says so in one line, and ends with 78`, async () => {
+      const file = join(directory, `${name}.txt`);
+      writeFileSync(file, "precious");
+      const { code, said } = await failureOf(command(name, "nothing", ["run", "--set", `admin.socket=${file}`]));
+      expect(said).to.equal(`${name}: ${file} is there already, and no socket\n`);
+      expect(code).to.equal(78);
+      expect(readFileSync(file, "utf8")).to.equal("precious");
     });
   }
 

@@ -101,6 +101,7 @@ describe("the commands hcpe and hag", function () {
           "fastOpenListen",
           "transparent",
           "pathControl",
+          "acceptedPaths",
           "nftablesTproxy",
           "tun",
           "packetSocket",

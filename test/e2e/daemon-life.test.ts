@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { rmSync, writeFileSync } from "node:fs";
 import { closeDescriptor } from "@hybrid-access/core/platform/socket";
 import { expect } from "chai";
 import { differences, hostState } from "../lab/host-state.ts";
@@ -11,6 +12,8 @@ import { eventually } from "../support/eventually.ts";
 const PORT = 7000;
 const GATEWAY = "10.3.3.1";
 const SHORT_DRAIN = "drain: 300ms";
+/** Nobody may write it. */
+const FIXED_SYSCTL = "net.ipv4.tcp_available_congestion_control";
 
 /** A command that failed: its exit code and what it said on standard error. */
 interface Failure {
@@ -66,6 +69,22 @@ describe("the life of a daemon", function () {
     });
   }
 
+  for (const [name, config] of [
+    ["hcpe", HCPE_CONFIG],
+    ["hag", HAG_CONFIG],
+  ] as const) {
+    it(`${name}: SIGHUP keeps the engine that the daemon runs on, whatever the file says now`, async () => {
+      const reloads = () => pair.daemon(name).log().split('"msg":"reloaded"').length;
+      const { engine, capabilities } = await pair.status(name);
+      const before = reloads();
+      pair.writeConfig(name, `${config}\nengine: ${engine === "kernel" ? "userspace" : "kernel"}`);
+      pair.daemon(name).process.kill("SIGHUP");
+      await eventually(3000, () => expect(reloads()).to.equal(before + 1));
+      expect(await pair.status(name)).to.deep.include({ engine, capabilities });
+      pair.writeConfig(name, config);
+    });
+  }
+
   it("SIGHUP applies a good configuration, without losing a connection", async () => {
     const open = await openConnection();
     pair.writeConfig("hcpe", `${HCPE_CONFIG}\nbypass: { ports: [ ${PORT} ] }`);
@@ -118,15 +137,37 @@ describe("the life of a daemon", function () {
     });
   }
 
-  it("without the privilege it needs it says so in one line, and ends with 1", async () => {
-    const config = pair.writeConfig("hcpe", HCPE_CONFIG, "unprivileged");
-    const command = ["setpriv", "--bounding-set", "-all", ...pair.commandOf("hcpe", "run", "--config", config)];
-    const before = await hostState(pair.lab, "hcpe");
-    const { code, stderr } = await failureOf("hcpe", command);
-    expect(stderr).to.match(/^hcpe: .*CAP_NET_ADMIN.*\n$/);
-    expect(code).to.equal(1);
-    expect(differences(before, await hostState(pair.lab, "hcpe"))).to.deep.equal([]);
-  });
+  for (const [name, config] of [
+    ["hcpe", HCPE_CONFIG],
+    ["hag", HAG_CONFIG],
+  ] as const) {
+    it(`${name}: what cannot be put back keeps neither the daemon nor the rest, and is told in one line, with 1`, async () => {
+      await pair.daemon(name).end("SIGTERM");
+      const before = await hostState(pair.lab, name);
+      const state = pair.file(`${name}/${name}-host-state.json`);
+      writeFileSync(state, JSON.stringify({ [FIXED_SYSCTL]: "none" }));
+      const daemon = await pair.start(name, config);
+      expect(await daemon.end("SIGTERM")).to.equal(1);
+      await eventually(3000, () =>
+        expect(daemon.log().match(new RegExp(`^${name}: .*$`, "gm")))
+          .to.have.length(1)
+          .and.match(/sysctl .*=none/),
+      );
+      expect(differences(before, await hostState(pair.lab, name))).to.deep.equal([]);
+      rmSync(state);
+      await pair.start(name, config);
+    });
+
+    it(`${name}: without the privilege it needs it says so in one line, and ends with 1`, async () => {
+      const file = pair.writeConfig(name, config, `unprivileged-${name}`);
+      const command = ["setpriv", "--bounding-set", "-all", ...pair.commandOf(name, "run", "--config", file)];
+      const before = await hostState(pair.lab, name);
+      const { code, stderr } = await failureOf(name, command);
+      expect(stderr).to.match(new RegExp(`^${name}: .*CAP_NET_ADMIN.*\\n$`));
+      expect(code).to.equal(1);
+      expect(differences(before, await hostState(pair.lab, name))).to.deep.equal([]);
+    });
+  }
 
   it("on a port in use it says so in one line, and ends with 1", async () => {
     const listener = pair.lab.inside("hag", () => openPlainListener(6124));

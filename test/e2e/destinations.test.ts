@@ -114,55 +114,108 @@ describe("destinations, and ends of connections at every stage", function () {
     });
   }
 
-  describe("a client that resets", () => {
-    const nothingLeft = () =>
-      eventually(3000, async () => {
-        for (const daemon of ["hcpe", "hag"] as const) {
-          expect((await pair.status(daemon)).counters).to.include({ connectionsActive: 0, pendingBytes: 0 });
-        }
-      });
+  const nothingLeft = () =>
+    eventually(5000, async () => {
+      for (const daemon of ["hcpe", "hag"] as const) {
+        expect((await pair.status(daemon)).counters).to.include({ connectionsActive: 0, pendingBytes: 0 });
+      }
+    });
 
-    for (const [stage, act] of [
-      ["before the HCPE has accepted it", async (socket: Socket) => socket],
-      ["when it has just been accepted", (socket: Socket) => once(socket, "connect")],
-      [
-        "when it has sent, and the gateway has not answered",
-        async (socket: Socket) => {
-          socket.write("?");
-          await once(socket, "connect");
-        },
-      ],
-      [
-        "when it has sent and ended, and the gateway has not answered",
-        async (socket: Socket) => {
-          socket.end("?");
-          await once(socket, "connect");
-        },
-      ],
-    ] as const) {
-      it(`${stage}: leaves nothing behind, and no clean end at the server`, async () => {
-        const socket = connectFrom(pair.lab, "lan", ADDRESS.server, PORT);
-        await act(socket);
+  /** Connections of the server's host to the server, in whatever state but for TIME-WAIT. */
+  const connectionsAtServer = () =>
+    pair.lab.run("srv", ["ss", "-Htn", "state", "connected", "exclude", "time-wait", `sport = :${PORT}`]);
+
+  for (const [family, host] of FAMILIES) {
+    describe(`${family}: a client that resets`, () => {
+      for (const [stage, act] of [
+        ["before the HCPE has accepted it", async (socket: Socket) => socket],
+        ["when it has just been accepted", (socket: Socket) => once(socket, "connect")],
+        [
+          "when it has sent, and the gateway has not answered",
+          async (socket: Socket) => {
+            socket.write("?");
+            await once(socket, "connect");
+          },
+        ],
+        [
+          "when it has sent and ended, and the gateway has not answered",
+          async (socket: Socket) => {
+            socket.end("?");
+            await once(socket, "connect");
+          },
+        ],
+      ] as const) {
+        it(`${stage}: leaves nothing behind, and no clean end at the server`, async () => {
+          const socket = connectFrom(pair.lab, "lan", host, PORT);
+          await act(socket);
+          const before = server.connections;
+          reset(socket);
+          await nothingLeft();
+          // The server may have been reached before the reset, or not: then its host knows of no connection either.
+          await eventually(5000, async () => expect(await connectionsAtServer()).to.equal(""));
+          expect(server.connections - before).to.be.oneOf([0, 1]);
+          if (server.connections === before) return;
+          await expectReset(await server.accept(), stage.includes("ended"));
+        });
+      }
+
+      for (const [stage, act] of [
+        ["when the server has accepted it", (socket: Socket) => socket.write("?")],
+        ["when it has ended and the server has accepted it", (socket: Socket) => socket.end("?")],
+      ] as const) {
+        it(`${stage}: is a reset at the server`, async () => {
+          const socket = connectFrom(pair.lab, "lan", host, PORT);
+          act(socket);
+          const far = await server.accept();
+          reset(socket);
+          await expectReset(far, stage.includes("ended"));
+          await nothingLeft();
+        });
+      }
+
+      it("while the server has not answered the gateway: leaves nothing behind, and does not reach the server", async () => {
         const before = server.connections;
+        const socket = connectFrom(pair.lab, "lan", BLACK_HOLES[family], PORT);
+        socket.write("?");
+        await eventually(2000, async () => expect((await pair.status("hag")).counters.connectionsActive).to.equal(1));
         reset(socket);
         await nothingLeft();
-        // Where the server was reached at all, it has seen a reset.
-        if (server.connections === before) return;
-        const far = await server.accept();
-        const received = receive(far);
-        far.resume();
-        expect((await received).end).to.equal("ECONNRESET");
+        expect(server.connections).to.equal(before);
       });
-    }
-
-    it("while the server has not answered the gateway: leaves nothing behind", async () => {
-      const socket = connectFrom(pair.lab, "lan", BLACK_HOLES.IPv4, PORT);
-      socket.write("?");
-      await eventually(2000, async () => expect((await pair.status("hag")).counters.connectionsActive).to.equal(1));
-      reset(socket);
-      await nothingLeft();
     });
-  });
+
+    describe(`${family}: a relayed connection that one side has ended`, () => {
+      for (const ending of ["client", "server"] as const) {
+        for (const resetting of ["client", "server"] as const) {
+          const seen = ending === resetting ? "what the other still sends fails" : "a reset, not an end, for the other";
+          it(`ended by the ${ending}, reset by the ${resetting}: ${seen}`, async () => {
+            const { heard, ...ends } = await relayed(host);
+            const listener = opposite(ending);
+            ends[ending].end("last");
+            // The end has been relayed: the reset comes into the half-closed state, at both daemons.
+            expect(await heard[listener]).to.include({ bytes: 5, end: "end" });
+            reset(ends[resetting]);
+            if (ending === resetting) expect(await brokenBy(ends[listener])).to.be.oneOf(BROKEN);
+            else expect((await heard[ending]).end).to.equal("ECONNRESET");
+            await nothingLeft();
+          });
+        }
+      }
+    });
+  }
+
+  /** Both ends of a connection over which a byte has gone each way, and what they hear. */
+  async function relayed(host: string) {
+    const client = connectFrom(pair.lab, "lan", host, PORT);
+    client.write("?");
+    const far = await server.accept();
+    const heard = { client: receive(client), server: receive(far) };
+    const bytes = [once(client, "data"), once(far, "data")];
+    far.resume();
+    far.write("!");
+    await Promise.all(bytes);
+    return { client, server: far, heard };
+  }
 
   it("a gateway that is killed with connections open resets both sides: neither sees a clean end", async () => {
     const near = connectFrom(pair.lab, "lan", ADDRESS.server, PORT);
@@ -179,6 +232,38 @@ describe("destinations, and ends of connections at every stage", function () {
     await pair.start("hag", HAG);
   });
 });
+
+function opposite(side: "client" | "server"): "client" | "server" {
+  return side === "client" ? "server" : "client";
+}
+
+/** How writing to a connection fails that its peer has reset: with EPIPE where the peer had ended before (tcp_reset() of Linux). */
+const BROKEN = ["ECONNRESET", "EPIPE"];
+const WRITE_INTERVAL_MS = 10;
+
+/** Writes until that fails, and gives the error's code. */
+async function brokenBy(socket: Socket): Promise<string | undefined> {
+  const writing = setInterval(() => socket.write("?"), WRITE_INTERVAL_MS);
+  try {
+    return await eventually(5000, () => {
+      expect(socket.errored).to.be.an("error");
+      return (socket.errored as NodeJS.ErrnoException).code;
+    });
+  } finally {
+    clearInterval(writing);
+  }
+}
+
+/** Where the peer had ended its stream before the reset, that end may have come; but what is sent then fails. */
+async function expectReset(socket: Socket, hadEnded: boolean): Promise<void> {
+  if (hadEnded) {
+    expect(await brokenBy(socket)).to.be.oneOf(BROKEN);
+    return;
+  }
+  const received = receive(socket);
+  socket.resume();
+  expect((await received).end).to.equal("ECONNRESET");
+}
 
 /** The server's host takes what comes for the black holes and says nothing. */
 const DROP_AT_SERVER = `table inet holes {

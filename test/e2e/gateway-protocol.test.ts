@@ -3,6 +3,7 @@ import { readUint16 } from "@hybrid-access/core/base/bytes";
 import { echoError, emitConvertMessage, findTlv, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
 import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
 import { expect } from "chai";
+import type { Context } from "mocha";
 import { readPcapng } from "../lab/capture.ts";
 import { kernelOnly } from "../lab/engine-under-test.ts";
 import { ADDRESS, access, hybridTopology } from "../lab/hybrid.ts";
@@ -21,6 +22,9 @@ const TOPOLOGY = hybridTopology({
   lte: { down: access(50, ROUND_TRIP_MS / 2), up: access(50, ROUND_TRIP_MS / 2) },
 });
 
+/** A host that stands still for half a round trip adds a flight: the least of several counts. */
+const ATTEMPTS = 3;
+
 const PATIENT = `${HCPE_CONFIG}\ntimeouts: { gateway: 10s }\n`;
 const DROP_MULTIPATH_SYNS = `table inet strip {
   chain input {
@@ -30,22 +34,57 @@ const DROP_MULTIPATH_SYNS = `table inet strip {
 }
 `;
 
-/** A SYN as it left the home: what it carried as data. */
-interface Syn {
+const SYN = 0x02;
+const ACK = 0x10;
+
+/** A TCP segment of a capture. */
+interface Segment {
   readonly source: string;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly flags: number;
   readonly data: Uint8Array;
 }
 
-/** The SYNs to the gateway's port in a capture of IPv4 packets. */
-function synsToGateway(packets: readonly Uint8Array[]): Syn[] {
+/** The TCP segments in a capture of IPv4 packets. */
+function segmentsOf(packets: readonly Uint8Array[]): Segment[] {
   return packets.flatMap((packet) => {
-    const tcp = packet.subarray(((packet[0] ?? 0) & 0x0f) * 4);
-    const flags = tcp[13] ?? 0;
-    if ((packet[0] ?? 0) >> 4 !== 4 || packet[9] !== 6 || readUint16(tcp, 2) !== GATEWAY_PORT) return [];
-    return (flags & 0x12) === 0x02
-      ? [{ source: packet.subarray(12, 16).join("."), data: tcp.subarray(((tcp[12] ?? 0) >> 4) * 4) }]
-      : [];
+    if ((packet[0] ?? 0) >> 4 !== 4 || packet[9] !== 6) return [];
+    const tcp = packet.subarray(((packet[0] ?? 0) & 0x0f) * 4, readUint16(packet, 2));
+    return {
+      source: packet.subarray(12, 16).join("."),
+      sourcePort: readUint16(tcp, 0),
+      destinationPort: readUint16(tcp, 2),
+      flags: tcp[13] ?? 0,
+      data: tcp.subarray(((tcp[12] ?? 0) >> 4) * 4),
+    };
   });
+}
+
+/** The SYNs to the gateway's port. */
+function synsToGateway(packets: readonly Uint8Array[]): Segment[] {
+  return segmentsOf(packets).filter(
+    ({ destinationPort, flags }) => destinationPort === GATEWAY_PORT && (flags & (SYN | ACK)) === SYN,
+  );
+}
+
+/**
+ * How often the home had to send before the server had the request and answered it: its flights toward `port`, a lone
+ * acknowledgement too, before `answer` comes back. What comes from there ends a flight.
+ */
+function flightsBefore(answer: string, port: number, packets: readonly Uint8Array[]): number {
+  let flights = 0;
+  let isAnswered = true;
+  for (const { sourcePort, destinationPort, data } of segmentsOf(packets)) {
+    if (sourcePort === port) {
+      if (Buffer.from(data).includes(answer)) return flights;
+      isAnswered = true;
+    } else if (destinationPort === port) {
+      if (isAnswered) flights += 1;
+      isAnswered = false;
+    }
+  }
+  throw new Error(`the answer ${answer} is not in the capture`);
 }
 
 describe("the HCPE's connection to the gateway", function () {
@@ -65,27 +104,52 @@ describe("the HCPE's connection to the gateway", function () {
   const go = () => visit(pair.lab, ADDRESS.server, PORT);
   const counters = async () => (await pair.status("hcpe")).counters;
 
-  it("carries the Convert message in its SYN, where both hosts allow Fast Open", async function () {
+  /** Skips a test where one of the hosts does not allow Fast Open. */
+  async function needsFastOpen(test: Context): Promise<void> {
     for (const [daemon, capability] of [
       ["hcpe", "fastOpenConnect"],
       ["hag", "fastOpenListen"],
     ] as const) {
       const { available } = (await pair.status(daemon)).capabilities[capability] ?? { available: false };
-      if (!available) {
-        process.stdout.write(`      skipped: ${daemon} lacks ${capability}\n`);
-        this.skip();
-      }
+      if (available) continue;
+      process.stdout.write(`      skipped: ${daemon} lacks ${capability}\n`);
+      test.skip();
     }
-    await pair.lab.capture("dsl", pair.file("fast-open.pcapng"));
-    expect((await go()).peer).to.equal(GATEWAY);
+  }
+
+  /** What DSL carries meanwhile. */
+  async function captured(name: string, action: () => Promise<unknown>): Promise<Uint8Array[]> {
+    const file = `${name}.pcapng`;
+    await pair.lab.capture("dsl", pair.file(file));
+    await action();
     await pair.lab.capture("dsl", null);
-    const [syn] = synsToGateway(readPcapng(pair.readFile("fast-open.pcapng")));
+    return readPcapng(pair.readFile(file));
+  }
+
+  it("carries the Convert message in its SYN, where both hosts allow Fast Open", async function () {
+    await needsFastOpen(this);
+    const packets = await captured("fast-open", async () => expect((await go()).peer).to.equal(GATEWAY));
+    const [syn] = synsToGateway(packets);
     expect(syn?.source).to.equal(ADDRESS.dsl);
     const result = parseConvertMessage(syn?.data ?? new Uint8Array());
     expect(result.outcome).to.equal("message");
   });
 
-  it("brings the answer to a request after as many round trips as a direct connection", async () => {
+  it("brings the request to the server after as many round trips as a direct connection, as a capture shows", async function () {
+    await needsFastOpen(this);
+    const direct: number[] = [];
+    const carried: number[] = [];
+    for (let count = 0; count < ATTEMPTS; count++) {
+      const past = await captured("direct", () => visit(pair.lab, ADDRESS.server, PORT, { from: "hcpe" }));
+      direct.push(flightsBefore(ADDRESS.dsl, PORT, past));
+      const through = await captured("carried", async () => expect((await go()).peer).to.equal(GATEWAY));
+      carried.push(flightsBefore(GATEWAY, GATEWAY_PORT, through));
+    }
+    expect(Math.min(...direct), "direct").to.equal(2);
+    expect(Math.min(...carried), "carried").to.equal(2);
+  });
+
+  it("brings the answer to a request after as many round trips as a direct connection, by the clock", async () => {
     const direct = await visit(pair.lab, ADDRESS.server, PORT, { from: "hcpe" });
     const carried = await go();
     expect(carried.peer).to.equal(GATEWAY);

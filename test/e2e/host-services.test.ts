@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AccessError } from "@hybrid-access/core/base/error";
@@ -11,6 +11,8 @@ import { expect } from "chai";
 import { Lab } from "../lab/lab.ts";
 
 const SETTING = "net.ipv4.tcp_fastopen";
+/** Nobody may write it. */
+const FIXED = "net.ipv4.tcp_available_congestion_control";
 const TABLE = "hybrid_access_test";
 
 describe("what a daemon adds to its host", function () {
@@ -69,7 +71,30 @@ describe("what a daemon adds to its host", function () {
       });
     });
 
-    it("that the kernel refuses are named, and the old value is still known", () => {
+    it("that may not be written are named, and are nothing to put back", () => {
+      inside(() => {
+        const owned = new OwnedSysctls(file);
+        expect(() => owned.set(FIXED, () => "none")).to.throw(AccessError, `sysctl ${FIXED}=none`);
+        expect(owned.originals).to.deep.equal({});
+        owned.restore();
+        expect(existsSync(file)).to.equal(false);
+      });
+    });
+
+    it("are put back though one of them cannot be, which stays known", () => {
+      inside(() => {
+        const before = readSysctl(SETTING) ?? "";
+        new OwnedSysctls(file).set(SETTING, () => "519");
+        writeFileSync(file, JSON.stringify({ [FIXED]: "none", [SETTING]: before }));
+        const owned = new OwnedSysctls(file);
+        expect(() => owned.restore()).to.throw(AccessError, `sysctl ${FIXED}=none`);
+        expect(readSysctl(SETTING)).to.equal(before);
+        expect(JSON.parse(readFileSync(file, "utf8"))).to.deep.equal({ [FIXED]: "none" });
+        rmSync(file);
+      });
+    });
+
+    it("that the kernel refuses are named, and stay as they were", () => {
       inside(() => {
         const before = readSysctl(SETTING) ?? "";
         const owned = new OwnedSysctls(file);

@@ -57,6 +57,7 @@ export class MemoryEngine implements Engine {
     fastOpenListen: LACKING,
     transparent: LACKING,
     pathControl: LACKING,
+    acceptedPaths: LACKING,
   };
   readonly #legs: MemoryLeg[] = [];
   readonly #random: Random;

@@ -13,7 +13,7 @@ import {
   secret,
   wholeNumber,
 } from "@hybrid-access/core/services/config/formats";
-import { type Config, loadConfig, type SettingIssue } from "@hybrid-access/core/services/config/load";
+import { type Config, type Draft, loadConfig, type SettingIssue } from "@hybrid-access/core/services/config/load";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
 import { farmIssues, farmSettings } from "./farm/config.ts";
 
@@ -91,16 +91,17 @@ export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
     environmentPrefix: "HAG",
     environment: process.env,
     overrides: set,
-    check: ({ announce, listen, farm }) => [...announceIssues(announce, listen), ...farmIssues(farm)],
+    check: (config) => [...announceIssues(config), ...farmIssues(config.farm ?? {})],
   });
 }
 
-type Ends = HagConfig["announce"];
+type HagDraft = Draft<HagConfig>;
 
 /** The kernel listens on an announced port by itself. */
-function announceIssues(announce: Ends, listen: Ends): SettingIssue[] {
-  return announce.flatMap(({ port }, index) => {
-    if (!listen.some((own) => own.port === port)) return [];
+function announceIssues({ announce = [], listen = [] }: HagDraft): SettingIssue[] {
+  return announce.flatMap((end, index) => {
+    const port = end?.port;
+    if (port === undefined || !listen.some((own) => own?.port === port)) return [];
     return [{ path: ["announce", index, "port"], message: `the gateway listens on port ${port} itself: leave it out` }];
   });
 }

@@ -1,5 +1,6 @@
 /** The HAG's control plane: owns the workers and what the daemon adds to the host. */
 import { dirname } from "node:path";
+import { takeEachStep } from "@hybrid-access/core/base/each-step";
 import { AccessError } from "@hybrid-access/core/base/error";
 import type { IpAddress } from "@hybrid-access/core/base/ip-address";
 import { sendToEngines, WorkerPool, type WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
@@ -14,7 +15,7 @@ import { removeTable, replaceTable } from "@hybrid-access/core/services/host/nft
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
 import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { addTransparentRouting, MARK_TRANSPARENT } from "@hybrid-access/core/services/host/transparent-routing";
-import type { Daemon } from "@hybrid-access/core/services/lifecycle";
+import { type Daemon, logStopFailure } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
 import { ClientSlots } from "./client-slots.ts";
 import { ClientTable } from "./client-table.ts";
@@ -83,10 +84,8 @@ export class Hag implements Daemon {
 
   async start(): Promise<void> {
     const { workers, maxConnections, listen, timeouts, egress, farm } = this.#config;
-    requireCapabilities(
-      ENGINES[this.#config.engine].probe(),
-      egress.source === "client" ? ["multipathTcp", "transparent"] : ["multipathTcp"],
-    );
+    const forEgress = egress.source === "client" ? (["transparent"] as const) : [];
+    requireCapabilities(ENGINES[this.#config.engine].probe(), ["multipathTcp", "acceptedPaths", ...forEgress]);
     await this.#admin.start();
     this.#owner = true;
     this.#tuneHost();
@@ -240,9 +239,9 @@ export class Hag implements Daemon {
 
   async reload(): Promise<void> {
     const config = this.#loadConfig();
-    const { listen, announce, workers, maxConnections, egress, farm } = this.#config;
+    const { engine, listen, announce, workers, maxConnections, egress, farm } = this.#config;
     // What sockets and threads were made from stays until the next start.
-    this.#config = { ...config, listen, announce, workers, maxConnections, egress, farm };
+    this.#config = { ...config, engine, listen, announce, workers, maxConnections, egress, farm };
     this.#subflows?.limit(config.subflows.perConnection);
     this.#pool?.broadcast(this.#rules());
   }
@@ -258,21 +257,26 @@ export class Hag implements Daemon {
     this.#ready = false;
     // Another daemon's table and sysctls have the same names.
     if (!this.#owner) return;
-    await this.#farm?.leave();
-    this.#load.stop();
-    this.#addressWatch?.close();
-    await this.#pool?.stop();
-    await this.#farm?.stop();
-    await this.#admin.stop();
-    this.#stalled?.stop();
-    this.#subflows?.close();
-    this.#engine?.close();
-    if (this.#routes !== undefined) {
-      removeTable(NFT_TABLE);
-      this.#routes.removeOwn();
-      this.#routes.close();
-    }
-    this.#sysctls.restore();
+    const onLater = (error: unknown) => logStopFailure(this.#log, error);
+    const routes = this.#routes;
+    const undoEgress =
+      routes === undefined ? [] : [() => removeTable(NFT_TABLE), () => routes.removeOwn(), () => routes.close()];
+    await takeEachStep(
+      [
+        () => this.#farm?.leave(),
+        () => this.#load.stop(),
+        () => this.#addressWatch?.close(),
+        () => this.#pool?.stop(),
+        () => this.#farm?.stop(),
+        () => this.#admin.stop(),
+        () => this.#stalled?.stop(),
+        () => this.#subflows?.close(onLater),
+        () => this.#engine?.close(),
+        ...undoEgress,
+        () => this.#sysctls.restore(),
+      ],
+      onLater,
+    );
   }
 
   status(): object {

@@ -2,6 +2,7 @@
  * What the host's kernel does for the gateway's Multipath TCP connections while it runs: holds each one to the limit of
  * subflows, and tells each one of the addresses to announce. The limit that was there comes back at the end.
  */
+import { takeEachStep } from "@hybrid-access/core/base/each-step";
 import type { Endpoint } from "@hybrid-access/core/base/ip-address";
 import type { AcceptedPaths } from "@hybrid-access/core/engine/engine";
 
@@ -28,9 +29,12 @@ export class SubflowHost {
     }
   }
 
-  close(): void {
-    for (const end of this.#announced) this.#paths.withdraw(end);
-    this.#paths.furtherSubflows = this.#formerLimit;
-    this.#paths.close();
+  /** What could be undone is, when it rejects; errors behind the first go to `onLater`. */
+  async close(onLater: (error: unknown) => void): Promise<void> {
+    const undo = this.#announced.map((end) => () => this.#paths.withdraw(end));
+    const unlimit = () => {
+      this.#paths.furtherSubflows = this.#formerLimit;
+    };
+    await takeEachStep([...undo, unlimit, () => this.#paths.close()], onLater);
   }
 }

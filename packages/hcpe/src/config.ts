@@ -1,7 +1,7 @@
 /** The HCPE's configuration file. */
 import type { ConfigOptions } from "@hybrid-access/core/cli/program";
 import type { Pair } from "@hybrid-access/core/policy/path-manager/pairs";
-import { POLICY_NAMES, type PolicyName } from "@hybrid-access/core/policy/path-manager/policies";
+import { POLICY_NAMES } from "@hybrid-access/core/policy/path-manager/policies";
 import { DAYS } from "@hybrid-access/core/policy/schedule";
 import { commonSettings, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
 import {
@@ -15,7 +15,6 @@ import {
   oneOf,
   oneOrMore,
   orNone,
-  type Path,
   port,
   record,
   share,
@@ -25,9 +24,9 @@ import {
   timeZone,
   wholeNumber,
 } from "@hybrid-access/core/services/config/formats";
-import { type Config, loadConfig, type SettingIssue } from "@hybrid-access/core/services/config/load";
-import { nearest } from "@hybrid-access/core/services/config/nearest";
+import { type Config, loadConfig } from "@hybrid-access/core/services/config/load";
 import { DEFAULT_CONVERT_PORT } from "@hybrid-access/core/wire/convert/codes";
+import { hcpeIssues } from "./config-issues.ts";
 import { gatewayHost } from "./gateway-host.ts";
 
 const quota = record({
@@ -180,38 +179,6 @@ export function loadHcpeConfig({ config, set }: ConfigOptions): HcpeConfig {
     environmentPrefix: "HCPE",
     environment: process.env,
     overrides: set,
-    check: (config) => [...policyIssues(config), ...scheduleIssues(config)],
+    check: hcpeIssues,
   });
-}
-
-/** A policy that needs a setting of its own needs it wherever it is named. */
-function policyIssues({ policy, rules, policyModule, pairs: given }: HcpeConfig): SettingIssue[] {
-  const named: [Path, PolicyName][] = [
-    [["policy"], policy],
-    ...rules.map((rule, index): [Path, PolicyName] => [["rules", index, "policy"], rule.policy]),
-  ];
-  return named.flatMap(([path, name]): SettingIssue[] => {
-    if (name === "module" && policyModule === null) {
-      return [{ path, message: "the policy module needs policyModule, its file" }];
-    }
-    if (name === "pairs" && given.length === 0) {
-      return [{ path, message: "the policy pairs needs pairs, at least one" }];
-    }
-    return [];
-  });
-}
-
-/** Rules name schedules that are there, each by its only name. */
-function scheduleIssues({ schedules, rules }: HcpeConfig): SettingIssue[] {
-  const names = schedules.map(({ name }) => name);
-  const unknown = rules.flatMap(({ during }, index): SettingIssue[] => {
-    if (during === undefined || names.includes(during)) return [];
-    const close = nearest(during, names);
-    const hint = close === undefined ? "" : `; did you mean ${close}?`;
-    return [{ path: ["rules", index, "during"], message: `there is no schedule ${during}${hint}` }];
-  });
-  const repeated = names.flatMap((name, index): SettingIssue[] =>
-    names.indexOf(name) === index ? [] : [{ path: ["schedules", index, "name"], message: `${name} is there twice` }],
-  );
-  return [...unknown, ...repeated];
 }

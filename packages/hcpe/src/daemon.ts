@@ -1,5 +1,6 @@
 /** The HCPE's control plane: uplinks, gateways, subflow policy, interception, workers. */
 import { dirname } from "node:path";
+import { takeEachStep } from "@hybrid-access/core/base/each-step";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { type Endpoint, formatIpAddress, type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { sendToEngines, WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
@@ -18,7 +19,7 @@ import { hostTools } from "@hybrid-access/core/services/host/host-tools";
 import { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
 import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { addTransparentRouting } from "@hybrid-access/core/services/host/transparent-routing";
-import type { Daemon } from "@hybrid-access/core/services/lifecycle";
+import { type Daemon, logStopFailure } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
 import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setup.ts";
 import type { HcpeConfig } from "./config.ts";
@@ -350,9 +351,9 @@ export class Hcpe implements Daemon {
   async reload(): Promise<void> {
     const config = this.#loadConfig();
     this.#schedules.configure(config.schedules, Date.now());
-    const { uplinks, gateways, resolvers, workers, maxConnections } = this.#config;
+    const { engine, uplinks, gateways, resolvers, workers, maxConnections } = this.#config;
     // What threads, tables and shared memory were made from stays until the next start.
-    this.#config = { ...config, uplinks, gateways, resolvers, workers, maxConnections };
+    this.#config = { ...config, engine, uplinks, gateways, resolvers, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
     const reportFlows = config.rules.length > 0;
     const { perConnection: mostSubflows } = config.subflows;
@@ -373,23 +374,28 @@ export class Hcpe implements Daemon {
     this.#ready = false;
     // Another daemon's table, routes and sysctls have the same names.
     if (!this.#owner) return this.#routes.close();
-    removeInterception();
-    this.#uplinkLook.stop();
-    this.#routeWatch?.close();
-    this.#gatewayNames.stop();
-    this.#gatewayHealth.stop();
-    this.#uplinkHealth.stop();
-    this.#sweep?.stop();
-    this.#observer.stop();
-    this.#schedules.stop();
-    await this.#pool?.stop();
-    this.#port?.release();
-    this.#paths?.close();
-    this.#engine?.close();
-    this.#routes.removeOwn();
-    this.#routes.close();
-    this.#sysctls.restore();
-    await this.#admin.stop();
+    await takeEachStep(
+      [
+        () => removeInterception(),
+        () => this.#routeWatch?.close(),
+        () => this.#uplinkLook.stop(),
+        () => this.#gatewayNames.stop(),
+        () => this.#gatewayHealth.stop(),
+        () => this.#uplinkHealth.stop(),
+        () => this.#sweep?.stop(),
+        () => this.#observer.stop(),
+        () => this.#schedules.stop(),
+        () => this.#pool?.stop(),
+        () => this.#port?.release(),
+        () => this.#paths?.close(),
+        () => this.#engine?.close(),
+        () => this.#routes.removeOwn(),
+        () => this.#routes.close(),
+        () => this.#sysctls.restore(),
+        () => this.#admin.stop(),
+      ],
+      (error) => logStopFailure(this.#log, error),
+    );
   }
 
   status(): object {

@@ -129,7 +129,15 @@ describe("hag/farm, bounds", () => {
 
   describe("of a publisher", () => {
     it("makes 5000 claims again in 500 ms, and the rest in the turns after", async () => {
-      const options = { registry, node: "a", tokenLifeMs: 1e9, isAlive: () => true, onOwned: () => {}, log: LOG };
+      const options = {
+        registry,
+        node: "a",
+        tokenLifeMs: 1e9,
+        isAlive: () => true,
+        isMember: () => true,
+        onOwned: () => {},
+        log: LOG,
+      };
       const publisher = new Publisher(options);
       try {
         for (let token = 0; token < 6000; token++) {

@@ -74,11 +74,16 @@ function loadHcpeConfigWithout() {
 
 /** What is said of these lines, which follow a configuration of three. */
 function complaints(lines: string, set: string[] = []): string[] {
-  const directory = mkdtempSync(join(tmpdir(), "hybrid-access-config-"));
-  const config = join(directory, "hcpe.yaml");
   const start =
     "lan: { interfaces: [lan] }\nuplinks: [{ name: lte, interface: wwan0 }]\ngateways: [{ address: 198.51.100.9 }]\n";
-  writeFileSync(config, `${start}${lines}`);
+  return complaintsOf(`${start}${lines}`, set);
+}
+
+/** What is said of a configuration, line by line. */
+function complaintsOf(yaml: string, set: string[] = []): string[] {
+  const directory = mkdtempSync(join(tmpdir(), "hybrid-access-config-"));
+  const config = join(directory, "hcpe.yaml");
+  writeFileSync(config, yaml);
   try {
     loadHcpeConfig({ config, set });
     return [];
@@ -171,5 +176,108 @@ describe("the configuration of policies", () => {
       "flag --set policy: policy: the policy pairs needs pairs, at least one",
     ]);
     expect(complaints("policy: module\npolicyModule: /etc/hcpe/policy.mjs\n")).to.deep.equal([]);
+  });
+});
+
+describe("the configuration of hcpe.yaml", () => {
+  it("has what is wrong between settings told beside what is wrong in them", () => {
+    expect(
+      complaints(`wrokers: 2
+policy: module
+rules:
+  - { ports: 70000, policy: pairs }
+schedules:
+  - { name: night, from: 22:00, to: 25:00 }
+  - { name: night, from: 22:00, to: 06:00 }
+`),
+    ).to.deep.equal([
+      "hcpe.yaml:4:1: wrokers: unknown key wrokers; did you mean workers?",
+      "hcpe.yaml:5:9: policy: the policy module needs policyModule, its file",
+      "hcpe.yaml:7:14: rules[0].ports: expected a port (1 to 65535), found 70000",
+      "hcpe.yaml:7:29: rules[0].policy: the policy pairs needs pairs, at least one",
+      'hcpe.yaml:9:37: schedules[0].to: expected a time of day from 00:00 to 24:00, found "25:00"',
+      "hcpe.yaml:10:13: schedules[1].name: night is there twice",
+    ]);
+  });
+
+  it("has nothing told that only follows from what could not be read", () => {
+    expect(
+      complaints(`policy: module
+policyModule: policy.mjs
+pairs: [ { local: 10.0.0.0/8 } ]
+schedules: [ { name: 7, from: 22:00, to: 06:00 } ]
+rules: [ { policy: pairs, during: night } ]
+`),
+    ).to.deep.equal([
+      'hcpe.yaml:5:15: policyModule: expected an absolute path, found "policy.mjs"',
+      "hcpe.yaml:6:10: pairs[0].remote: missing, expected an address or prefix, such as 10.0.0.0/8",
+      "hcpe.yaml:7:22: schedules[0].name: expected text, found 7",
+    ]);
+    expect(complaints("policy: module\npolicyModul: /etc/hcpe/policy.mjs\n")).to.deep.equal([
+      "hcpe.yaml:5:1: policyModul: unknown key policyModul; did you mean policyModule?",
+    ]);
+  });
+});
+
+describe("the configuration of uplinks and gateways", () => {
+  const LAN = "lan: { interfaces: [lan, guests] }\n";
+  const UPLINK = "uplinks: [ { name: dsl, interface: dsl } ]\n";
+  const GATEWAY = "gateways: [ { address: 198.51.100.9 } ]\n";
+
+  for (const [what, yaml, ...expected] of [
+    [
+      "two uplinks of one name",
+      `${LAN}${GATEWAY}uplinks:\n  - { name: dsl, interface: a }\n  - { name: lte, interface: b }\n  - { name: dsl, interface: c }\n`,
+      "6:13: uplinks[2].name: dsl is there twice",
+    ],
+    [
+      "two uplinks with one interface",
+      `${LAN}${GATEWAY}uplinks:\n  - { name: dsl, interface: eth0 }\n  - { name: lte, interface: eth0 }\n`,
+      "5:29: uplinks[1].interface: eth0 is there twice",
+    ],
+    [
+      "an uplink that is a LAN interface too",
+      `${LAN}${GATEWAY}uplinks:\n  - { name: dsl, interface: dsl }\n  - { name: lte, interface: guests }\n`,
+      "5:29: uplinks[1].interface: guests is a LAN interface too",
+    ],
+    [
+      "a LAN interface that is there twice",
+      `${UPLINK}${GATEWAY}lan: { interfaces: [lan, guests, lan] }\n`,
+      "3:34: lan.interfaces[2]: lan is there twice",
+    ],
+    [
+      "a gateway's address that is there twice, with the default port and with the same one",
+      `${LAN}${UPLINK}gateways:\n  - { address: 198.51.100.9 }\n  - { address: 198.51.100.9, port: 5124 }\n`,
+      "5:5: gateways[1]: 198.51.100.9:5124 is there twice",
+    ],
+    [
+      "one IPv6 gateway written in two ways",
+      `${LAN}${UPLINK}gateways:\n  - { address: "2001:db8::9" }\n  - { address: "2001:DB8:0::0:9" }\n`,
+      "5:5: gateways[1]: [2001:db8::9]:5124 is there twice",
+    ],
+    [
+      "a gateway's name that is there twice, in whatever letters",
+      `${LAN}${UPLINK}gateways:\n  - { address: hag.example.net }\n  - { address: HAG.example.net }\n`,
+      "5:5: gateways[1]: hag.example.net:5124 is there twice",
+    ],
+    [
+      "all of it, at once, with a wrong value among it",
+      `lan: { interfaces: [dsl] }\nuplinks: [ { name: a, interface: dsl, cost: -1 }, { name: a, interface: dsl } ]\ngateways: [ { address: 198.51.100.9 }, { address: 198.51.100.9 } ]\n`,
+      "2:34: uplinks[0].interface: dsl is a LAN interface too",
+      "2:45: uplinks[0].cost: expected a whole number from 0 to 1000000, found -1",
+      "2:59: uplinks[1].name: a is there twice",
+      "2:73: uplinks[1].interface: dsl is there twice",
+      "2:73: uplinks[1].interface: dsl is a LAN interface too",
+      "3:40: gateways[1]: 198.51.100.9:5124 is there twice",
+    ],
+  ] as const) {
+    it(`refuses ${what}`, () => expect(complaintsOf(yaml)).to.deep.equal(expected.map((line) => `hcpe.yaml:${line}`)));
+  }
+
+  it("takes gateways of one address with different ports, and those whose address could not be read", () => {
+    expect(
+      complaintsOf(`${LAN}${UPLINK}gateways: [ { address: 198.51.100.9 }, { address: 198.51.100.9, port: 5125 } ]\n`),
+    ).to.deep.equal([]);
+    expect(complaintsOf(`${LAN}${UPLINK}gateways: [ { address: 1.2.3 }, { address: 1.2.3 } ]\n`)).to.have.length(2);
   });
 });

@@ -12,7 +12,7 @@ import {
   text,
   wholeNumber,
 } from "@hybrid-access/core/services/config/formats";
-import { loadConfig } from "@hybrid-access/core/services/config/load";
+import { type Config, type Draft, loadConfig, type SettingIssue } from "@hybrid-access/core/services/config/load";
 import { nearest } from "@hybrid-access/core/services/config/nearest";
 import { expect } from "chai";
 
@@ -30,6 +30,22 @@ const SCHEMA = {
 
 const VALID = "uplinks: [ { name: dsl } ]\n";
 
+/** What may be wrong between these settings: names, costs and ports that differ from each other, more workers than uplinks. */
+function check({ uplinks, workers, gateways, log }: Draft<Config<typeof SCHEMA>>): SettingIssue[] {
+  const issues: SettingIssue[] = [];
+  const expectDifferent = (path: (string | number)[], left: unknown, right: unknown) => {
+    if (left !== undefined && left === right) issues.push({ path, message: "is there twice" });
+  };
+  expectDifferent(["uplinks", 1, "name"], uplinks?.[0]?.name, uplinks?.[1]?.name);
+  expectDifferent(["uplinks", 1, "cost"], uplinks?.[0]?.cost, uplinks?.[1]?.cost);
+  expectDifferent(["gateways", 1, "port"], gateways?.[0]?.port, gateways?.[1]?.port);
+  if (workers !== undefined && uplinks !== undefined && workers < uplinks.length) {
+    issues.push({ path: ["workers"], message: "fewer than uplinks" });
+  }
+  if (log?.level === "info" && workers === 1) issues.push({ path: ["log", "level"], message: "says nothing new" });
+  return issues;
+}
+
 describe("services/config", () => {
   const directory = mkdtempSync(join(tmpdir(), "hybrid-access-config-"));
   const file = join(directory, "a.yaml");
@@ -42,8 +58,20 @@ describe("services/config", () => {
 
   /** The lines of the error, with the file's name left out. */
   function errors(yaml: string, environment: Record<string, string> = {}, overrides: string[] = []): string[] {
+    return linesOf(() => load(yaml, environment, overrides));
+  }
+
+  /** As {@link errors}, with what is wrong between settings. */
+  function checkedErrors(yaml: string, overrides: string[] = []): string[] {
+    writeFileSync(file, yaml);
+    return linesOf(() =>
+      loadConfig({ schema: SCHEMA, file, environmentPrefix: "TEST", environment: {}, overrides, check }),
+    );
+  }
+
+  function linesOf(attempt: () => unknown): string[] {
     try {
-      load(yaml, environment, overrides);
+      attempt();
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       expect(error).to.include({ code: "CONFIG_INVALID", fault: "configuration" });
@@ -143,6 +171,56 @@ describe("services/config", () => {
       "flag --set workers: workers: expected KEY=VALUE",
       'flag --set log.level: log.level: expected one of debug, info, found "all"',
     ]);
+  });
+
+  it("tells what is wrong between settings together with what is wrong in them, each at its place", () => {
+    expect(
+      checkedErrors(`wrokers: 2
+uplinks:
+  - { name: dsl, cost: 10 }
+  - { name: dsl, cost: 2, price: 3 }
+gateways: [ { port: 7 }, { port: 7 } ]
+timeouts: { halfClosed: never }
+log: { level: debug }
+`),
+    ).to.deep.equal([
+      "1:1: wrokers: unknown key wrokers; did you mean workers?",
+      "3:24: uplinks[0].cost: expected a whole number from 0 to 9, found 10",
+      "4:13: uplinks[1].name: is there twice",
+      "4:27: uplinks[1].price: unknown key price; known: name, cost",
+      "5:34: gateways[1].port: is there twice",
+      '6:25: timeouts.halfClosed: expected a duration such as 900ms, 30s, 5m or 2h, found "never"',
+    ]);
+  });
+
+  it("counts the items of a list whether they can be read or not", () => {
+    expect(checkedErrors("workers: 1\nuplinks: [ 7, { name: dsl } ]\nlog: { level: debug }\n")).to.deep.equal([
+      "1:10: workers: fewer than uplinks",
+      "2:12: uplinks[0]: expected a mapping of name, cost, found 7",
+    ]);
+  });
+
+  it("says nothing that only follows from another error", () => {
+    const costs = "uplinks:\n  - { name: dsl, cost: 0 }\n  - { name: lte";
+    const others = "workers: 2\n";
+    expect(checkedErrors(`${costs} }\n${others}`), "the default").to.deep.equal([
+      "3:5: uplinks[1].cost: is there twice",
+    ]);
+    expect(checkedErrors(`${costs}, csot: 4 }\n${others}`), "a slip").to.deep.equal([
+      "3:18: uplinks[1].csot: unknown key csot; did you mean cost?",
+    ]);
+    expect(checkedErrors(`${VALID}`), "defaults").to.deep.equal(["1:1: log.level: says nothing new"]);
+    for (const [slip, place] of [
+      ["wrokers: 2", "2:1: wrokers"],
+      ["workers: many", "2:10: workers"],
+      ["log: debug", "2:6: log"],
+      ["logs: { level: debug }", "2:1: logs"],
+    ]) {
+      const told = checkedErrors(`${VALID}${slip}\n`);
+      expect(told.map((line) => line.split(": ").slice(0, 2).join(": "))).to.deep.equal([place]);
+    }
+    expect(checkedErrors(VALID, ["worker=2"])).to.have.length(1);
+    expect(checkedErrors('log: "debug\n', ["workers=1"]), "no YAML").to.deep.equal(['2:1: Missing closing "quote']);
   });
 
   it("says that a file cannot be read", () => {

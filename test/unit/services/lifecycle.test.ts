@@ -10,6 +10,7 @@ class FakeDaemon implements Daemon {
   readonly calls: string[] = [];
   startFailure: Error | undefined;
   reloadFailure: Error | undefined;
+  stopFailure: Error | undefined;
   /** Resolves when nothing is left; never, unless a test says so. */
   drained: Promise<void> = new Promise(() => {});
 
@@ -30,6 +31,7 @@ class FakeDaemon implements Daemon {
 
   async stop(): Promise<void> {
     this.calls.push("stop");
+    if (this.stopFailure !== undefined) throw this.stopFailure;
   }
 }
 
@@ -94,8 +96,9 @@ describe("services/lifecycle", () => {
     expect(daemon.calls).to.deep.equal(["start", "stop"]);
   });
 
+  const count = () => ["SIGHUP", "SIGTERM", "SIGINT"].map((signal) => process.listenerCount(signal));
+
   it("leaves no signal handlers behind", async () => {
-    const count = () => ["SIGHUP", "SIGTERM", "SIGINT"].map((signal) => process.listenerCount(signal));
     const before = count();
     daemon.drained = Promise.resolve();
     const running = runDaemon(daemon, log, LONG_MS);
@@ -103,5 +106,45 @@ describe("services/lifecycle", () => {
     process.emit("SIGTERM");
     await running;
     expect(count()).to.deep.equal(before);
+  });
+
+  /** What runDaemon rejects with. It has let go of the signals then, so that the next one ends the process. */
+  async function failureOf(running: () => Promise<void>): Promise<unknown> {
+    const before = count();
+    const failure = await running().then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    expect(count()).to.deep.equal(before);
+    return failure;
+  }
+
+  it("ends though the stop fails, and tells why", async () => {
+    daemon.drained = Promise.resolve();
+    daemon.stopFailure = new Error("may not be removed");
+    const failure = await failureOf(async () => {
+      const running = runDaemon(daemon, log, LONG_MS);
+      process.emit("SIGTERM");
+      await running;
+    });
+    expect(failure).to.equal(daemon.stopFailure);
+  });
+
+  it("ends though neither start nor stop works, and tells why it did not start", async () => {
+    daemon.startFailure = new Error("no port");
+    daemon.stopFailure = new Error("may not be removed");
+    expect(await failureOf(() => runDaemon(daemon, log, LONG_MS))).to.equal(daemon.startFailure);
+    expect(daemon.calls).to.deep.equal(["start", "stop"]);
+  });
+
+  it("ends though the drain fails", async () => {
+    daemon.drained = Promise.reject(new Error("the registry is away"));
+    const failure = await failureOf(async () => {
+      const running = runDaemon(daemon, log, LONG_MS);
+      process.emit("SIGTERM");
+      await running;
+    });
+    expect(failure).to.have.property("message", "the registry is away");
+    expect(daemon.calls).to.deep.equal(["start", "drain", "stop"]);
   });
 });

@@ -29,6 +29,8 @@ export interface Capabilities {
   readonly transparent: Capability;
   /** Deciding about subflows from user space. */
   readonly pathControl: Capability;
+  /** Limiting and announcing subflows of connections that this host accepts. */
+  readonly acceptedPaths: Capability;
 }
 
 export interface ListenOptions {

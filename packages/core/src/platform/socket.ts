@@ -2,7 +2,7 @@
  * Sockets. Functions on the data path return a number that is not negative, or minus errno: they never throw and never
  * allocate. Functions that set things up throw a SystemError.
  */
-import { type Endpoint, formatEndpoint, type IpAddress } from "../base/ip-address.ts";
+import { type Endpoint, formatEndpoint, formatIpAddress, type IpAddress } from "../base/ip-address.ts";
 import { check, resultOf } from "./errno.ts";
 import { type Address, libc, libcByAddress, numericAddress } from "./libc.ts";
 import {
@@ -348,7 +348,7 @@ export function reservePort(addresses: readonly IpAddress[]): ReservedPort {
         fds.push(fd);
         check(setOption(fd, OPTION.reuseAddress, 1), "SO_REUSEADDR");
         check(setOption(fd, OPTION.reusePort, 1), "SO_REUSEPORT");
-        check(bind(fd, { address, port }), "bind");
+        check(bind(fd, { address, port }), `bind to a free port of ${formatIpAddress(address)}`);
         port = localEndpoint(fd)?.port ?? 0;
       }
       return { port, release };

@@ -1,7 +1,7 @@
 /** The admin interface: read-only JSON over HTTP on a Unix socket. Who may open the socket may ask. */
 
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, unlinkSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { dirname } from "node:path";
@@ -40,12 +40,16 @@ export class AdminServer {
     });
   }
 
-  /** Serves from now on. A socket file whose owner is gone is replaced. Throws an AccessError when one is alive. */
+  /** Serves from now on. A socket whose owner is gone is replaced. Throws an AccessError when one is alive, or another file is there. */
   async start(): Promise<void> {
     mkdirSync(dirname(this.#socket), { recursive: true });
     if (existsSync(this.#socket)) {
       if (await isServed(this.#socket)) {
         throw new AccessError("ALREADY_RUNNING", "configuration", `another process serves ${this.#socket}`);
+      }
+      // A slip in the configuration must not cost a file.
+      if (!lstatSync(this.#socket).isSocket()) {
+        throw new AccessError("NOT_A_SOCKET", "configuration", `${this.#socket} is there already, and no socket`);
       }
       unlinkSync(this.#socket);
     }

@@ -11,5 +11,7 @@ export function requireCapabilities<Name extends string>(
     const capability = capabilities[name];
     return capability.available ? [] : [capability.reason];
   });
-  if (reasons.length > 0) throw new AccessError("HOST_LACKS", "system", reasons.join("; "));
+  // One lack may take several capabilities away.
+  const different = Array.from(new Set(reasons));
+  if (different.length > 0) throw new AccessError("HOST_LACKS", "system", different.join("; "));
 }

@@ -1,4 +1,5 @@
 /** A daemon's life: start, reload on SIGHUP, drain on SIGTERM or SIGINT, at once on a second signal. */
+import { takeEachStep } from "../base/each-step.ts";
 import { describeError } from "../base/error.ts";
 import { steadyHeaps } from "../platform/heap.ts";
 import type { Logger } from "./log.ts";
@@ -11,29 +12,39 @@ export interface Daemon {
   reload(): Promise<void>;
   /** Takes nothing new; resolves when nothing is left. */
   drain(): Promise<void>;
-  /** Ends, and removes what the daemon added to the host. */
+  /** Ends, and removes what the daemon added to the host: all that can be removed, before it rejects. */
   stop(): Promise<void>;
 }
 
-/** Runs a daemon until it is told to end. Resolves to the exit code; rejects when the start failed. */
+/** Runs a daemon until it is told to end. Rejects when the start, the drain or the stop failed: with the first error. */
 export async function runDaemon(daemon: Daemon, log: Logger, drainMs: number): Promise<void> {
   steadyHeaps();
   const signals = new SignalQueue();
-  try {
-    await daemon.start();
-    log.info("ready");
-    for (let signal = await signals.next(); signal === "SIGHUP"; signal = await signals.next()) {
-      await reload(daemon, log);
-    }
-    log.info({ drainMs }, "draining");
-    const timeout = new AbortController();
-    await Promise.race([daemon.drain(), sleep(drainMs, timeout.signal), signals.nextEnding()]);
-    timeout.abort();
-  } finally {
-    await daemon.stop();
-    signals.close();
-  }
+  await takeEachStep(
+    [() => serve(daemon, log, drainMs, signals), () => daemon.stop(), () => signals.close()],
+    (error) => logStopFailure(log, error),
+  );
   log.info("stopped");
+}
+
+/** For what fails while a daemon ends, and is not the first error. */
+export function logStopFailure(log: Logger, error: unknown): void {
+  log.error({ error, detail: describeError(error) }, "a part of the daemon could not be stopped");
+}
+
+async function serve(daemon: Daemon, log: Logger, drainMs: number, signals: SignalQueue): Promise<void> {
+  await daemon.start();
+  log.info("ready");
+  for (let signal = await signals.next(); signal === "SIGHUP"; signal = await signals.next()) {
+    await reload(daemon, log);
+  }
+  log.info({ drainMs }, "draining");
+  const timeout = new AbortController();
+  try {
+    await Promise.race([daemon.drain(), sleep(drainMs, timeout.signal), signals.nextEnding()]);
+  } finally {
+    timeout.abort();
+  }
 }
 
 async function reload(daemon: Daemon, log: Logger): Promise<void> {

@@ -13,7 +13,7 @@ import {
   text,
   wholeNumber,
 } from "@hybrid-access/core/services/config/formats";
-import type { Config, SettingIssue } from "@hybrid-access/core/services/config/load";
+import type { Config, Draft, SettingIssue } from "@hybrid-access/core/services/config/load";
 import { isNodeName } from "@hybrid-access/core/services/registry/registry";
 
 const DEFAULT_REDIS_PORT = 6379;
@@ -121,26 +121,41 @@ export function fileOf(setting: string): string | undefined {
   return setting === NO_FILE ? undefined : setting;
 }
 
-/** Everything about the settings that makes no sense together. */
-export function farmIssues(farm: FarmConfig): SettingIssue[] {
-  if (farm.steering === "none") return [];
+/** Everything about the settings that makes no sense together. What could not be read is left out. */
+export function farmIssues({ steering, addresses, virtualAddresses, network }: Draft<FarmConfig>): SettingIssue[] {
+  if (steering === undefined || steering === "none") return [];
   const issues: SettingIssue[] = [];
   const wrong = (key: string, message: string) => issues.push({ path: ["farm", key], message });
-  const { addresses, virtualAddresses, network } = farm;
-  if (virtualAddresses.length === 0) wrong("virtualAddresses", "a farm needs at least one");
+  if (virtualAddresses?.length === 0) wrong("virtualAddresses", "a farm needs at least one");
   if (hasTwoOfAFamily(virtualAddresses)) wrong("virtualAddresses", "there can be one of each family");
   if (hasTwoOfAFamily(addresses)) wrong("addresses", "there can be one of each family");
-  for (const virtual of virtualAddresses) {
-    if (!addresses.some((own) => familyOf(own) === familyOf(virtual))) {
+  if (isWhole(addresses)) {
+    const families = addresses.map(familyOf);
+    for (const virtual of present(virtualAddresses)) {
+      if (families.includes(familyOf(virtual))) continue;
       wrong("addresses", `there is none of the family of ${formatIpAddress(virtual)}`);
     }
   }
-  for (const own of addresses) {
-    if (findPrefix(network, own) === undefined) wrong("network", `${formatIpAddress(own)} lies outside`);
+  if (isWhole(network)) {
+    for (const own of present(addresses)) {
+      if (findPrefix(network, own) === undefined) wrong("network", `${formatIpAddress(own)} lies outside`);
+    }
   }
   return issues;
 }
 
-function hasTwoOfAFamily(addresses: readonly IpAddress[]): boolean {
+type DraftList<Item> = readonly (Item | undefined)[] | undefined;
+
+/** Whether every item could be read: only then can it be said what a list lacks. */
+function isWhole<Item>(list: DraftList<Item>): list is readonly Item[] {
+  return list?.every((item) => item !== undefined) === true;
+}
+
+function present<Item>(list: DraftList<Item>): Item[] {
+  return (list ?? []).filter((item) => item !== undefined);
+}
+
+function hasTwoOfAFamily(list: DraftList<IpAddress>): boolean {
+  const addresses = present(list);
   return new Set(addresses.map(familyOf)).size !== addresses.length;
 }

@@ -1,11 +1,13 @@
 /** One gateway's part in its farm: lease, publishing, steering, and what they need of the host. */
 import { readFileSync } from "node:fs";
+import { takeEachStep } from "@hybrid-access/core/base/each-step";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { formatIpAddress, type IpAddress } from "@hybrid-access/core/base/ip-address";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
 import { RouteClient } from "@hybrid-access/core/platform/netlink/route";
 import type { OwnerKey } from "@hybrid-access/core/policy/steering/steering";
 import type { OwnedSysctls } from "@hybrid-access/core/services/host/owned-sysctls";
+import { logStopFailure } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
 import { MemoryRegistry } from "@hybrid-access/core/services/registry/memory";
 import { RedisRegistry } from "@hybrid-access/core/services/registry/redis";
@@ -230,17 +232,22 @@ export class Farm {
   }
 
   async stop(): Promise<void> {
-    this.#lifeSign?.stop();
-    this.#director?.close();
-    this.#publisher?.close();
-    this.#sharedClients?.stop();
-    this.#sharedCookieKeys?.stop();
-    this.#paths?.close();
-    await this.#fallback;
-    removeFarmRules();
-    this.#routes.removeOwn();
-    this.#routes.close();
-    this.#registry.close();
+    await takeEachStep(
+      [
+        () => this.#lifeSign?.stop(),
+        () => this.#director?.close(),
+        () => this.#publisher?.close(),
+        () => this.#sharedClients?.stop(),
+        () => this.#sharedCookieKeys?.stop(),
+        () => this.#paths?.close(),
+        () => this.#fallback,
+        () => removeFarmRules(),
+        () => this.#routes.removeOwn(),
+        () => this.#routes.close(),
+        () => this.#registry.close(),
+      ],
+      (error) => logStopFailure(this.#log, error),
+    );
   }
 
   status(): object {

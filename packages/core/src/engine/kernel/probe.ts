@@ -16,6 +16,7 @@ export function probeCapabilities(): Capabilities {
     fastOpenListen: probeFastOpen(multipathTcp, 2, "server"),
     transparent: probeTransparent(),
     pathControl: probePathControl(multipathTcp),
+    acceptedPaths: probeAcceptedPaths(multipathTcp),
   };
 }
 
@@ -60,4 +61,11 @@ function probePathControl(multipathTcp: Capability): Capability {
     return unavailable("this kernel has no userspace path manager (net.mptcp.pm_type, since Linux 5.19)");
   }
   return hasProcessCapability("CAP_NET_ADMIN") ? AVAILABLE : unavailable("path control needs CAP_NET_ADMIN");
+}
+
+function probeAcceptedPaths(multipathTcp: Capability): Capability {
+  if (!multipathTcp.available) return multipathTcp;
+  return hasProcessCapability("CAP_NET_ADMIN")
+    ? AVAILABLE
+    : unavailable("the kernel's limit of subflows needs CAP_NET_ADMIN");
 }

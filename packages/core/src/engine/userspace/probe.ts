@@ -15,6 +15,7 @@ export function probeUserspace(): Capabilities {
     fastOpenListen: packets,
     transparent,
     pathControl: packets,
+    acceptedPaths: packets,
   };
 }
 

@@ -70,6 +70,7 @@ export class UserspaceEngine implements Engine {
       fastOpenListen: AVAILABLE,
       transparent: ground.takesForeign ? AVAILABLE : NOT_TRANSPARENT,
       pathControl: AVAILABLE,
+      acceptedPaths: AVAILABLE,
     };
   }
 

@@ -9,7 +9,10 @@ export type Path = readonly (string | number)[];
 /** Takes what is wrong at a place, of the value unless told otherwise; parsing goes on, so that every error is found. */
 export type Report = (path: Path, message: string, part?: "key" | "value") => void;
 
-/** Turns a raw value into a `Value`, or reports and returns undefined. */
+/**
+ * Turns a raw value into a `Value`. Where it reports, undefined stands for what could not be read: for all of it, or inside
+ * for items of a list and fields of a mapping (`Draft` in load.ts).
+ */
 export interface Format<Value> {
   /** For people: "a port (1 to 65535)". */
   readonly expects: string;
@@ -162,8 +165,7 @@ export function listOf<Item>(item: Format<Item>, leastItems = 0): Format<Item[]>
         return undefined;
       }
       if (raw.length < leastItems) report(path, `expected at least ${leastItems} of: ${item.expects}`);
-      const items = raw.map((element: unknown, index) => item.parse(element, [...path, index], report));
-      return items.filter((element) => element !== undefined);
+      return raw.map((element: unknown, index) => item.parse(element, [...path, index], report)) as Item[];
     },
   };
 }
@@ -221,11 +223,14 @@ export function record<const Fields extends Record<string, Field<unknown>>>(
         return undefined;
       }
       const given = raw as Record<string, unknown>;
-      for (const name of Object.keys(given))
-        if (!(name in fields)) report([...path, name], unknownKey(name, names), "key");
-      const values = names.map((name) => [name, parseField(name, fields[name], given, path, report)] as const);
-      const complete = values.every(([name, value]) => value !== undefined || fields[name]?.optional === true);
-      return complete ? (Object.fromEntries(values) as FieldValues<Fields>) : undefined;
+      const unknown = Object.keys(given).filter((name) => !Object.hasOwn(fields, name));
+      for (const name of unknown) report([...path, name], unknownKey(name, names), "key");
+      const meant = unknown.map((name) => nearest(name, names));
+      const values = names.map((name) => {
+        const value = parseField(name, fields[name], given, path, report);
+        return [name, meant.includes(name) ? undefined : value] as const;
+      });
+      return Object.fromEntries(values) as FieldValues<Fields>;
     },
   };
 }

@@ -4,8 +4,10 @@
  */
 import convict from "convict";
 import { parse as parseYaml } from "yaml";
+import type { Prefix } from "../../base/prefix.ts";
 import { ConfigError, type ConfigIssue, placeOutsideFile } from "./config-error.ts";
 import { type Format, type Path, unknownKey } from "./formats.ts";
+import { nearest } from "./nearest.ts";
 import { SourceFile } from "./source-file.ts";
 
 /** One setting. Without a default it is required. */
@@ -26,6 +28,13 @@ export type Config<Of> = {
   readonly [Name in keyof Of]: Of[Name] extends Setting<infer Value> ? Value : Config<Of[Name]>;
 };
 
+/** A configuration that may have errors: undefined stands for what could not be read, list items included. */
+export type Draft<Value> = Value extends string | number | boolean | null | undefined | Uint8Array | Prefix
+  ? Value
+  : Value extends readonly (infer Item)[]
+    ? readonly (Draft<Item> | undefined)[]
+    : { readonly [Name in keyof Value]?: Draft<Value[Name]> | undefined };
+
 export interface LoadOptions<Of extends Schema> {
   readonly schema: Of;
   readonly file: string;
@@ -34,8 +43,8 @@ export interface LoadOptions<Of extends Schema> {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** "a.b=value" settings from the command line. */
   readonly overrides: readonly string[];
-  /** What is wrong between settings that are right by themselves. */
-  readonly check?: (config: Config<Of>) => readonly SettingIssue[];
+  /** What is wrong between settings that are right by themselves; says nothing of what follows from what is not there. */
+  readonly check?: (config: Draft<Config<Of>>) => readonly SettingIssue[];
 }
 
 /** What is wrong, with the setting's path from the top, down to the value. */
@@ -49,8 +58,9 @@ export function loadConfig<Of extends Schema>(options: LoadOptions<Of>): Config<
   const source = new SourceFile(options.file);
   const settings = flatten(options.schema, []);
   const issues: ConfigIssue[] = [...source.issues];
-  reportUnknownKeys(options.schema, source, [], source.content, issues);
-  const overrides = readOverrides(options.overrides, settings, issues);
+  const meant = new Set<string>();
+  reportUnknownKeys(options.schema, source, [], source.content, { issues, meant });
+  const overrides = readOverrides(options.overrides, settings, { issues, meant });
   const merged: MergedSettings = convict(convictSchema(options), {
     env: definedOnly(options.environment),
     args: overrides.map(([key, value]) => `--${key}=${value}`),
@@ -60,18 +70,26 @@ export function loadConfig<Of extends Schema>(options: LoadOptions<Of>): Config<
     const key = path.join(".");
     const origin = originOf(options, overrides, path);
     const raw = merged.has(key) ? merged.get(key) : undefined;
-    return [path, parseSetting(setting, raw, path, origin, source, issues)] as const;
+    const value = parseSetting(setting, raw, path, origin, source, issues);
+    const isMeant = path.some((_, index) => meant.has(path.slice(0, index + 1).join(".")));
+    return [path, isMeant ? undefined : value] as const;
   });
-  if (issues.length > 0) throw new ConfigError(issues);
-  const config = nest(parsed) as Config<Of>;
-  for (const { path, message } of options.check?.(config) ?? []) {
+  const draft = nest(parsed) as Draft<Config<Of>>;
+  // Of a file that is no YAML nothing is known.
+  for (const { path, message } of (source.readable && options.check?.(draft)) || []) {
     const setting = settings.find((candidate) => candidate.path.every((name, index) => path[index] === name));
     const origin = originOf(options, overrides, setting?.path ?? []);
     const place = origin === "file" ? source.place(path) : placeOutsideFile(origin);
     issues.push({ key: formatKey(path), message, place });
   }
   if (issues.length > 0) throw new ConfigError(issues);
-  return config;
+  return draft as Config<Of>;
+}
+
+/** What has been found wrong, and the settings or groups that it was meant to be: their values are not known. */
+interface Findings {
+  readonly issues: ConfigIssue[];
+  readonly meant: Set<string>;
 }
 
 /** Where settings come from. */
@@ -99,12 +117,14 @@ function reportUnknownKeys(
   source: SourceFile,
   path: readonly string[],
   content: Record<string, unknown>,
-  issues: ConfigIssue[],
+  findings: Findings,
 ): void {
+  const { issues, meant } = findings;
   for (const [name, value] of Object.entries(content)) {
     const entry = Object.hasOwn(schema, name) ? schema[name] : undefined;
     const here = [...path, name];
     if (entry === undefined) {
+      meant.add([...path, nearest(name, Object.keys(schema)) ?? name].join("."));
       issues.push({
         key: here.join("."),
         message: unknownKey(name, Object.keys(schema)),
@@ -112,9 +132,10 @@ function reportUnknownKeys(
       });
     } else if (!isSetting(entry)) {
       if (value !== null && typeof value === "object" && !Array.isArray(value)) {
-        reportUnknownKeys(entry, source, here, value as Record<string, unknown>, issues);
+        reportUnknownKeys(entry, source, here, value as Record<string, unknown>, findings);
       } else {
         const message = `expected a mapping of ${Object.keys(entry).join(", ")}`;
+        meant.add(here.join("."));
         issues.push({ key: here.join("."), message, place: source.place(here) });
       }
     }
@@ -124,13 +145,14 @@ function reportUnknownKeys(
 function readOverrides(
   overrides: readonly string[],
   settings: readonly { path: readonly string[] }[],
-  issues: ConfigIssue[],
+  { issues, meant }: Findings,
 ): [string, string][] {
   const known = settings.map(({ path }) => path.join("."));
   return overrides.flatMap((override): [string, string][] => {
     const [key = "", ...rest] = override.split("=");
     if (rest.length > 0 && known.includes(key)) return [[key, rest.join("=")]];
     const message = rest.length === 0 ? "expected KEY=VALUE" : unknownKey(key, known);
+    meant.add(nearest(key, known) ?? key);
     issues.push({ key, message, place: placeOutsideFile(`flag --set ${override}`) });
     return [];
   });
@@ -181,8 +203,8 @@ function parseSetting(
   const placeOf = (at: Path, part: "key" | "value" = "value") =>
     origin === "file" ? (part === "key" ? source.placeOfKey(at) : source.place(at)) : placeOutsideFile(origin);
   if (value === null || value === undefined) {
-    const group = path.slice(0, -1).join(".");
-    const toldOfGroup = group !== "" && issues.some(({ key }) => key === group);
+    const groups = path.slice(1).map((_, index) => path.slice(0, index + 1).join("."));
+    const toldOfGroup = issues.some(({ key }) => groups.includes(key));
     if (origin !== "file" || (source.readable && !toldOfGroup)) {
       issues.push({
         key: path.join("."),

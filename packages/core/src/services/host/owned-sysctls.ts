@@ -30,8 +30,15 @@ export class OwnedSysctls {
     if (current === undefined) return false;
     const wanted = change(current);
     if (wanted === current) return true;
-    if (!(name in this.#originals)) this.#remember({ ...this.#originals, [name]: current });
-    writeSysctl(name, wanted);
+    const former = this.#originals;
+    if (!(name in former)) this.#remember({ ...former, [name]: current });
+    try {
+      writeSysctl(name, wanted);
+    } catch (error) {
+      // What was not changed is not to be put back.
+      this.#remember(former);
+      throw error;
+    }
     return true;
   }
 
@@ -41,9 +48,20 @@ export class OwnedSysctls {
     writeFileSync(this.#file, JSON.stringify(originals));
   }
 
-  /** Puts everything back. */
+  /** Puts everything back. What may not be written stays remembered; throws the first AccessError then. */
   restore(): void {
-    for (const [name, value] of Object.entries(this.#originals)) writeSysctl(name, value);
+    const failures = Object.entries(this.#originals).flatMap(([name, value]) => {
+      try {
+        writeSysctl(name, value);
+        return [];
+      } catch (error) {
+        return [{ name, value, error }];
+      }
+    });
+    if (failures.length > 0) {
+      this.#remember(Object.fromEntries(failures.map(({ name, value }) => [name, value])));
+      throw failures[0]?.error;
+    }
     this.#originals = {};
     rmSync(this.#file, { force: true });
   }
