@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { askDaemon } from "@hybrid-access/core/services/admin";
 import type { LoggedEvent } from "@hybrid-access/hcpe/event-log";
+import type { QuotaStatus } from "@hybrid-access/hcpe/quota-keeper";
 import { expect } from "chai";
 import { protocolCounter } from "../bench/one-core.ts";
 import { SHARE_GOAL } from "../lab/aggregation.ts";
@@ -305,6 +306,32 @@ describe("subflow policies in the lab", function () {
     const told = /hcpe\.yaml:\d+:9: policy: expected one of .*did you mean aggregate\?.*reload refused/;
     await until(() => told.test(daemon.log()), { what: "the reload is refused", limitMs: 5000 });
     expect(await onlyLte()).to.equal(true);
+    expect(await stream.finish()).to.equal(true);
+  });
+
+  it("overflow, with LTE's quota used up: not a packet on LTE, though DSL is full", async () => {
+    const quota = "cost: 10, quota: { bytes: 500kB, whenUsed: backup }";
+    const more = `stateDirectory: ${trial.pair.file("state")}\n`;
+    await trial.pair.daemon("hcpe").end("SIGTERM");
+    await trial.pair.start("hcpe", policyConfig("aggregate", more).replace("cost: 10", quota));
+    const isUsed = async () => {
+      const { uplinks } = (await askDaemon(trial.pair.file("hcpe/admin.sock"), "/paths")) as {
+        uplinks: readonly { readonly quota: QuotaStatus | null }[];
+      };
+      return uplinks.some((uplink) => uplink.quota?.used);
+    };
+    const first = await trial.stream("download");
+    await until(isUsed, { what: "the quota is used up", limitMs: 10_000 });
+    expect(await first.finish()).to.equal(true);
+    // Uplinks, and with them the quota, stay what they were at the start.
+    await trial.usePolicy("overflow", more);
+    await trial.lteMeter.quiet();
+    const stream = await trial.stream("download");
+    await sleep(500);
+    const before = stream.receivedBytes;
+    const { packets } = await trial.lteMeter.during(() => sleep(3000));
+    expect(packets).to.equal(0);
+    expect(stream.receivedBytes - before, "DSL is full").to.be.greaterThan(0.8 * (linkRate("dsl", "download") / 8) * 3);
     expect(await stream.finish()).to.equal(true);
   });
 

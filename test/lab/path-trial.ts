@@ -154,6 +154,8 @@ export class PathTrial {
 
   /** A stream over DSL, which fails in the middle of it. */
   async failover(direction: TransferDirection, failure: Failure, quietMs: number): Promise<Failover> {
+    // Of a line that the trial before has made degraded, policies make no use.
+    await this.untilGood();
     await this.lteMeter.quiet();
     // A little more than DSL can carry: it is full, and little has to be waited for at the end.
     const stream = await this.stream(direction, 1.1 * linkRate("dsl", direction));
@@ -177,6 +179,7 @@ export class PathTrial {
   async overflow(direction: TransferDirection, calmMs: number, fullMs: number): Promise<Overflow> {
     const dsl = linkRate("dsl", direction);
     const sum = linkRate("both", direction);
+    await this.untilGood();
     await this.lteMeter.quiet();
     const stream = await this.stream(direction, 0.6 * dsl);
     try {

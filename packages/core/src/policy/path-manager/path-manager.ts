@@ -90,7 +90,7 @@ export interface ConnectionView {
 
 /** What a policy decides by, besides the connection. */
 export interface PolicyContext {
-  /** Usable uplink addresses, the preferred one first. */
+  /** Usable uplink addresses, the preferred one first: by their standing (uplink-preference.ts), then by their cost. */
   readonly uplinks: readonly UplinkAddress[];
   /** Whether these uplinks together have no room left, as far as is known. */
   isFull(uplinks: ReadonlySet<string>): boolean;
@@ -108,7 +108,7 @@ export interface WantedSubflow {
 /**
  * A policy on subflows, the part that is a matter of taste: which subflows a connection should have now. Pure; asked
  * again after every event. The first ones matter most: limits cut the list at its end. What it takes to get there
- * (commands, repair, limits) is the reconciler's.
+ * (commands, repair, limits) is the reconciler's, as is that a degraded or used-up uplink is only backup of better ones.
  */
 export interface SubflowPolicy {
   readonly name: string;

@@ -7,7 +7,7 @@ import { toHex } from "../../base/bytes.ts";
 import { type Endpoint, endpointKey, type IpAddress } from "../../base/ip-address.ts";
 import type { Random } from "../../base/random.ts";
 import type { Flow } from "../rules.ts";
-import { isDemoted } from "../uplink-preference.ts";
+import { byStanding, demote, isDemoted } from "../uplink-preference.ts";
 import { Connection, type EstablishedEvent, type Subflow } from "./connection.ts";
 import { ConnectionTimers } from "./connection-timers.ts";
 import { holdEndsMs, isHeld, waitsForBytes } from "./hold.ts";
@@ -177,7 +177,7 @@ export class Reconciler implements PathManager {
 
   onUplinks(addresses: readonly UplinkAddress[], nowMs: number): PathCommand[] {
     const before = this.#uplinks;
-    this.#uplinks = addresses;
+    this.#uplinks = byStanding(addresses);
     const returned = addresses.filter(({ address }) => !hasAddress(before, address));
     const failing = newlyDegraded(before, addresses);
     for (const connection of this.#connections.values()) {
@@ -292,7 +292,7 @@ export class Reconciler implements PathManager {
     connection.joinPort = choice.joinPort;
     const policy = this.#policyNamed(choice.policy);
     const context = { uplinks: this.#uplinks, isFull: (uplinks: ReadonlySet<string>) => this.#load.isFull(uplinks) };
-    return withinLimits(policy?.wanted(connection, context) ?? [], connection, this.#settings.limits);
+    return withinLimits(demote(policy?.wanted(connection, context) ?? []), connection, this.#settings.limits);
   }
 
   #policyNamed(wanted: string): SubflowPolicy | undefined {
