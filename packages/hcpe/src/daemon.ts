@@ -25,6 +25,7 @@ import type { HcpeConfig } from "./config.ts";
 import { ConnectionSweep } from "./connection-sweep.ts";
 import { GatewayHealth } from "./gateway-health.ts";
 import { GatewayNames } from "./gateway-names.ts";
+import { ASKING } from "./gateway-question.ts";
 import { GatewayTable } from "./gateway-table.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
 import { ObservedPathControl } from "./observed-path-control.ts";
@@ -131,6 +132,7 @@ export class Hcpe implements Daemon {
       memory: this.#gatewayStates,
       sourcesFor: (peer) => this.#uplinkHealth.sourcesFor(peer),
       checkMs: () => this.#config.timeouts.check,
+      asking: ASKING,
       log,
     });
     this.#gatewayNames = new GatewayNames({
