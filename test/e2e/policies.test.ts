@@ -313,7 +313,8 @@ describe("subflow policies in the lab", function () {
     const quota = "cost: 10, quota: { bytes: 500kB, whenUsed: backup }";
     const more = `stateDirectory: ${trial.pair.file("state")}\n`;
     await trial.pair.daemon("hcpe").end("SIGTERM");
-    await trial.pair.start("hcpe", policyConfig("aggregate", more).replace("cost: 10", quota));
+    const config = policyConfig("aggregate", `${more}log: { level: debug }\n`).replace("cost: 10", quota);
+    const daemon = await trial.pair.start("hcpe", config);
     const isUsed = async () => {
       const { uplinks } = (await askDaemon(trial.pair.file("hcpe/admin.sock"), "/paths")) as {
         uplinks: readonly { readonly quota: QuotaStatus | null }[];
@@ -322,6 +323,15 @@ describe("subflow policies in the lab", function () {
     };
     const first = await trial.stream("download");
     await until(isUsed, { what: "the quota is used up", limitMs: 10_000 });
+    // At debug level the log says why, of every decision.
+    expect(daemon.log()).to.match(
+      /"gatewayReason":"the first","uplink":"dsl","uplinkReason":"preferred","msg":"attempt"/,
+    );
+    expect(daemon.log()).to.match(/"type":"createSubflow".*"reason":"policy","policy":"aggregate"/);
+    await until(() => /"type":"setPriority".*"backup":true.*"reason":"quota"/.test(daemon.log()), {
+      what: "LTE's subflow becomes backup",
+      limitMs: 5000,
+    });
     expect(await first.finish()).to.equal(true);
     // Uplinks, and with them the quota, stay what they were at the start.
     await trial.usePolicy("overflow", more);

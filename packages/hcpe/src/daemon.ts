@@ -1,7 +1,13 @@
 /** The HCPE's control plane: uplinks, gateways, subflow policy, interception, workers. */
 import { dirname } from "node:path";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
-import { type Endpoint, formatIpAddress, type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
+import {
+  type Endpoint,
+  formatEndpoint,
+  formatIpAddress,
+  type IpAddress,
+  ipAddress,
+} from "@hybrid-access/core/base/ip-address";
 import { sendToEngines, WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import type { EngineControl, EngineReport } from "@hybrid-access/core/engine/engine-control";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
@@ -20,7 +26,7 @@ import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { addTransparentRouting } from "@hybrid-access/core/services/host/transparent-routing";
 import type { Daemon } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
-import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setup.ts";
+import type { CarrierMessage, CarrierReport, CarrierSetup, ChoiceReport } from "./carrier-setup.ts";
 import type { HcpeConfig } from "./config.ts";
 import { ConnectionSweep } from "./connection-sweep.ts";
 import { GatewayHealth } from "./gateway-health.ts";
@@ -248,6 +254,7 @@ export class Hcpe implements Daemon {
       replyMs: this.#config.timeouts.reply,
       reportFlows: this.#config.rules.length > 0,
       mostSubflows: this.#config.subflows.perConnection,
+      reportChoices: this.#log.isLevelEnabled("debug"),
     });
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
@@ -267,10 +274,16 @@ export class Hcpe implements Daemon {
     if (report.type === "connections") return this.#observer.onAnswer(report);
     if (report.type === "flow") return this.#paths?.describe(report.local, report.flow);
     if (report.type === "subflowLimit") return this.#paths?.limit(report.local, report.gateway, report.subflows);
+    if (report.type === "choice") return this.#logChoice(report);
     this.#observer.noteReport(report);
     if (report.type === "uplinkSilent") this.#uplinkHealth.onSilent(report);
     else if (report.type === "gatewayDown") this.#gatewayHealth.onDown(report.gateway, report.reason);
     else this.#gatewayHealth.onDoubtful(report.gateway, report.reason);
+  }
+
+  #logChoice({ destination, local, gateway, gatewayReason, uplink, uplinkReason }: ChoiceReport): void {
+    const [to, from, through] = [destination, local, gateway].map((end) => end && formatEndpoint(end));
+    this.#log.debug({ destination: to, local: from, gateway: through, gatewayReason, uplink, uplinkReason }, "attempt");
   }
 
   #interception(): InterceptionOptions {
@@ -327,6 +340,7 @@ export class Hcpe implements Daemon {
     this.#uplinkHealth.setSources(sources);
     this.#pool?.broadcast({ type: "uplinks", uplinks: sources } satisfies CarrierMessage);
     const standingOf = (uplink: string) => this.#observer.standing(uplink);
+    this.#log.debug({ order: sources.map(({ name }) => ({ uplink: name, ...standingOf(name) })) }, "order of uplinks");
     this.#paths?.setUplinks(judgeAddresses(uplinkAddresses(this.#uplinks, this.#addressIds), standingOf));
   }
 

@@ -1,6 +1,6 @@
 /** Which uplinks are to be used only when no better one is there. Pure. */
 import { familyOf } from "../base/ip-address.ts";
-import type { UplinkAddress, WantedSubflow } from "./path-manager/path-manager.ts";
+import type { PathReason, UplinkAddress, WantedSubflow } from "./path-manager/path-manager.ts";
 
 type Standing = Pick<UplinkAddress, "quality" | "quotaUsed">;
 
@@ -18,6 +18,15 @@ export function isDemoted(address: UplinkAddress, all: readonly UplinkAddress[])
   return all.some((other) => demerit(other) < demerit(address) && familyOf(other.address) === family);
 }
 
+/** What it is that a demoted uplink gives way for. */
+export function whyDemoted(
+  address: UplinkAddress,
+  all: readonly UplinkAddress[],
+): Extract<PathReason, "quality" | "quota"> | undefined {
+  if (!isDemoted(address, all)) return undefined;
+  return address.quotaUsed ? "quota" : "quality";
+}
+
 /** Those that are fine first; otherwise in the order given. */
 export function byStanding(uplinks: readonly UplinkAddress[]): UplinkAddress[] {
   return uplinks.toSorted((left, right) => demerit(left) - demerit(right));
@@ -26,7 +35,10 @@ export function byStanding(uplinks: readonly UplinkAddress[]): UplinkAddress[] {
 /** What a policy wants, where demoted uplinks are backup of the others whatever it says, and come last. */
 export function demote(wanted: readonly WantedSubflow[]): WantedSubflow[] {
   const regular = wanted.filter(({ backup }) => !backup).map(({ local }) => local);
-  const demoted = wanted.filter(({ local }) => isDemoted(local, regular));
-  const others = wanted.filter((want) => !demoted.includes(want));
-  return [...others, ...demoted.map((want) => ({ ...want, backup: true }))];
+  const others = wanted.filter(({ local }) => !isDemoted(local, regular));
+  const demoted = wanted.flatMap((want) => {
+    const reason = whyDemoted(want.local, regular);
+    return reason === undefined ? [] : [{ ...want, backup: true, reason }];
+  });
+  return [...others, ...demoted];
 }

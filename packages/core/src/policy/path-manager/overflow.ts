@@ -15,6 +15,9 @@ export const overflow: SubflowPolicy = {
     while (used.length < usable.length && isFull(new Set(used.map(({ uplink }) => uplink)))) {
       used = [...used, ...cheapest(usable.slice(used.length))];
     }
-    return oneEach(connection, used);
+    const [first] = used;
+    return oneEach(connection, used).map((want) => {
+      return want.local.cost === first?.cost ? want : { ...want, reason: "load" };
+    });
   },
 };
