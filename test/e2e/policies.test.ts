@@ -296,7 +296,9 @@ describe("subflow policies in the lab", function () {
       "export const policy = { wanted: ({ remote }, { uplinks }) => uplinks.slice(-1).map((local) => ({ local, remote, backup: false })) };",
     );
     await load("export const policy = {\n  wanted() { 1 2 },\n};");
-    expect(daemon.log()).to.match(/policy\.mjs:2:16: Unexpected number","msg":"the policy module is refused"/);
+    expect(daemon.log()).to.match(
+      /policy\.mjs:2:16: Unexpected number; expected an ECMAScript module [^"]*","msg":"the policy module is refused"/,
+    );
     const stream = await trial.stream("download");
     // The module's wish, which no other policy has: the dearest uplink alone.
     const onlyLte = async () => (await trial.subflows()).map(({ uplink }) => uplink).join() === "lte";
