@@ -269,6 +269,18 @@ describe("path managers", () => {
       expect(shape(connection)).to.deep.equal(both);
     });
 
+    it("settle soon where the join took long because its SYN was lost", () => {
+      const home = settling("aggregate");
+      home.silent = true;
+      const connection = home.connect();
+      home.pass(63_000);
+      for (const event of home.kernel.answer(connection, 0)) home.event(event);
+      home.pass(2999);
+      expect(shape(connection)).to.deep.equal(lteBackup);
+      home.pass(1);
+      expect(shape(connection)).to.deep.equal(both);
+    });
+
     it("are told their priority again where the kernel still waits for the end of their handshake", () => {
       const home = settling("aggregate");
       home.refusesPriorities = true;

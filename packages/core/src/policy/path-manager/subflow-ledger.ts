@@ -13,6 +13,8 @@ type Ends = Pick<SubflowPath, "local" | "remote">;
  * fourth segment). Linux sends no priority before.
  */
 const ROUND_TRIPS_TO_SETTLE = 1.5;
+/** What took longer to open was no round trip: its SYN was lost, and sent again after 1, 3, 7 s and so on. */
+const LONGEST_SETTLE_MS = 3000;
 /** Where that acknowledgement is lost, the peer sends its SYN again after 1, 3 and 7 s: the priority is said again. */
 const HANDSHAKE_LIMIT_MS = 10_000;
 /** The first wait; the next ones double. */
@@ -65,8 +67,10 @@ export class SubflowLedger {
     const subflow = newSubflow(event, asked && attempts.backup);
     connection.subflows.push(subflow);
     if (!asked) return this.#count.add(connection.remote.address, 1);
-    if (settleMs > 0)
-      subflow.settledMs = nowMs + Math.max(settleMs, ROUND_TRIPS_TO_SETTLE * (nowMs - attempts.beganMs));
+    if (settleMs > 0) {
+      const roundTripsMs = Math.min(ROUND_TRIPS_TO_SETTLE * (nowMs - attempts.beganMs), LONGEST_SETTLE_MS);
+      subflow.settledMs = nowMs + Math.max(settleMs, roundTripsMs);
+    }
     subflow.handshakeMs = nowMs + HANDSHAKE_LIMIT_MS;
     attempts.succeed();
     if (attempts.opening === 0) connection.attempts.delete(key);
