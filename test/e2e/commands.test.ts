@@ -125,6 +125,31 @@ describe("the commands hcpe and hag", function () {
         });
       }
 
+      if (name === "hcpe") {
+        it("check loads the policy module, and refuses one that is not there or does not work, with its place", async () => {
+          const module = join(directory, "policy.mjs");
+          const config = configFile(`${VALID[name]}policy: module\npolicyModule: ${module}\n`);
+          const check = async (text: string | undefined) => {
+            if (text === undefined) rmSync(module, { force: true });
+            else writeFileSync(module, text);
+            return await run(name, ["check", "--config", config]);
+          };
+          for (const [text, said] of [
+            [undefined, `${module}: ENOENT: no such file or directory, access '${module}'`],
+            ["export const policy = {\n  wanted() { 1 2 },\n};", `${module}:2:16: Unexpected number`],
+            ["export const policy = {\n  wanted: () => uplinks,\n};", `${module}:2:17: uplinks is not defined`],
+            ["export const policy = {};", `${module}: it exports no \`policy\` with a function \`wanted\``],
+          ] as const) {
+            const { code, stdout, stderr } = await check(text);
+            expect({ code, stdout }).to.deep.equal({ code: 78, stdout: "" });
+            expect(stderr).to.equal(
+              `hcpe: policy module ${said}; expected an ECMAScript module that exports \`policy\`, with a function \`wanted\` that gives a list of subflows\n`,
+            );
+          }
+          expect((await check("export const policy = { wanted: () => [] };")).code).to.equal(0);
+        });
+      }
+
       it("takes settings from the environment, and from flags over it", async () => {
         const config = configFile(VALID[name]);
         const environment = { [`${name.toUpperCase()}_WORKERS`]: "zero" };

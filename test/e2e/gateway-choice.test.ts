@@ -3,6 +3,7 @@ import { ADDRESS, cableTopology } from "../lab/hybrid.ts";
 import { NameServer } from "../lab/name-server.ts";
 import { HAG_CONFIG, HCPE_CONFIG, Pair } from "../lab/pair.ts";
 import { connectFrom, pattern, receive, StreamServer } from "../lab/stream.ts";
+import { TcpMeter } from "../lab/tcp-meter.ts";
 import { PeerServer, visit } from "../lab/visit.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -26,6 +27,9 @@ resolvers: [ { address: 127.0.0.1, port: ${DNS_PORT} } ]
 const REFUSAL = `table inet refusal { chain input {
   type filter hook prerouting priority mangle; ip daddr ${FIRST} tcp dport 5124 reject with tcp reset;
 }; }`;
+
+/** The first gateway's address is as if its host were off. */
+const SILENCE = REFUSAL.replace("refusal", "silence").replace("reject with tcp reset", "drop");
 
 describe("a choice of gateways", function () {
   this.timeout(40_000);
@@ -156,6 +160,24 @@ describe("a choice of gateways", function () {
     expect(carriers.slice(0, -1)).to.satisfy((others: string[]) => others.every((one) => one === "second"));
     expect(await carrier()).to.equal("first");
     expect(await failures()).to.equal(before);
+  });
+
+  it("is asked over the preferred uplink alone while that works, also when one is silent: not a packet on LTE", async () => {
+    await pair.start("hcpe", BOTH.replace("policy: aggregate", "policy: single-path"));
+    const meter = await TcpMeter.on(pair.lab, "rlte");
+    const up = async () => (await gateways()).map((gateway) => gateway.up);
+    const first = await TcpMeter.on(pair.lab, "rdsl");
+    await eventually(5000, async () => expect((await first.read()).syns).to.be.at.least(10));
+    try {
+      await pair.lab.run("hag", ["nft", "-f", "-"], { input: SILENCE });
+      await eventually(10_000, async () => expect(await up()).to.deep.equal([false, true]));
+      const asked = (await first.read()).syns;
+      await eventually(10_000, async () => expect((await first.read()).syns).to.be.at.least(asked + 10));
+    } finally {
+      await pair.lab.run("hag", ["nft", "delete", "table", "inet", "silence"]);
+    }
+    await eventually(10_000, async () => expect(await up()).to.deep.equal([true, true]));
+    expect((await meter.read()).packets).to.equal(0);
   });
 
   it("both killed: direct at once, and back to the first one when it answers", async () => {

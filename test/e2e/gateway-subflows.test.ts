@@ -102,6 +102,37 @@ describe("subflows between a home with three uplinks and a gateway", function ()
     from: (...uplinks: string[]) => uplinks.map((uplink) => `${uplink}>${address}:${port}`),
   });
 
+  it("of all connections: a gateway that has as many as it wants takes no joins until some are gone", async () => {
+    const isFull = async (wanted: boolean) => {
+      await until(async () => (await pair.status("hag")).subflowsFull === wanted, {
+        what: `the gateway is ${wanted ? "" : "no longer "}full`,
+        limitMs: NOTICE_MS,
+      });
+    };
+    await reload("hag", `${WIDE_HAG_CONFIG}subflows: { total: 3 }\n`);
+    try {
+      const first = await connect();
+      await expectSubflows(...to(WIDE.gateway).from("dsl", "lte", "sat"));
+      await isFull(true);
+      const second = await connect();
+      // It asks for two more; the gateway's kernel resets both, and those of the repair after a second.
+      const refusals = async () => (await events()).filter(({ event }) => event === "subflowClosed").length;
+      const before = await refusals();
+      await until(async () => (await refusals()) >= before + 2, { what: "joins are refused", limitMs: NOTICE_MS });
+      const open = (await connections()).map((connection) => {
+        return connection.subflows.filter(({ state }) => state === "ESTABLISHED").length;
+      });
+      expect(open.toSorted()).to.deep.equal([1, 3]);
+      for (const { near, far } of [first, second]) for (const end of [near, far]) end.destroy();
+      await isFull(false);
+      await until(async () => (await connections()).length === 0, { what: "none is left", limitMs: NOTICE_MS });
+      await connect();
+      await expectSubflows(...to(WIDE.gateway).from("dsl", "lte", "sat"));
+    } finally {
+      await reload("hag", WIDE_HAG_CONFIG);
+    }
+  });
+
   describe("limit", () => {
     before(() => reload("hag", `${WIDE_HAG_CONFIG}subflows: { perConnection: 2 }\n`));
     after(() => reload("hag", WIDE_HAG_CONFIG));

@@ -36,6 +36,8 @@ export interface Status {
   readonly paths: { readonly connections: number; readonly subflows: number };
   /** Of the HAG: subflows on which what it sent stood still. */
   readonly subflowsReset: number;
+  /** Of the HAG: it takes no further subflows. */
+  readonly subflowsFull: boolean;
   readonly capabilities: Readonly<Record<string, { readonly available: boolean }>>;
 }
 

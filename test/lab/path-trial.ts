@@ -1,8 +1,10 @@
 /** Trials of subflow policies in the lab: the measuring that the tests and the benchmark share. */
+import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { askDaemon } from "@hybrid-access/core/services/admin";
 import type { ConnectionView, SubflowView } from "@hybrid-access/hcpe/views";
-import { DEFAULT_ACCESS } from "./hybrid.ts";
+import { examplePolicy } from "../support/example-policy.ts";
+import { ADDRESS, DEFAULT_ACCESS } from "./hybrid.ts";
 import { LinkMeter } from "./link-meter.ts";
 import { PacedStream } from "./paced-stream.ts";
 import { HCPE_CONFIG, Pair } from "./pair.ts";
@@ -24,6 +26,20 @@ export function policyConfig(policy: string, more = ""): string {
 export function unratedConfig(policy: string): string {
   return HCPE_CONFIG.replace("policy: aggregate", `policy: ${policy}`);
 }
+
+/** What policies are told that need more than their name. */
+function tellPolicy(policy: string, pair: Pair): string {
+  if (policy === "pairs") return PAIRS;
+  if (policy !== "module") return "";
+  const file = pair.file("example-policy.mjs");
+  writeFileSync(file, examplePolicy());
+  return `policyModule: ${file}\n`;
+}
+
+const PAIRS = `pairs:
+  - { local: 10.1.1.0/24, remote: ${ADDRESS.gateway}, onFailure: any }
+  - { local: 10.1.2.0/24, remote: ${ADDRESS.gateway}, onFailure: none }
+`;
 
 /** Behind the DSL line: no flow gets more than this, as where flows are spread over parallel links by their ports. */
 const PER_FLOW_LIMIT = `table ip per_flow {
@@ -154,6 +170,8 @@ export class PathTrial {
 
   /** A stream over DSL, which fails in the middle of it. */
   async failover(direction: TransferDirection, failure: Failure, quietMs: number): Promise<Failover> {
+    // Of a line that the trial before has made degraded, policies make no use.
+    await this.untilGood();
     await this.lteMeter.quiet();
     // A little more than DSL can carry: it is full, and little has to be waited for at the end.
     const stream = await this.stream(direction, 1.1 * linkRate("dsl", direction));
@@ -177,6 +195,7 @@ export class PathTrial {
   async overflow(direction: TransferDirection, calmMs: number, fullMs: number): Promise<Overflow> {
     const dsl = linkRate("dsl", direction);
     const sum = linkRate("both", direction);
+    await this.untilGood();
     await this.lteMeter.quiet();
     const stream = await this.stream(direction, 0.6 * dsl);
     try {
@@ -239,40 +258,54 @@ export class PathTrial {
     return Math.max(0, lastMs - (calmMs ?? 0)) / 1000;
   }
 
-  /** The policy changes again and again in the middle of a stream. */
-  async reloads(policies: readonly string[], everyMs: number): Promise<boolean> {
+  /** The policy changes again and again in the middle of a stream; the connection's own is looked at each time. */
+  async reloads(policies: readonly string[], everyMs: number): Promise<Reloads> {
     const stream = await this.stream("download");
+    const seen: (string | undefined)[] = [];
     try {
       for (const policy of policies) {
         await sleep(everyMs);
-        await this.usePolicy(policy);
+        await this.usePolicy(policy, tellPolicy(policy, this.pair));
+        seen.push((await this.connection())?.policy ?? undefined);
       }
       await sleep(everyMs);
-      return await stream.finish();
+      return { seen, whole: await stream.finish() };
     } finally {
       stream.abandon();
     }
   }
 
-  /** The carriers of DSL and LTE go and come in turns, in the middle of a stream. */
+  /**
+   * The carriers of DSL and LTE go and come in turns, in the middle of a stream: each uplink's `count` times, once in
+   * `everyMs`.
+   */
   async flaps(count: number, everyMs: number): Promise<Flaps> {
     const stream = await this.stream("download");
     let mostSubflows = 0;
+    const look = async () => {
+      await sleep(everyMs / 4);
+      mostSubflows = Math.max(mostSubflows, (await this.subflows()).length);
+    };
     try {
       for (let flap = 0; flap < count; flap++) {
-        const link = flap % 2 === 0 ? "dsl" : "lte";
-        await this.pair.lab.setCarrier(link, false);
-        await sleep(everyMs / 2);
-        mostSubflows = Math.max(mostSubflows, (await this.subflows()).length);
-        await this.pair.lab.setCarrier(link, true);
-        await sleep(everyMs / 2);
-        mostSubflows = Math.max(mostSubflows, (await this.subflows()).length);
+        for (const link of ["dsl", "lte"]) {
+          await this.pair.lab.setCarrier(link, false);
+          await look();
+          await this.pair.lab.setCarrier(link, true);
+          await look();
+        }
       }
       return { mostSubflows, whole: await stream.finish() };
     } finally {
       stream.abandon();
     }
   }
+}
+
+export interface Reloads {
+  /** The policy that the connection was under after each reload. */
+  readonly seen: readonly (string | undefined)[];
+  readonly whole: boolean;
 }
 
 export interface Flaps {

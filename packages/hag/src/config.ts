@@ -67,6 +67,11 @@ export const hagSchema = {
       format: wholeNumber(1, 8),
       default: 8,
     },
+    total: {
+      doc: "Subflows of all connections; while there are so many, no further ones are taken",
+      format: wholeNumber(1, 10_000_000),
+      default: 10_000_000,
+    },
   },
   announce: {
     doc: "Further addresses, or ports, that connections are told of for their subflows",

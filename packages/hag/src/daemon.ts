@@ -181,13 +181,16 @@ export class Hag implements Daemon {
   #prepareSubflows(engine: EngineControl): void {
     const { subflows, announce } = this.#config;
     const paths = engine.openAcceptedPaths();
-    this.#subflows = new SubflowHost(paths);
+    const host = new SubflowHost(paths, this.#log);
+    this.#subflows = host;
     this.#stalled = new StalledSubflows({
       paths,
       connections: () => this.#pool?.counters().connectionsActive ?? 0,
+      onCount: (open) => host.count(open),
+      awaitsRoom: () => host.isFull,
       log: this.#log,
     });
-    this.#subflows.limit(subflows.perConnection);
+    this.#subflows.limit(subflows);
     if (this.#farm?.deniesInitialJoins) paths.denyInitialJoins();
     const ofFarm = this.#farm?.announcedAddresses ?? [];
     this.#subflows.announce([...announce, ...ofFarm.map((address) => ({ address, port: 0 }))]);
@@ -242,7 +245,7 @@ export class Hag implements Daemon {
     const { engine, listen, announce, workers, maxConnections, egress, farm } = this.#config;
     // What sockets and threads were made from stays until the next start.
     this.#config = { ...config, engine, listen, announce, workers, maxConnections, egress, farm };
-    this.#subflows?.limit(config.subflows.perConnection);
+    this.#subflows?.limit(config.subflows);
     this.#pool?.broadcast(this.#rules());
   }
 
@@ -289,6 +292,7 @@ export class Hag implements Daemon {
       capabilities: { ...ENGINES[this.#config.engine].probe(), ...this.#host },
       counters: this.#pool?.counters() ?? {},
       subflowsReset: this.#stalled?.reset ?? 0,
+      subflowsFull: this.#subflows?.isFull ?? false,
     };
   }
 }

@@ -13,6 +13,10 @@ export interface StalledSubflowsOptions {
   readonly paths: Pick<AcceptedPaths, "samples" | "resetSubflow">;
   /** Open now, of all workers. */
   readonly connections: () => number;
+  /** So many subflows are open. */
+  readonly onCount: (subflows: number) => void;
+  /** Somebody waits for fewer subflows: they are counted though there may be no connection. */
+  readonly awaitsRoom: () => boolean;
   readonly log: Logger;
 }
 
@@ -28,8 +32,9 @@ export class StalledSubflows {
     this.#options = options;
     this.#sampler = new Sampler({
       read: () => options.paths.samples(),
-      need: () => (options.connections() > 0 ? "some" : "none"),
+      need: () => (options.connections() > 0 || options.awaitsRoom() ? "some" : "none"),
       onSamples: (samples) => {
+        options.onCount(samples.subflows.length);
         for (const subflow of this.#detector.update(samples, performance.now())) void this.#reset(subflow);
       },
       log: options.log,

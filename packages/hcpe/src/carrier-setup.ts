@@ -4,7 +4,7 @@ import type { WorkerSetup } from "@hybrid-access/core/dataplane/worker";
 import type { WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
 import type { Flow } from "@hybrid-access/core/policy/rules";
 import type { ConnectionAnswer, ConnectionQuestion } from "./connection-list.ts";
-import type { UplinkSource } from "./uplink-choice.ts";
+import type { UplinkReason, UplinkSource } from "./uplink-choice.ts";
 
 /** What the control plane gives a worker. */
 export interface CarrierSetup extends WorkerSetup {
@@ -23,6 +23,8 @@ export interface CarrierSetup extends WorkerSetup {
   readonly reportFlows: boolean;
   /** Subflows that this side lets a connection have. */
   readonly mostSubflows: number;
+  /** Whether each attempt's gateway and uplink are told, with the reasons ({@link ChoiceReport}): for the log. */
+  readonly reportChoices: boolean;
 }
 
 /** What the control plane may say later. */
@@ -67,7 +69,26 @@ export interface SubflowLimitReport extends WorkerReport {
   readonly subflows: number;
 }
 
-export type CarrierReport = GatewayReport | UplinkReport | FlowReport | SubflowLimitReport | ConnectionAnswer;
+/** Where an attempt to carry a connection goes, and why there. */
+export interface ChoiceReport extends WorkerReport {
+  readonly type: "choice";
+  readonly destination: Endpoint;
+  /** The local end of the attempt. */
+  readonly local: Endpoint | undefined;
+  /** Undefined: it goes direct. */
+  readonly gateway: Endpoint | undefined;
+  readonly gatewayReason: string;
+  readonly uplink: string | undefined;
+  readonly uplinkReason: UplinkReason;
+}
+
+export type CarrierReport =
+  | GatewayReport
+  | UplinkReport
+  | FlowReport
+  | SubflowLimitReport
+  | ChoiceReport
+  | ConnectionAnswer;
 
 export const GATEWAY_UP = 0;
 export const GATEWAY_DOWN = 1;

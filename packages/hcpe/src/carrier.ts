@@ -27,6 +27,7 @@ import type { Tlv } from "@hybrid-access/core/wire/convert/tlv";
 import {
   type CarrierMessage,
   type CarrierSetup,
+  type ChoiceReport,
   type FlowReport,
   GATEWAY_BUSY,
   GATEWAY_DOWN,
@@ -37,6 +38,7 @@ import {
 } from "./carrier-setup.ts";
 import { answerConnections } from "./connection-list.ts";
 import { CookieJar } from "./cookie-jar.ts";
+import { chooseGateway } from "./gateway-choice.ts";
 import { GatewayMemory } from "./gateway-memory.ts";
 import {
   connectMessage,
@@ -80,6 +82,7 @@ export class Carrier implements WorkerFront {
   #gatewayMs: number;
   #replyMs: number;
   #reportFlows: boolean;
+  readonly #reportChoices: boolean;
   #mostSubflows: number;
 
   constructor({ engine, relay, counters, report }: WorkerContext, setup: CarrierSetup) {
@@ -96,6 +99,7 @@ export class Carrier implements WorkerFront {
     this.#replyMs = setup.replyMs;
     this.#reportFlows = setup.reportFlows;
     this.#mostSubflows = setup.mostSubflows;
+    this.#reportChoices = setup.reportChoices;
   }
 
   onMessage(raw: unknown): void {
@@ -139,25 +143,16 @@ export class Carrier implements WorkerFront {
 
   /** Connects to the next gateway that is up, or direct when none is. */
   #tryNextGateway(slot: number, opening: Opening): void {
-    opening.gateway = this.#nextGateway(opening.triedGateways);
-    opening.triedGateways.push(opening.gateway);
+    const stateOf = (place: number) => Atomics.load(this.#gatewayStates, place);
+    const { gateway, reason } = chooseGateway(this.#gateways.length, stateOf, opening.triedGateways);
+    opening.gateway = gateway;
+    opening.gatewayReason = reason;
+    opening.triedGateways.push(gateway);
     opening.failedUplinks = [];
     forgetCookie(opening);
     const endpoint = this.#gateways[opening.gateway];
-    if (endpoint === undefined) this.#goDirect(slot, opening);
+    if (endpoint === undefined) this.#goDirect(slot, opening, reason);
     else this.#connectToGateway(slot, opening, endpoint);
-  }
-
-  /** Of those that have not been tried the first that is up, or else the first that is only busy. */
-  #nextGateway(tried: readonly number[]): number {
-    let busy = NO_GATEWAY;
-    for (let gateway = 0; gateway < this.#gateways.length; gateway++) {
-      const state = Atomics.load(this.#gatewayStates, gateway);
-      if (tried.includes(gateway)) continue;
-      if (state === GATEWAY_UP) return gateway;
-      if (state === GATEWAY_BUSY && busy === NO_GATEWAY) busy = gateway;
-    }
-    return busy;
   }
 
   #connectToGateway(slot: number, opening: Opening, endpoint: Endpoint): void {
@@ -179,6 +174,20 @@ export class Carrier implements WorkerFront {
     this.#relay.setFar(slot, leg);
     this.#relay.setTimer(slot, this.#uplinks.attemptMs(familyOf(endpoint.address), this.#gatewayMs));
     if (this.#reportFlows) this.#reportFlow(slot, opening.destination);
+    if (this.#reportChoices) this.#reportChoice(slot, opening, endpoint);
+  }
+
+  #reportChoice(slot: number, opening: Opening, peer: Endpoint): void {
+    const { destination, gateway, gatewayReason, uplink, failedUplinks } = opening;
+    this.#report({
+      type: "choice",
+      destination,
+      local: this.#engine.localEndpoint(this.#relay.leg(slot, FAR)),
+      gateway: gateway === NO_GATEWAY ? undefined : peer,
+      gatewayReason,
+      uplink: uplink?.name,
+      uplinkReason: this.#uplinks.why(familyOf(peer.address), failedUplinks, uplink),
+    } satisfies ChoiceReport);
   }
 
   /** The control plane sees this connection by its ends only. */
@@ -191,9 +200,10 @@ export class Carrier implements WorkerFront {
     this.#report({ type: "flow", local, flow } satisfies FlowReport);
   }
 
-  #goDirect(slot: number, opening: Opening): void {
+  #goDirect(slot: number, opening: Opening, reason: string): void {
     this.#counters.add("connectionsDirect");
     opening.gateway = NO_GATEWAY;
+    opening.gatewayReason = reason;
     opening.failedUplinks = [];
     this.#connectDirect(slot, opening);
   }
@@ -207,6 +217,7 @@ export class Carrier implements WorkerFront {
     this.#relay.setFar(slot, leg);
     const share = this.#uplinks.attemptMs(familyOf(destination.address), this.#gatewayMs);
     this.#relay.setTimer(slot, this.#hasOtherUplink(opening, destination) ? share : DIRECT_MS);
+    if (this.#reportChoices) this.#reportChoice(slot, opening, destination);
   }
 
   #connect(
@@ -401,10 +412,9 @@ export class Carrier implements WorkerFront {
     }
     // One that has no room says nothing of the others.
     if (code === ERROR_CODE.resourceExceeded) return this.#leaveGateway(slot, opening);
-    if (code !== ERROR_CODE.networkFailure) {
-      this.#doubt(opening.gateway, errorName(code) ?? `error ${code}`);
-    }
-    this.#goDirect(slot, opening);
+    const reason = errorName(code) ?? `error ${code}`;
+    if (code !== ERROR_CODE.networkFailure) this.#doubt(opening.gateway, reason);
+    this.#goDirect(slot, opening, reason);
   }
 
   #leaveGateway(slot: number, opening: Opening): void {

@@ -2,7 +2,13 @@
 import { dirname } from "node:path";
 import { takeEachStep } from "@hybrid-access/core/base/each-step";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
-import { type Endpoint, formatIpAddress, type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
+import {
+  type Endpoint,
+  formatEndpoint,
+  formatIpAddress,
+  type IpAddress,
+  ipAddress,
+} from "@hybrid-access/core/base/ip-address";
 import { sendToEngines, WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import type { EngineControl, EngineReport } from "@hybrid-access/core/engine/engine-control";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
@@ -21,11 +27,12 @@ import { probeHost } from "@hybrid-access/core/services/host/probe";
 import { addTransparentRouting } from "@hybrid-access/core/services/host/transparent-routing";
 import { type Daemon, logStopFailure } from "@hybrid-access/core/services/lifecycle";
 import type { Logger } from "@hybrid-access/core/services/log";
-import type { CarrierMessage, CarrierReport, CarrierSetup } from "./carrier-setup.ts";
+import type { CarrierMessage, CarrierReport, CarrierSetup, ChoiceReport } from "./carrier-setup.ts";
 import type { HcpeConfig } from "./config.ts";
 import { ConnectionSweep } from "./connection-sweep.ts";
 import { GatewayHealth } from "./gateway-health.ts";
 import { GatewayNames } from "./gateway-names.ts";
+import { ASKING } from "./gateway-question.ts";
 import { GatewayTable } from "./gateway-table.ts";
 import { type InterceptionOptions, intercept, removeInterception, stopIntercepting } from "./interception.ts";
 import { ObservedPathControl } from "./observed-path-control.ts";
@@ -33,7 +40,6 @@ import { Observer } from "./observer.ts";
 import { PathDriver, type UplinkCounters } from "./path-driver.ts";
 import { pathSettings } from "./path-settings.ts";
 import { guarded, loadPolicyModule } from "./policy-module.ts";
-import { askInfo } from "./probe.ts";
 import { ScheduleKeeper } from "./schedule-keeper.ts";
 import { SettledLook } from "./settled-look.ts";
 import type { UplinkSource } from "./uplink-choice.ts";
@@ -132,7 +138,7 @@ export class Hcpe implements Daemon {
       memory: this.#gatewayStates,
       sourcesFor: (peer) => this.#uplinkHealth.sourcesFor(peer),
       checkMs: () => this.#config.timeouts.check,
-      ask: askInfo,
+      asking: ASKING,
       log,
     });
     this.#gatewayNames = new GatewayNames({
@@ -248,6 +254,7 @@ export class Hcpe implements Daemon {
       replyMs: this.#config.timeouts.reply,
       reportFlows: this.#config.rules.length > 0,
       mostSubflows: this.#config.subflows.perConnection,
+      reportChoices: this.#log.isLevelEnabled("debug"),
     });
     this.#pool = new WorkerPool({
       entry: new URL("./worker.js", import.meta.url),
@@ -267,10 +274,16 @@ export class Hcpe implements Daemon {
     if (report.type === "connections") return this.#observer.onAnswer(report);
     if (report.type === "flow") return this.#paths?.describe(report.local, report.flow);
     if (report.type === "subflowLimit") return this.#paths?.limit(report.local, report.gateway, report.subflows);
+    if (report.type === "choice") return this.#logChoice(report);
     this.#observer.noteReport(report);
     if (report.type === "uplinkSilent") this.#uplinkHealth.onSilent(report);
     else if (report.type === "gatewayDown") this.#gatewayHealth.onDown(report.gateway, report.reason);
     else this.#gatewayHealth.onDoubtful(report.gateway, report.reason);
+  }
+
+  #logChoice({ destination, local, gateway, gatewayReason, uplink, uplinkReason }: ChoiceReport): void {
+    const [to, from, through] = [destination, local, gateway].map((end) => end && formatEndpoint(end));
+    this.#log.debug({ destination: to, local: from, gateway: through, gatewayReason, uplink, uplinkReason }, "attempt");
   }
 
   #interception(): InterceptionOptions {
@@ -313,6 +326,7 @@ export class Hcpe implements Daemon {
     this.#uplinkHealth.setSources(sources);
     this.#pool?.broadcast({ type: "uplinks", uplinks: sources } satisfies CarrierMessage);
     const standingOf = (uplink: string) => this.#observer.standing(uplink);
+    this.#log.debug({ order: sources.map(({ name }) => ({ uplink: name, ...standingOf(name) })) }, "order of uplinks");
     this.#paths?.setUplinks(judgeAddresses(uplinkAddresses(this.#uplinks, this.#addressIds), standingOf));
   }
 

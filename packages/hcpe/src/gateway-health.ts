@@ -3,13 +3,18 @@
  * message (RFC 8803 section 6.2.3) until it answers, and is used again then (policy/gateway-standing). Where there are
  * several, each is asked now and then, so that a silent or loaded one is known before it costs a connection.
  */
-import { describeError } from "@hybrid-access/core/base/error";
-import { type Endpoint, equalEndpoints, formatEndpoint, type IpAddress } from "@hybrid-access/core/base/ip-address";
+import {
+  type Endpoint,
+  equalEndpoints,
+  familyOf,
+  formatEndpoint,
+  type IpAddress,
+} from "@hybrid-access/core/base/ip-address";
 import { GatewayStanding } from "@hybrid-access/core/policy/gateway-standing";
 import type { Logger } from "@hybrid-access/core/services/log";
 import { GATEWAY_BUSY, GATEWAY_DOWN, GATEWAY_UNUSED, GATEWAY_UP } from "./carrier-setup.ts";
+import { type Asking, askInTurn } from "./gateway-question.ts";
 import type { GatewayPlace } from "./gateway-table.ts";
-import type { InfoAnswer } from "./probe.ts";
 
 const PROBE_INTERVAL_MS = 1000;
 /** Checks are spread over this part of their interval: homes that lost power together come back together. */
@@ -25,18 +30,15 @@ export interface GatewayStatus {
   readonly reason: string | null;
 }
 
-export type AskGateway = (gateway: Endpoint, source: IpAddress | undefined, wantsLoad: boolean) => Promise<InfoAnswer>;
-
 export interface HealthOptions {
   readonly places: readonly GatewayPlace[];
   /** Shared with the workers. */
   readonly memory: SharedArrayBuffer;
-  /** The addresses to ask from, one for each uplink. */
+  /** The addresses to ask from, one for each uplink, that of the preferred one first. */
   readonly sourcesFor: (peer: IpAddress) => readonly (IpAddress | undefined)[];
   /** How often gateways that serve are asked, where there are several. */
   readonly checkMs: () => number;
-  /** Asks a gateway for Convert Info, over one uplink. */
-  readonly ask: AskGateway;
+  readonly asking: Asking;
   readonly log: Logger;
 }
 
@@ -167,8 +169,10 @@ export class GatewayHealth {
 
   async #askOnce(place: number, watched: Watched): Promise<void> {
     const { endpoint, silentOnLoad } = watched;
-    const sources = this.#options.sourcesFor(endpoint.address);
-    const answer = await askOverAll(sources.map((source) => () => this.#options.ask(endpoint, source, !silentOnLoad)));
+    const { sourcesFor, asking } = this.#options;
+    const sources = sourcesFor(endpoint.address);
+    const witnesses = this.#serving(endpoint);
+    const answer = await askInTurn({ gateway: endpoint, sources, witnesses, wantsLoad: !silentOnLoad }, asking);
     watched.asking = false;
     // The place may have another gateway meanwhile.
     if (this.#stopped || this.#watched.get(place) !== watched) return;
@@ -179,6 +183,14 @@ export class GatewayHealth {
     if (answer.outcome === "failed") this.#onFailure(place, watched, answer.reason);
     else this.#onAnswer(place, watched, answer.load);
     this.#schedule(place, watched);
+  }
+
+  /** The gateways that serve, without this one, that can be reached from the same addresses. */
+  #serving(but: Endpoint): Endpoint[] {
+    return Array.from(this.#watched.values())
+      .filter(({ endpoint, standing }) => standing.up && !equalEndpoints(endpoint, but))
+      .map(({ endpoint }) => endpoint)
+      .filter(({ address }) => familyOf(address) === familyOf(but.address));
   }
 
   /** One that does not serve is asked again soon; of several that do, each from time to time. */
@@ -196,19 +208,5 @@ export class GatewayHealth {
   stop(): void {
     this.#stopped = true;
     for (const { timer } of this.#watched.values()) clearTimeout(timer);
-  }
-}
-
-/** Asks over every uplink at once. The first answer counts; without one, why there was none over the first uplink. */
-async function askOverAll(ways: readonly (() => Promise<InfoAnswer>)[]): Promise<InfoAnswer> {
-  const asked = ways.map(async (ask) => {
-    const answer = await ask();
-    if (answer.outcome === "failed") throw new Error(answer.reason);
-    return answer;
-  });
-  try {
-    return await Promise.any(asked);
-  } catch (error) {
-    return { outcome: "failed", reason: describeError((error as AggregateError).errors[0]) };
   }
 }

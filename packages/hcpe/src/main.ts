@@ -7,6 +7,7 @@ import { runDaemon } from "@hybrid-access/core/services/lifecycle";
 import { createLogger } from "@hybrid-access/core/services/log";
 import { loadHcpeConfig } from "./config.ts";
 import { Hcpe } from "./daemon.ts";
+import { loadPolicyModule } from "./policy-module.ts";
 import { QUESTIONS } from "./questions.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
@@ -20,8 +21,10 @@ process.exitCode = await runProgram(
     version,
     defaultConfig: "/etc/hcpe/hcpe.yaml",
     adminSocket: (options) => loadHcpeConfig(options).admin.socket,
-    check(options) {
+    async check(options) {
       const config = loadHcpeConfig(options);
+      // The daemon itself goes on without a module that does not work: here is where its error is seen.
+      if (config.policyModule !== null) await loadPolicyModule(config.policyModule, performance.now());
       return {
         configuration: "valid",
         uplinks: config.uplinks.map(({ name }) => name),

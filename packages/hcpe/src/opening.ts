@@ -21,6 +21,8 @@ export interface Opening {
   readonly destination: Endpoint;
   /** The place of the gateway in the list; NO_GATEWAY before the first, and when the connection is direct. */
   gateway: number;
+  /** Why it goes to this gateway, or direct: for the log. */
+  gatewayReason: string;
   /** Gateways that this connection has been to. */
   triedGateways: number[];
   /** Where the attempt under way leaves from; undefined when the kernel chooses. */
@@ -57,6 +59,7 @@ export function newOpening(destination: Endpoint): Opening {
     stage: "connecting",
     destination,
     gateway: NO_GATEWAY,
+    gatewayReason: "",
     triedGateways: [],
     uplink: undefined,
     fastOpen: false,

@@ -5,7 +5,12 @@ import type { Endpoint, IpAddress } from "@hybrid-access/core/base/ip-address";
 import { SeededRandom } from "@hybrid-access/core/base/random";
 import type { PathControl } from "@hybrid-access/core/engine/engine";
 import type { UplinkRate } from "@hybrid-access/core/policy/path-manager/load";
-import type { PathCommand, UplinkAddress, UplinkSample } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type {
+  PathCommand,
+  PathDecision,
+  UplinkAddress,
+  UplinkSample,
+} from "@hybrid-access/core/policy/path-manager/path-manager";
 import { Reconciler } from "@hybrid-access/core/policy/path-manager/reconciler";
 import { RemovalRepeats } from "@hybrid-access/core/policy/path-manager/removal-repeats";
 import type { PathSamples } from "@hybrid-access/core/policy/path-manager/samples";
@@ -51,7 +56,9 @@ export class PathDriver {
   constructor(options: PathDriverOptions) {
     this.#options = options;
     // Only jitter: it needs to differ between hosts, not to be unpredictable.
-    this.#reconciler = new Reconciler(options.settings, new SeededRandom(process.pid ^ Date.now()));
+    this.#reconciler = new Reconciler(options.settings, new SeededRandom(process.pid ^ Date.now()), (withheld) => {
+      options.log.debug(withheld, "no further subflow");
+    });
     options.control.onEvent((event) => {
       options.log.debug({ event }, "path event");
       this.#removals.onEvent(event);
@@ -129,7 +136,7 @@ export class PathDriver {
     this.#carryOut(this.#reconciler.onSamples(samples, performance.now()));
   }
 
-  #carryOut(commands: readonly PathCommand[]): void {
+  #carryOut(commands: readonly PathDecision[]): void {
     for (const command of commands) {
       this.#removals.onCommand(command, performance.now());
       this.#execute(command, () => this.#onRefused(command));
@@ -143,10 +150,11 @@ export class PathDriver {
     this.#schedule();
   }
 
-  #execute(command: PathCommand, onRefused: () => void): void {
+  #execute(command: PathDecision, onRefused: () => void): void {
     const { control, log } = this.#options;
-    whenKnown(control.execute(command), (done) => {
-      log.debug({ command, done }, "path command");
+    const { reason, ...bare } = command;
+    whenKnown(control.execute(bare), (done) => {
+      log.debug({ command: bare, reason, policy: this.policyOf(command.token), done }, "path command");
       if (done) return;
       this.refusedCommands += 1;
       onRefused();

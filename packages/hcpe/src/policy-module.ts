@@ -3,6 +3,7 @@
  * It runs with the daemon's rights. One that is broken, when it is loaded or later, is refused with its error.
  */
 import { execFile } from "node:child_process";
+import { access } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { AccessError, describeError } from "@hybrid-access/core/base/error";
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
@@ -15,9 +16,13 @@ import type {
 } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { reaching } from "@hybrid-access/core/policy/path-manager/selection";
 
+const EXPECTED = "an ECMAScript module that exports `policy`, with a function `wanted` that gives a list of subflows";
+
 /** Loads `file` anew each time, and tries it. Throws an AccessError with the cause. */
 export async function loadPolicyModule(file: string, nowMs: number): Promise<SubflowPolicy> {
   try {
+    // What import() says of a file that is not there is not about the file.
+    await access(file);
     // A module is loaded once for each URL; a query makes it another one.
     const loaded = (await import(`${pathToFileURL(file).href}?loaded=${nowMs}`)) as { policy?: Partial<SubflowPolicy> };
     const wanted = loaded.policy?.wanted;
@@ -27,7 +32,8 @@ export async function loadPolicyModule(file: string, nowMs: number): Promise<Sub
     return policy;
   } catch (error) {
     const place = await placeOf(error, file);
-    throw new AccessError("POLICY_MODULE", "configuration", `policy module ${place}: ${describeError(error)}`, error);
+    const message = `policy module ${place}: ${describeError(error)}; expected ${EXPECTED}`;
+    throw new AccessError("POLICY_MODULE", "configuration", message, error);
   }
 }
 

@@ -62,7 +62,8 @@ function openFrom({ address }: Endpoint, source: IpAddress | undefined, protocol
 export type InfoAnswer =
   | { readonly outcome: "answered"; readonly load: number | undefined }
   | { readonly outcome: "loadUnknown" }
-  | { readonly outcome: "failed"; readonly reason: string };
+  /** `heard`: something came back, so that it is not for want of a path. */
+  | { readonly outcome: "failed"; readonly reason: string; readonly heard: boolean };
 
 /** Asks a gateway for its extensions (RFC 8803 section 6.2.3) and, if wanted, for its load in percent. Never rejects. */
 export async function askInfo(
@@ -70,15 +71,23 @@ export async function askInfo(
   source: IpAddress | undefined,
   wantsLoad: boolean,
 ): Promise<InfoAnswer> {
+  let heard = false;
   try {
-    return await probe(gateway, source, "tcp", (socket) => exchangeInfo(socket, wantsLoad));
+    return await probe(gateway, source, "tcp", (socket) => {
+      heard = true;
+      return exchangeInfo(socket, wantsLoad);
+    });
   } catch (error) {
-    return failed(describeError(error));
+    return { outcome: "failed", reason: describeError(error), heard: heard || isRefusal(error) };
   }
 }
 
+function isRefusal(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ECONNREFUSED";
+}
+
 function failed(reason: string): InfoAnswer {
-  return { outcome: "failed", reason };
+  return { outcome: "failed", reason, heard: true };
 }
 
 async function exchangeInfo(socket: Socket, wantsLoad: boolean): Promise<InfoAnswer> {
@@ -111,6 +120,6 @@ export async function isReached(
   try {
     return await probe(endpoint, source, protocol, async () => true);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ECONNREFUSED";
+    return isRefusal(error);
   }
 }

@@ -39,6 +39,21 @@ export function chooseUplink(
   return candidates.find(passes) ?? candidates[0];
 }
 
+/** "the next": nothing came back over the ones before; "kernel": no uplink has an address of the family. */
+export type UplinkReason = "preferred" | "others are silent" | "the next" | "kernel";
+
+/** Why {@link chooseUplink} gave `chosen`. */
+export function whyUplink(
+  sources: readonly UplinkSource[],
+  family: Family,
+  failed: readonly number[],
+  chosen: UplinkSource | undefined,
+): UplinkReason {
+  if (chosen === undefined) return "kernel";
+  if (failed.length > 0) return "the next";
+  return sources.find((source) => source[family] !== undefined) === chosen ? "preferred" : "others are silent";
+}
+
 /** How long one attempt may take so that all uplinks together take no longer than `budgetMs`. */
 export function attemptMs(budgetMs: number, sources: readonly UplinkSource[], family: Family): number {
   return budgetMs / Math.max(1, sources.filter((source) => source[family] !== undefined).length);
@@ -59,6 +74,11 @@ export class UplinkChoice {
     return chooseUplink(this.sources, family, failed, ({ index }) => {
       return Atomics.load(this.#states, uplinkStateIndex(index, family)) === UPLINK_PASSES;
     });
+  }
+
+  /** Why {@link next} gave `chosen`. */
+  why(family: Family, failed: readonly number[], chosen: UplinkSource | undefined): UplinkReason {
+    return whyUplink(this.sources, family, failed, chosen);
   }
 
   attemptMs(family: Family, budgetMs: number): number {

@@ -58,9 +58,15 @@ export class UplinkHealth {
     return Atomics.load(this.#states, uplinkStateIndex(uplink, family)) === UPLINK_PASSES;
   }
 
-  /** Addresses to probe `peer` from: every uplink's of its family; undefined when there is none. */
+  /**
+   * Addresses to probe `peer` from: every uplink's of its family, the preferred one first, those that pass nothing last;
+   * undefined when there is none.
+   */
   sourcesFor(peer: IpAddress): readonly (IpAddress | undefined)[] {
-    const addresses = this.#sources.flatMap((source) => source[familyOf(peer)] ?? []);
+    const family = familyOf(peer);
+    const silent = ({ index }: UplinkSource) => Number(!this.#passes(index, family));
+    const sources = this.#sources.toSorted((left, right) => silent(left) - silent(right));
+    const addresses = sources.flatMap((source) => source[family] ?? []);
     return addresses.length === 0 ? [undefined] : addresses;
   }
 

@@ -1,5 +1,6 @@
 /** How an uplink may be used beyond what the kernel says of it: by its quality and its quota. Pure. */
 import type { UplinkAddress } from "@hybrid-access/core/policy/path-manager/path-manager";
+import { demerit } from "@hybrid-access/core/policy/uplink-preference";
 import type { Uplink } from "./uplinks.ts";
 
 /** What is known of one uplink. */
@@ -20,7 +21,7 @@ export function judgeAddresses(addresses: readonly UplinkAddress[], standingOf: 
   });
 }
 
-/** More than any configured cost. */
+/** More than any configured cost; for each step of demerit. */
 const DEMOTED_COST = 10_000_000;
 
 /** The uplinks as new connections should choose among them: what is off has no path, what is demoted comes last. */
@@ -28,7 +29,7 @@ export function rankUplinks(uplinks: readonly Uplink[], standingOf: StandingOf):
   return uplinks.map((uplink) => {
     const { quality, quotaUsed, off } = standingOf(uplink.config.name);
     if (off) return { ...uplink, paths: [] };
-    if (quality === "good" && !quotaUsed) return uplink;
-    return { ...uplink, config: { ...uplink.config, cost: uplink.config.cost + DEMOTED_COST } };
+    const cost = uplink.config.cost + DEMOTED_COST * demerit({ quality, quotaUsed });
+    return { ...uplink, config: { ...uplink.config, cost } };
   });
 }

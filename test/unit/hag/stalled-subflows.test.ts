@@ -26,18 +26,26 @@ describe("the gateway's stalled subflows", () => {
     const lines: { level: number; msg: string }[] = [];
     const log = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) });
     const paths = { samples: async () => STALLED, resetSubflow };
-    const stalled = new StalledSubflows({ paths, connections: () => 1, log });
+    const counts: number[] = [];
+    const stalled = new StalledSubflows({
+      paths,
+      connections: () => 1,
+      onCount: (subflows) => counts.push(subflows),
+      awaitsRoom: () => false,
+      log,
+    });
     stalled.watch();
-    return { stalled, lines };
+    return { stalled, lines, counts };
   }
 
   it("are reset, and counted when they were there", async () => {
     const asked: object[] = [];
-    const { stalled } = watched((ends) => asked.push(ends) < 2);
+    const { stalled, counts } = watched((ends) => asked.push(ends) < 2);
     await eventually(10_000, () => expect(asked).to.have.length(2));
     stalled.stop();
     expect(asked[0]).to.deep.equal(ENDS);
     expect(stalled.reset).to.equal(1);
+    expect(new Set(counts), "subflows that were counted").to.deep.equal(new Set([2]));
   });
 
   it("stay where the host cannot reset them, which is said once", async () => {

@@ -65,6 +65,7 @@ class Bench {
       gatewayMs: 900,
       replyMs: 60_000,
       reportFlows: false,
+      reportChoices: false,
       mostSubflows: 8,
     };
     const context = { engine: this.engine, relay: this.#relay, counters, index: 0, report: () => {} };

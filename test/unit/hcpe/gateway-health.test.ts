@@ -8,7 +8,7 @@ import { VirtualTime } from "../../support/virtual-time.ts";
 const LOG = createLogger("test", "silent" as "error");
 const GATEWAY = { address: ipAddress("203.0.113.1"), port: 5124 };
 const ANSWERED: InfoAnswer = { outcome: "answered", load: undefined };
-const FAILED: InfoAnswer = { outcome: "failed", reason: "no answer in time" };
+const FAILED: InfoAnswer = { outcome: "failed", reason: "no answer in time", heard: false };
 
 describe("hcpe/gateway-health", () => {
   let time: VirtualTime;
@@ -30,10 +30,13 @@ describe("hcpe/gateway-health", () => {
       memory: GatewayHealth.createMemory(1),
       sourcesFor: () => [undefined],
       checkMs: () => 30_000,
-      async ask() {
-        asked.push(time.nowMs - beganMs);
-        if (answerMs > 0) await new Promise((resolve) => setTimeout(resolve, answerMs));
-        return answer;
+      asking: {
+        async info() {
+          asked.push(time.nowMs - beganMs);
+          if (answerMs > 0) await new Promise((resolve) => setTimeout(resolve, answerMs));
+          return answer;
+        },
+        reaches: async () => false,
       },
       log: LOG,
     });

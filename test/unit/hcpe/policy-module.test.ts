@@ -47,12 +47,15 @@ describe("the policy module", () => {
         (reason: Error) => reason,
       );
       expect(error?.message).to.match(message).and.include(file());
+      expect(error?.message).to.match(/; expected an ECMAScript module that exports `policy`/);
     });
   }
 
   it("that is not there is refused with its error", async () => {
     const error = await loadPolicyModule(join(directory, "missing.mjs"), 1).catch((reason: Error) => reason);
-    expect((error as Error).message).to.include("missing.mjs");
+    expect((error as Error).message).to.match(
+      /^policy module \S+missing\.mjs: ENOENT: no such file or directory.*; expected an ECMAScript module/,
+    );
   });
 
   it("that fails later tells it once and leaves its connections to the default", () => {

@@ -1,5 +1,11 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
-import { attemptMs, chooseUplink, type UplinkSource, uplinkStateIndex } from "@hybrid-access/hcpe/uplink-choice";
+import {
+  attemptMs,
+  chooseUplink,
+  type UplinkSource,
+  uplinkStateIndex,
+  whyUplink,
+} from "@hybrid-access/hcpe/uplink-choice";
 import { expect } from "chai";
 
 const DSL: UplinkSource = { name: "dsl", index: 1, ipv4: ipAddress("10.1.1.2") };
@@ -25,6 +31,18 @@ describe("the choice of an uplink for a connection", () => {
     expect(chooseUplink(ALL, "ipv4", [], silent)).to.equal(LTE);
     expect(chooseUplink(ALL, "ipv4", [LTE.index], silent)).to.equal(DSL);
     expect(chooseUplink(ALL, "ipv4", [], none)).to.equal(DSL);
+  });
+
+  it("has a reason", () => {
+    for (const [family, failed, passes, reason] of [
+      ["ipv4", [], every, "preferred"],
+      ["ipv6", [], every, "preferred"],
+      ["ipv4", [], (source: UplinkSource) => source !== DSL, "others are silent"],
+      ["ipv4", [DSL.index], every, "the next"],
+      ["ipv6", [LTE.index], every, "kernel"],
+    ] as const) {
+      expect(whyUplink(ALL, family, failed, chooseUplink(ALL, family, failed, passes))).to.equal(reason);
+    }
   });
 
   it("shares the time among the uplinks of the family, so that trying them all takes no longer than one budget", () => {

@@ -14,7 +14,7 @@ export interface DaemonCommands {
   /** Serves until told to end. */
   run(config: ConfigOptions): Promise<void>;
   /** Loads the configuration and tries what the host offers; gives what it found. Throws when something needed lacks. */
-  check(config: ConfigOptions): object;
+  check(config: ConfigOptions): object | Promise<object>;
   adminSocket(config: ConfigOptions): string;
   /** Questions to the running daemon besides `status`. */
   readonly questions?: readonly Question[];
@@ -70,7 +70,7 @@ export async function runProgram(commands: DaemonCommands, argv: readonly string
   );
   command("check", "check the configuration and what this host offers")
     .option("--json", "print JSON")
-    .action((options: OutputOptions) => print(commands.check(options), options));
+    .action(async (options: OutputOptions) => print(await commands.check(options), options));
   command("status", "ask the running daemon how it is")
     .option("--json", "print JSON")
     .action(async (options: OutputOptions) => {

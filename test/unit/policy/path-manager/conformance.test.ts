@@ -1,12 +1,22 @@
 /** What every path manager must keep, whatever happens: run over all of them with random events. */
 import type { UplinkAddress } from "@hybrid-access/core/policy/path-manager/path-manager";
+import { POLICY_NAMES } from "@hybrid-access/core/policy/path-manager/policies";
+import { guarded } from "@hybrid-access/hcpe/policy-module";
 import { expect } from "chai";
 import fc from "fast-check";
+import { loadExamplePolicy } from "../../../support/example-policy.ts";
 import { DSL, DSL6, GATEWAY, Home, LTE, POLICIES, SECOND, settings } from "./fixture.ts";
 import type { ModelConnection } from "./kernel-model.ts";
 
+/** The operator's own, guarded as the HCPE does it: an error of its would show, because nothing takes its place. */
+const MODULE = guarded(await loadExamplePolicy(), { name: "none", wanted: () => [] }, (error) => {
+  throw error;
+});
+const ALL = [...POLICIES, MODULE];
 const LIMITS = { perConnection: 3, perPair: 2, perGateway: 12, total: 12 };
 const MOST_CONNECTIONS = 6;
+
+type Standing = "absent" | "good" | "degraded" | "used up";
 
 /** One thing that happens; `pick` chooses what it happens to. */
 type Step =
@@ -14,7 +24,7 @@ type Step =
   | { readonly what: "answer"; readonly pick: number; readonly error: number }
   | { readonly what: "lose"; readonly pick: number; readonly which: number }
   | { readonly what: "close" | "announce" | "withdraw" | "stall" | "unknown"; readonly pick: number }
-  | { readonly what: "uplinks"; readonly present: readonly boolean[] }
+  | { readonly what: "uplinks"; readonly standings: readonly Standing[] }
   | { readonly what: "load"; readonly megabits: number }
   | { readonly what: "pass"; readonly ms: number };
 
@@ -29,7 +39,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ what: fc.constant("answer" as const), pick, error: fc.constantFrom(0, 0, 0, 110, 111) }),
   fc.record({ what: fc.constant("lose" as const), pick, which: fc.nat(3) }),
   fc.record({ what: fc.constantFrom("close", "announce", "withdraw", "stall", "unknown"), pick }),
-  fc.record({ what: fc.constant("uplinks" as const), present: fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }) }),
+  fc.record({
+    what: fc.constant("uplinks" as const),
+    standings: fc.array(fc.constantFrom<Standing[]>("absent", "absent", "good", "good", "degraded", "used up"), {
+      minLength: 3,
+      maxLength: 3,
+    }),
+  }),
   fc.record({ what: fc.constant("load" as const), megabits: fc.constantFrom(0, 12, 20) }),
   fc.record({ what: fc.constant("pass" as const), ms: fc.nat(40_000) }),
 );
@@ -38,7 +54,7 @@ const UPLINKS = [DSL, LTE, DSL6];
 
 /** Plays the steps; gives everything that was commanded. */
 function play(policy: string, steps: readonly Step[]): Home {
-  const home = new Home(settings(policy, { limits: LIMITS, settleMs: 100 }));
+  const home = new Home(settings(policy, { policies: ALL, limits: LIMITS, settleMs: 100 }));
   home.silent = true;
   home.endsEmpty = true;
   for (const one of steps) {
@@ -60,7 +76,14 @@ function take(home: Home, one: Step): void {
       if (connections.length < MOST_CONNECTIONS) home.connect(one.from === 0 ? DSL.address : LTE.address, one);
       return;
     case "uplinks":
-      return home.uplinks(UPLINKS.filter((_, index) => one.present[index] === true));
+      return home.uplinks(
+        UPLINKS.flatMap((uplink, index): UplinkAddress[] => {
+          const standing = one.standings[index] ?? "absent";
+          if (standing === "absent") return [];
+          const quality = standing === "degraded" ? standing : "good";
+          return [{ ...uplink, quality, quotaUsed: standing === "used up" }];
+        }),
+      );
     case "load":
       return home.load(300, [one.megabits, 0]);
     case "pass":
@@ -121,7 +144,11 @@ function settle(home: Home, uplinks: readonly UplinkAddress[]): void {
 describe("path manager conformance", function () {
   this.timeout(30_000);
 
-  for (const { name } of POLICIES) {
+  it("is asked of every policy that the configuration knows", () => {
+    expect(ALL.map(({ name }) => name)).to.have.members(Array.from(POLICY_NAMES));
+  });
+
+  for (const { name } of ALL) {
     describe(name, () => {
       it("never goes beyond the limits, nor touches what is not its own, whatever happens", () => {
         fc.assert(fc.property(fc.array(step, { maxLength: 40 }), (steps) => void play(name, steps)));

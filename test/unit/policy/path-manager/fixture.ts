@@ -2,7 +2,12 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
 import { prefix } from "@hybrid-access/core/base/prefix";
 import { SeededRandom } from "@hybrid-access/core/base/random";
-import type { PathCommand, PathEvent, UplinkAddress } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type {
+  PathDecision,
+  PathEvent,
+  UplinkAddress,
+  Withheld,
+} from "@hybrid-access/core/policy/path-manager/path-manager";
 import { builtInPolicies } from "@hybrid-access/core/policy/path-manager/policies";
 import { Reconciler } from "@hybrid-access/core/policy/path-manager/reconciler";
 import type { ReconcilerSettings } from "@hybrid-access/core/policy/path-manager/settings";
@@ -41,7 +46,9 @@ export class Home {
   readonly kernel = new KernelModel();
   readonly reconciler: Reconciler;
   /** Everything commanded so far. */
-  readonly commands: PathCommand[] = [];
+  readonly commands: PathDecision[] = [];
+  /** Why less was opened than policies want. */
+  readonly withheld: Withheld[] = [];
   /** The errno of attempts; 0 lets them succeed. */
   outcome = 0;
   /** Leaves attempts unanswered. */
@@ -54,7 +61,7 @@ export class Home {
   nowMs = 0;
 
   constructor(initial: ReconcilerSettings, uplinks: readonly UplinkAddress[] = [DSL, LTE]) {
-    this.reconciler = new Reconciler(initial, new SeededRandom(1));
+    this.reconciler = new Reconciler(initial, new SeededRandom(1), (one) => this.withheld.push(one));
     this.uplinks(uplinks);
   }
 
@@ -73,7 +80,7 @@ export class Home {
     this.run(this.reconciler.onEvent(event, this.nowMs));
   }
 
-  run(commands: readonly PathCommand[]): void {
+  run(commands: readonly PathDecision[]): void {
     this.commands.push(...commands);
     const refused = this.refusesPriorities ? commands.filter(({ type }) => type === "setPriority") : [];
     for (const event of this.kernel.execute(commands.filter((command) => !refused.includes(command))))

@@ -1,14 +1,14 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
-import type { PathCommand } from "@hybrid-access/core/policy/path-manager/path-manager";
+import type { PathCommand, PathDecision } from "@hybrid-access/core/policy/path-manager/path-manager";
 import { RemovalRepeats } from "@hybrid-access/core/policy/path-manager/removal-repeats";
 import { expect } from "chai";
 import { DSL, LTE } from "./fixture.ts";
 
 const TOKEN = 7;
 const REMOVE: PathCommand = { type: "remove", token: TOKEN, localId: LTE.localId };
-const AGAIN: readonly PathCommand[] = [
-  { type: "announce", token: TOKEN, localId: LTE.localId, local: { address: LTE.address, port: 0 } },
-  REMOVE,
+const AGAIN: readonly PathDecision[] = [
+  { type: "announce", token: TOKEN, localId: LTE.localId, local: { address: LTE.address, port: 0 }, reason: "again" },
+  { ...REMOVE, reason: "again" },
 ];
 
 /** Runs the timer until nothing is left, or `endMs`; gives the times and what was said. */

@@ -16,6 +16,8 @@ export class Attempts {
   #failures = 0;
   /** No further attempt before. */
   retryMs = 0;
+  /** What the next attempt has waited for; undefined when it need not wait. */
+  waitsFor: "repair" | "limit" | undefined;
   /** When attempts that nothing was heard of are given up; infinite without any. */
   expireMs = Number.POSITIVE_INFINITY;
 
@@ -34,10 +36,15 @@ export class Attempts {
   succeed(): void {
     this.opening -= 1;
     this.#failures = 0;
+    this.waitsFor = undefined;
   }
 
-  /** A subflow was lost, or an attempt failed that is not counted in {@link opening} any more: waits before the next. */
-  postpone(nowMs: number, random: Random): void {
+  /**
+   * A subflow was lost, or an attempt failed that is not counted in {@link opening} any more ("repair"), or there was no
+   * room for one: waits before the next.
+   */
+  postpone(waitsFor: "repair" | "limit", nowMs: number, random: Random): void {
+    this.waitsFor = waitsFor;
     this.#failures += 1;
     this.retryMs = nowMs + retryDelayMs(this.#failures, random);
     if (this.opening === 0) this.expireMs = Number.POSITIVE_INFINITY;
@@ -47,6 +54,7 @@ export class Attempts {
   forgive(): void {
     this.#failures = 0;
     this.retryMs = 0;
+    this.waitsFor = undefined;
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
- * The cheapest uplink carries everything; one subflow over each other uplink is open, in backup mode (MP_PRIO), and
- * carries data only when the cheapest has failed (RFC 8041 section 2.2).
+ * The preferred uplink carries everything; one subflow over each other uplink is open, in backup mode (MP_PRIO), and
+ * carries data only when the preferred one has failed (RFC 8041 section 2.2).
  */
 import type { SubflowPolicy } from "./path-manager.ts";
 import { cheapest, oneEach, reaching } from "./selection.ts";

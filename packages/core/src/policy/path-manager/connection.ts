@@ -2,13 +2,13 @@
 import { addressKey, type Endpoint, endpointKey, equalEndpoints, type IpAddress } from "../../base/ip-address.ts";
 import type { Flow } from "../rules.ts";
 import type { Attempts } from "./attempts.ts";
-import type { ConnectionView, PathEvent, SubflowPath } from "./path-manager.ts";
+import type { ConnectionView, PathEvent, PathReason, SubflowPath, Withheld } from "./path-manager.ts";
 
 /** An open subflow. */
 export interface Subflow extends SubflowPath {
   backup: boolean;
-  /** Its path has failed while nothing could replace it, or it makes no progress: a fresh one is to take its place. */
-  stale: boolean;
+  /** Why a fresh one is to take its place: its path has failed, or it makes no progress. */
+  stale: PathReason | undefined;
   /** From when on it may carry something: until then it is backup. */
   settledMs: number;
   /** Until then the engine may still wait for the last segment of its handshake. */
@@ -25,7 +25,7 @@ export function newSubflow({ localId, remoteId, local, remote }: SubflowPath, ba
     local,
     remote,
     backup,
-    stale: false,
+    stale: undefined,
     settledMs: Number.NEGATIVE_INFINITY,
     handshakeMs: Number.NEGATIVE_INFINITY,
     repeatMs: Number.POSITIVE_INFINITY,
@@ -54,6 +54,8 @@ export class Connection implements ConnectionView {
   carriedBytes = 0;
   /** The peer's limit on subflows of one connection, where it has told one. */
   peerLimit = Number.POSITIVE_INFINITY;
+  /** Why it has fewer subflows than its policy wants. */
+  withheld: ReadonlySet<Withheld["reason"]> = new Set();
   /** Since when it has no subflow at all. */
   emptySinceMs: number | undefined;
   /** When the timer of this connection is next due; what the heap holds beside it is out of date. */

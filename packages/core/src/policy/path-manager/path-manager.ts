@@ -51,6 +51,39 @@ export type PathCommand =
   | { readonly type: "announce"; readonly token: number; readonly localId: number; readonly local: Endpoint }
   | { readonly type: "remove"; readonly token: number; readonly localId: number };
 
+/** Why something is done; in the log beside the command. */
+export type PathReason =
+  /** The policy wants it so. */
+  | "policy"
+  /** The cheaper uplinks are full. */
+  | "load"
+  /** The uplink is degraded and gives way to a better one. */
+  | "quality"
+  /** The uplink has used its quota up and gives way to another one. */
+  | "quota"
+  /** The subflow's address is gone. */
+  | "uplink gone"
+  /** The subflow made no progress while others did. */
+  | "stall"
+  /** The connection was held to one subflow until now. */
+  | "hold"
+  /** A limit: room is made, or there is room again. */
+  | "limit"
+  /** A subflow was lost, or could not be opened before. */
+  | "repair"
+  /** The subflow was backup while it settled. */
+  | "settled"
+  /** It was said before, and may have been lost. */
+  | "again";
+
+export type PathDecision = PathCommand & { readonly reason: PathReason };
+
+/** Subflows that the policy wants are not opened: decided once for as long as it holds. */
+export interface Withheld {
+  readonly token: number;
+  readonly reason: "hold" | "limit";
+}
+
 /** One address of one uplink that can carry packets now. */
 export interface UplinkAddress {
   readonly uplink: string;
@@ -90,7 +123,7 @@ export interface ConnectionView {
 
 /** What a policy decides by, besides the connection. */
 export interface PolicyContext {
-  /** Usable uplink addresses, the preferred one first. */
+  /** Usable uplink addresses, the preferred one first: by their standing (uplink-preference.ts), then by their cost. */
   readonly uplinks: readonly UplinkAddress[];
   /** Whether these uplinks together have no room left, as far as is known. */
   isFull(uplinks: ReadonlySet<string>): boolean;
@@ -103,12 +136,14 @@ export interface WantedSubflow {
   readonly backup: boolean;
   /** How many; 1 when left out. */
   readonly count?: number;
+  /** "policy" when left out. */
+  readonly reason?: PathReason;
 }
 
 /**
  * A policy on subflows, the part that is a matter of taste: which subflows a connection should have now. Pure; asked
  * again after every event. The first ones matter most: limits cut the list at its end. What it takes to get there
- * (commands, repair, limits) is the reconciler's.
+ * (commands, repair, limits) is the reconciler's, as is that a degraded or used-up uplink is only backup of better ones.
  */
 export interface SubflowPolicy {
   readonly name: string;
@@ -117,15 +152,15 @@ export interface SubflowPolicy {
 
 /** What drives subflows. Every method returns what is to be done now. */
 export interface PathManager {
-  onEvent(event: PathEvent, nowMs: number): PathCommand[];
+  onEvent(event: PathEvent, nowMs: number): PathDecision[];
   /** The usable uplink addresses are now these. */
-  onUplinks(addresses: readonly UplinkAddress[], nowMs: number): PathCommand[];
+  onUplinks(addresses: readonly UplinkAddress[], nowMs: number): PathDecision[];
   /** What the uplinks have carried lately. */
-  onSamples(samples: readonly UplinkSample[], nowMs: number): PathCommand[];
+  onSamples(samples: readonly UplinkSample[], nowMs: number): PathDecision[];
   /** The engine refused a command. */
   onRefused(command: PathCommand, nowMs: number): void;
   /** Time has passed; to be called when {@link nextTimerMs} says so. */
-  onTimer(nowMs: number): PathCommand[];
+  onTimer(nowMs: number): PathDecision[];
   /** When {@link onTimer} has something to do, or undefined. */
   readonly nextTimerMs: number | undefined;
 }

@@ -7,13 +7,14 @@ import { toHex } from "../../base/bytes.ts";
 import { type Endpoint, endpointKey, type IpAddress } from "../../base/ip-address.ts";
 import type { Random } from "../../base/random.ts";
 import type { Flow } from "../rules.ts";
-import { isDemoted } from "../uplink-preference.ts";
+import { byStanding, demote, isDemoted } from "../uplink-preference.ts";
 import { Connection, type EstablishedEvent, type Subflow } from "./connection.ts";
 import { ConnectionTimers } from "./connection-timers.ts";
 import { holdEndsMs, isHeld, waitsForBytes } from "./hold.ts";
 import { UplinkLoad, type UplinkRate } from "./load.ts";
 import type {
   PathCommand,
+  PathDecision,
   PathEvent,
   PathManager,
   SubflowPath,
@@ -21,6 +22,7 @@ import type {
   UplinkAddress,
   UplinkSample,
   WantedSubflow,
+  Withheld,
 } from "./path-manager.ts";
 import type { PathSamples } from "./samples.ts";
 import { hasAddress } from "./selection.ts";
@@ -49,16 +51,18 @@ export class Reconciler implements PathManager {
   readonly #stalls = new StallDetector();
   #settings: ReconcilerSettings;
   readonly #load: UplinkLoad;
+  readonly #onWithheld: (withheld: Withheld) => void;
   #uplinks: readonly UplinkAddress[] = [];
 
-  constructor(settings: ReconcilerSettings, random: Random) {
+  constructor(settings: ReconcilerSettings, random: Random, onWithheld: (withheld: Withheld) => void = () => {}) {
     this.#settings = settings;
+    this.#onWithheld = onWithheld;
     this.#ledger = new SubflowLedger(random);
     this.#load = new UplinkLoad(settings.rates);
   }
 
   /** New settings: connections stay and get the subflows that these want. */
-  configure(settings: ReconcilerSettings, nowMs: number): PathCommand[] {
+  configure(settings: ReconcilerSettings, nowMs: number): PathDecision[] {
     this.#settings = settings;
     this.#load.configure(settings.rates);
     return this.#reconcileAll(nowMs);
@@ -70,7 +74,7 @@ export class Reconciler implements PathManager {
   }
 
   /** The connection with this local end carries this; it may not be known yet. */
-  describe(local: Endpoint, flow: Flow, nowMs: number): PathCommand[] {
+  describe(local: Endpoint, flow: Flow, nowMs: number): PathDecision[] {
     const connection = this.#byLocal.get(endpointKey(local));
     if (connection === undefined) {
       this.#earlyFlows.set(endpointKey(local), flow);
@@ -82,7 +86,7 @@ export class Reconciler implements PathManager {
   }
 
   /** The peer of the connection with this local end allows it so many subflows, and likely the next ones too. */
-  limit(local: Endpoint, peer: IpAddress, subflows: number, nowMs: number): PathCommand[] {
+  limit(local: Endpoint, peer: IpAddress, subflows: number, nowMs: number): PathDecision[] {
     const key = toHex(peer);
     // The latest comes last, so that it is the one told longest ago that goes.
     this.#peerLimits.delete(key);
@@ -123,7 +127,7 @@ export class Reconciler implements PathManager {
     return this.#timers.size;
   }
 
-  onEvent(event: PathEvent, nowMs: number): PathCommand[] {
+  onEvent(event: PathEvent, nowMs: number): PathDecision[] {
     if (event.type === "connectionEstablished") return event.serverSide ? [] : this.#adopt(event, nowMs);
     const connection = this.#connections.get(event.token);
     if (connection === undefined) return [];
@@ -150,7 +154,7 @@ export class Reconciler implements PathManager {
     return this.#reconcile(connection, nowMs);
   }
 
-  #adopt(event: EstablishedEvent, nowMs: number): PathCommand[] {
+  #adopt(event: EstablishedEvent, nowMs: number): PathDecision[] {
     if (this.#connections.has(event.token)) return [];
     const key = endpointKey(event.local);
     const flow = this.#earlyFlows.get(key);
@@ -175,9 +179,9 @@ export class Reconciler implements PathManager {
     connection.timerMs = Number.POSITIVE_INFINITY;
   }
 
-  onUplinks(addresses: readonly UplinkAddress[], nowMs: number): PathCommand[] {
+  onUplinks(addresses: readonly UplinkAddress[], nowMs: number): PathDecision[] {
     const before = this.#uplinks;
-    this.#uplinks = addresses;
+    this.#uplinks = byStanding(addresses);
     const returned = addresses.filter(({ address }) => !hasAddress(before, address));
     const failing = newlyDegraded(before, addresses);
     for (const connection of this.#connections.values()) {
@@ -194,7 +198,7 @@ export class Reconciler implements PathManager {
   #noteFailing({ subflows }: Connection, failing: readonly UplinkAddress[]): void {
     const fails = ({ local }: Subflow) => hasAddress(failing, local.address);
     if (subflows.every(fails)) return;
-    for (const subflow of subflows) if (fails(subflow)) subflow.stale = true;
+    for (const subflow of subflows) if (fails(subflow)) subflow.stale = "quality";
   }
 
   #noteUplinks(connection: Connection, returned: readonly UplinkAddress[]): void {
@@ -203,16 +207,16 @@ export class Reconciler implements PathManager {
       if (hasAddress(returned, attempts.local)) attempts.forgive();
     }
     for (const subflow of connection.subflows) {
-      if (!hasAddress(this.#uplinks, subflow.local.address)) subflow.stale = true;
+      if (!hasAddress(this.#uplinks, subflow.local.address)) subflow.stale = "uplink gone";
     }
   }
 
-  onSamples(samples: readonly UplinkSample[], nowMs: number): PathCommand[] {
+  onSamples(samples: readonly UplinkSample[], nowMs: number): PathDecision[] {
     return this.#load.update(samples, nowMs) ? this.#reconcileAll(nowMs) : [];
   }
 
   /** What every subflow and connection has carried so far: ends holds, and finds subflows that stand still. */
-  onSubflowSamples(samples: PathSamples, nowMs: number): PathCommand[] {
+  onSubflowSamples(samples: PathSamples, nowMs: number): PathDecision[] {
     for (const { token, acknowledgedBytes, receivedBytes } of samples.connections) {
       const connection = this.#connections.get(token);
       if (connection !== undefined) connection.carriedBytes = acknowledgedBytes + receivedBytes;
@@ -225,11 +229,11 @@ export class Reconciler implements PathManager {
   }
 
   /** A subflow makes no progress while others do: a fresh one takes its place (RFC 8041 section 2.2). */
-  onStalled(token: number, { local, remote }: Pick<SubflowPath, "local" | "remote">, nowMs: number): PathCommand[] {
+  onStalled(token: number, { local, remote }: Pick<SubflowPath, "local" | "remote">, nowMs: number): PathDecision[] {
     const connection = this.#connections.get(token);
     const subflow = connection?.find(local, remote);
     if (connection === undefined || subflow === undefined || connection.subflows.length < 2) return [];
-    subflow.stale = true;
+    subflow.stale = "stall";
     return this.#reconcile(connection, nowMs);
   }
 
@@ -240,7 +244,7 @@ export class Reconciler implements PathManager {
     this.#arm(connection, nowMs);
   }
 
-  onTimer(nowMs: number): PathCommand[] {
+  onTimer(nowMs: number): PathDecision[] {
     return this.#timers.takeDue(nowMs).flatMap((connection) => {
       this.#ledger.giveUp(connection, nowMs);
       return this.#reconcile(connection, nowMs);
@@ -263,11 +267,11 @@ export class Reconciler implements PathManager {
     this.#timers.arm(connection, Math.min(...dueMs), this.#connections.size);
   }
 
-  #reconcileAll(nowMs: number): PathCommand[] {
+  #reconcileAll(nowMs: number): PathDecision[] {
     return Array.from(this.#connections.values()).flatMap((connection) => this.#reconcile(connection, nowMs));
   }
 
-  #reconcile(connection: Connection, nowMs: number): PathCommand[] {
+  #reconcile(connection: Connection, nowMs: number): PathDecision[] {
     connection.emptySinceMs = connection.subflows.length === 0 ? (connection.emptySinceMs ?? nowMs) : undefined;
     if (nowMs - (connection.emptySinceMs ?? nowMs) >= EMPTY_LIMIT_MS) {
       this.#forget(connection);
@@ -275,14 +279,21 @@ export class Reconciler implements PathManager {
     }
     if (waitsForBytes(connection, this.#settings, nowMs)) this.#waiting.add(connection);
     else this.#waiting.delete(connection);
-    const commands = transition(connection, this.#wanted(connection), {
+    const wanted = this.#wanted(connection);
+    const allowed = withinLimits(wanted, connection, this.#settings.limits);
+    const withheld = new Set<Withheld["reason"]>(countOf(allowed) < countOf(wanted) ? ["limit"] : []);
+    const commands = transition(connection, allowed, {
       ledger: this.#ledger,
       limits: this.#settings.limits,
       uplinks: this.#uplinks,
       held: isHeld(connection, this.#settings, nowMs),
       settles: this.#settings.settleMs > 0,
+      withheld,
       nowMs,
     });
+    const { token, withheld: before } = connection;
+    for (const reason of withheld) if (!before.has(reason)) this.#onWithheld({ token, reason });
+    connection.withheld = withheld;
     this.#arm(connection, nowMs);
     return commands;
   }
@@ -292,13 +303,17 @@ export class Reconciler implements PathManager {
     connection.joinPort = choice.joinPort;
     const policy = this.#policyNamed(choice.policy);
     const context = { uplinks: this.#uplinks, isFull: (uplinks: ReadonlySet<string>) => this.#load.isFull(uplinks) };
-    return withinLimits(policy?.wanted(connection, context) ?? [], connection, this.#settings.limits);
+    return demote(policy?.wanted(connection, context) ?? []);
   }
 
   #policyNamed(wanted: string): SubflowPolicy | undefined {
     const { policies } = this.#settings;
     return policies.find(({ name }) => name === wanted) ?? policies[0];
   }
+}
+
+function countOf(wanted: readonly WantedSubflow[]): number {
+  return wanted.reduce((sum, { count = 1 }) => sum + count, 0);
 }
 
 /** Uplinks that were good until now, while another one still is. */

@@ -7,7 +7,7 @@
  */
 import type { IpAddress } from "../../base/ip-address.ts";
 import { MinHeap } from "../../base/min-heap.ts";
-import type { PathCommand, PathEvent, UplinkAddress } from "./path-manager.ts";
+import type { PathCommand, PathDecision, PathEvent, UplinkAddress } from "./path-manager.ts";
 
 /** When it is said again, after the time before. */
 const PAUSES_MS = [500, 1000, 2000] as const;
@@ -69,8 +69,8 @@ export class RemovalRepeats {
   }
 
   /** What is to be said again now. These commands are not to be given to {@link onCommand}. */
-  onTimer(nowMs: number): PathCommand[] {
-    const commands: PathCommand[] = [];
+  onTimer(nowMs: number): PathDecision[] {
+    const commands: PathDecision[] = [];
     for (let left = MOST_IN_A_TURN; left > 0 && (this.nextTimerMs ?? Number.POSITIVE_INFINITY) <= nowMs; left--) {
       const removal = this.#due.pop();
       if (removal !== undefined) commands.push(...this.#repeat(removal, nowMs));
@@ -79,15 +79,15 @@ export class RemovalRepeats {
     return commands;
   }
 
-  #repeat(removal: Removal, nowMs: number): PathCommand[] {
+  #repeat(removal: Removal, nowMs: number): PathDecision[] {
     const { token, localId, address } = removal;
     removal.repeats += 1;
     const pauseMs = PAUSES_MS[removal.repeats];
     if (pauseMs === undefined) this.#pending.delete(keyOf(removal));
     else this.#due.push(nowMs + pauseMs, removal);
     return [
-      { type: "announce", token, localId, local: { address, port: 0 } },
-      { type: "remove", token, localId },
+      { type: "announce", token, localId, local: { address, port: 0 }, reason: "again" },
+      { type: "remove", token, localId, reason: "again" },
     ];
   }
 

@@ -1,5 +1,5 @@
 /**
- * One uplink at a time, the cheapest that works; nothing at all is sent over the others. When it fails the connection
+ * One uplink at a time, the preferred one; nothing at all is sent over the others. When it fails the connection
  * goes on over the next one: break before make (RFC 8041 section 2.2).
  */
 import type { SubflowPolicy } from "./path-manager.ts";

@@ -53,8 +53,8 @@ export class SubflowLedger {
     this.#count.add(connection.remote.address, 1);
   }
 
-  postpone(attempts: Attempts, nowMs: number): void {
-    attempts.postpone(nowMs, this.#random);
+  postpone(attempts: Attempts, nowMs: number, waitsFor: "repair" | "limit" = "repair"): void {
+    attempts.postpone(waitsFor, nowMs, this.#random);
   }
 
   /** A subflow is open; one that was asked for may carry something after `settleMs`, or a little more than a round trip. */

@@ -6,10 +6,11 @@
  */
 import { equalBytes } from "../../base/bytes.ts";
 import { endpointKey, equalEndpoints } from "../../base/ip-address.ts";
+import { whyDemoted } from "../uplink-preference.ts";
 import { Attempts } from "./attempts.ts";
 import { type Connection, pairKey, type Subflow } from "./connection.ts";
 import type { SubflowLimits } from "./limits.ts";
-import type { PathCommand, SubflowPath, UplinkAddress, WantedSubflow } from "./path-manager.ts";
+import type { PathDecision, PathReason, SubflowPath, UplinkAddress, WantedSubflow, Withheld } from "./path-manager.ts";
 import { hasAddress } from "./selection.ts";
 import type { SubflowLedger } from "./subflow-ledger.ts";
 
@@ -29,6 +30,8 @@ export interface TransitionContext {
   readonly held: boolean;
   /** New subflows are backup at first (docs/adr/0015). */
   readonly settles: boolean;
+  /** Takes up why less was opened than is wanted. */
+  readonly withheld: Set<Withheld["reason"]>;
   readonly nowMs: number;
 }
 
@@ -37,22 +40,27 @@ export function transition(
   connection: Connection,
   wanted: readonly WantedSubflow[],
   context: TransitionContext,
-): PathCommand[] {
+): PathDecision[] {
   const serving = wanted.map((want) => serve(connection, want));
   const surplus = connection.subflows.filter((subflow) => !serving.some((subflows) => subflows.includes(subflow)));
   const isServed = serving.some((subflows) => subflows.length > 0);
   // Not even a held connection stays without any subflow.
   const mayOpen = !context.held || !isServed;
-  const commands: PathCommand[] = [];
+  const commands: PathDecision[] = [];
   for (const [index, want] of wanted.entries()) {
     const open = serving[index] ?? [];
-    commands.push(...prioritise(connection, open, want.backup, context.nowMs));
+    commands.push(...prioritise(connection, open, want, context.nowMs));
     if (mayOpen) commands.push(...openMissing(connection, want, open.length, surplus, context));
+    else if (open.length < (want.count ?? 1)) context.withheld.add("hold");
   }
   // With no uplink at all, what is there is kept: it may come to life again.
   const isCarried = serving.some((subflows) => subflows.some(({ settledMs }) => settledMs <= context.nowMs));
-  const mayClose = (subflow: Subflow) => isCarried || (subflow.stale && wanted.length > 0);
-  return [...commands, ...surplus.filter(mayClose).flatMap((subflow) => close(connection, subflow, context))];
+  const mayClose = ({ stale }: Subflow) => isCarried || (stale !== undefined && wanted.length > 0);
+  const closed = surplus.filter(mayClose);
+  return [
+    ...commands,
+    ...closed.flatMap((subflow) => close(connection, subflow, whyUnwanted(subflow, context), context)),
+  ];
 }
 
 /** What a policy wants, cut to what the limits on one connection allow. */
@@ -72,47 +80,68 @@ export function withinLimits(
 /** Asks for what is missing between one pair of addresses; where a limit forbids it, for a surplus one to make room. */
 function openMissing(
   connection: Connection,
-  { local, remote, count = 1, ...want }: WantedSubflow,
+  want: WantedSubflow,
   open: number,
   surplus: Subflow[],
   context: TransitionContext,
-): PathCommand[] {
-  const { ledger, limits, settles, nowMs } = context;
+): PathDecision[] {
+  const { local, remote, count = 1 } = want;
+  const { ledger, limits, settles, withheld, nowMs } = context;
   const backup = want.backup || settles;
   const key = pairKey(local.address, remote);
   const attempts = connection.attempts.get(key) ?? new Attempts(local.address);
-  const commands: PathCommand[] = [];
+  const commands: PathDecision[] = [];
   for (let missing = count - open - attempts.opening; missing > 0; missing--) {
     if (attempts.retryMs > nowMs) break;
     connection.attempts.set(key, attempts);
     if (!ledger.hasRoom(connection, limits)) {
       const victim = surplus.shift();
-      if (victim !== undefined) commands.push(...close(connection, victim, context));
+      if (victim !== undefined) commands.push(...close(connection, victim, "limit", context));
     }
     if (!ledger.hasRoom(connection, limits)) {
-      ledger.postpone(attempts, nowMs);
+      ledger.postpone(attempts, nowMs, "limit");
+      withheld.add("limit");
       break;
     }
+    const reason = attempts.waitsFor ?? whyMissing(connection, want, context);
     ledger.begin(connection, attempts, backup, nowMs);
     const { token } = connection;
     const { localId, address, interfaceIndex } = local;
-    commands.push({ type: "createSubflow", token, localId, local: address, interfaceIndex, remote, backup });
+    commands.push({ type: "createSubflow", token, localId, local: address, interfaceIndex, remote, backup, reason });
   }
   return commands;
 }
 
-function close(connection: Connection, subflow: Subflow, { ledger, uplinks }: TransitionContext): PathCommand[] {
+/** Why a subflow is opened now that did not have to wait for its turn. */
+function whyMissing({ subflows, withheld }: Connection, want: WantedSubflow, { held }: TransitionContext): PathReason {
+  const replaced = subflows.find((subflow) => subflow.stale !== undefined && isBetween(subflow, want))?.stale;
+  return replaced ?? (withheld.has("hold") && !held ? "hold" : (want.reason ?? "policy"));
+}
+
+function whyUnwanted({ stale, local }: Subflow, { uplinks }: TransitionContext): PathReason {
+  const uplink = uplinks.find(({ address }) => equalBytes(address, local.address));
+  return uplink === undefined ? "uplink gone" : (stale ?? whyDemoted(uplink, uplinks) ?? "policy");
+}
+
+function close(
+  connection: Connection,
+  subflow: Subflow,
+  reason: PathReason,
+  { ledger, uplinks }: TransitionContext,
+): PathDecision[] {
   const { token } = connection;
   const { localId, local, remote } = subflow;
   ledger.drop(connection, subflow);
   connection.ending.add(endpointKey(local));
-  const destroy: PathCommand = { type: "destroySubflow", token, localId, local, remote };
-  return hasAddress(uplinks, local.address) ? [destroy] : [{ type: "remove", token, localId }, destroy];
+  const destroy: PathDecision = { type: "destroySubflow", token, localId, local, remote, reason };
+  return hasAddress(uplinks, local.address) ? [destroy] : [{ type: "remove", token, localId, reason }, destroy];
 }
 
 /** What serves a want: as many subflows as it counts. */
 function serve({ subflows }: Connection, want: WantedSubflow): Subflow[] {
-  return subflows.filter((subflow) => !subflow.stale && isBetween(subflow, want)).slice(0, want.count ?? 1);
+  return subflows
+    .filter((subflow) => subflow.stale === undefined && isBetween(subflow, want))
+    .slice(0, want.count ?? 1);
 }
 
 function isBetween({ local, remote }: SubflowPath, want: WantedSubflow): boolean {
@@ -122,16 +151,19 @@ function isBetween({ local, remote }: SubflowPath, want: WantedSubflow): boolean
 function prioritise(
   { token }: Connection,
   subflows: readonly Subflow[],
-  wantsBackup: boolean,
+  want: WantedSubflow,
   nowMs: number,
-): PathCommand[] {
+): PathDecision[] {
   return subflows.flatMap((subflow) => {
     const { localId, local, remote, settledMs, repeatMs } = subflow;
-    const backup = wantsBackup || settledMs > nowMs;
+    const backup = want.backup || settledMs > nowMs;
     const isNew = subflow.backup !== backup;
+    const hasSettled = settledMs <= nowMs && settledMs !== Number.NEGATIVE_INFINITY;
+    if (hasSettled) subflow.settledMs = Number.NEGATIVE_INFINITY;
     if (!isNew && repeatMs > nowMs) return [];
     subflow.backup = backup;
     subflow.repeatMs = isNew ? nowMs + REPEAT_PRIORITY_MS : Number.POSITIVE_INFINITY;
-    return [{ type: "setPriority", token, localId, local, remote, backup } as const];
+    const reason = !isNew ? "again" : hasSettled && !backup ? "settled" : (want.reason ?? "policy");
+    return [{ type: "setPriority", token, localId, local, remote, backup, reason } as const];
   });
 }
