@@ -39,7 +39,6 @@ farm:
       'hag.yaml:2:12: clients[0]: expected an address or prefix, such as 10.0.0.0/8, found "10.1.0.0/33"',
       'hag.yaml:3:53: listen[1].address: expected an IP address, found "nowhere"',
       "hag.yaml:4:40: announce[0].port: the gateway listens on port 5124 itself: leave it out",
-      "hag.yaml:7:13: farm.steering: a farm needs the kernel engine, not userspace",
       'hag.yaml:8:9: farm.node: expected a name (1 to 32 of a to z, 0 to 9 and -), found "A"',
       "hag.yaml:9:21: farm.virtualAddresses: there can be one of each family",
       "hag.yaml:11:12: farm.network: 10.8.0.11 lies outside",
