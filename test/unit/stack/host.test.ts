@@ -283,6 +283,29 @@ describe("stack/host", () => {
     expect(pair.server.refusals.get("tooManyConnections")).to.equal(2);
   });
 
+  it("keeps a quarter of its connections for those in TIME-WAIT at most, of which the oldest goes", () => {
+    const pair = new HostPair("ipv4", {}, 40);
+    serve(pair);
+    const remote = { address: pair.serverAddress, port: 443 };
+    const ports: number[] = [];
+    for (let count = 0; count < 60; count++) {
+      const connection = pair.client.connect(pair.clientAddress, remote, pair.nowMs, { multipath: count % 2 === 0 });
+      if (connection === undefined) throw new Error(`no room for connection ${count}`);
+      ports.push(connection.subflows[0]?.tcp.local.port ?? 0);
+      connection.shutdownWrite(pair.nowMs);
+      pair.run(() => connection.closeReason !== undefined, 5000);
+      expect(connection.closeReason).to.equal("finished");
+    }
+    const isKept = (host: StackHost, port: number) =>
+      !host.isFree({ address: pair.clientAddress, port }, remote) ||
+      !host.isFree(remote, { address: pair.clientAddress, port });
+    for (const host of [pair.client, pair.server]) expect(host.size).to.be.at.most(10);
+    const kept = ports.map((port) => isKept(pair.client, port) || isKept(pair.server, port));
+    expect(kept.slice(0, 40).includes(true)).to.equal(false);
+    expect(kept.slice(-10).filter(Boolean).length).to.be.at.least(9);
+    expect(pair.run(() => pair.client.size + pair.server.size === 0, 61_000)).to.equal(true);
+  });
+
   it("answers no SYN while 4096 connections wait to be accepted, and again when one of them is", () => {
     const pair = new HostPair();
     const listener = pair.server.listen(443, { fastOpen: "always" });

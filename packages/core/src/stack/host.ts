@@ -32,6 +32,9 @@ const FIRST_PORT = 32_768;
 const PORTS = 28_232;
 const MOST_PORT_TRIES = 64;
 
+/** Of the connections that a host may have, those in TIME-WAIT: what has ended must not keep out what begins. */
+export const LINGERING_SHARE = 1 / 4;
+
 interface Flow {
   readonly connection: MptcpConnection;
   readonly subflow: Subflow;
@@ -69,6 +72,8 @@ export class StackHost implements PacketEndpoint {
   readonly #active = new Set<MptcpConnection>();
   /** Those that have done something since {@link pollChanged} gave them out. */
   readonly #changed = new Set<MptcpConnection>();
+  /** Those in TIME-WAIT, the oldest first. */
+  readonly #lingering = new Set<MptcpConnection>();
   readonly #deadlines = new MinHeap<MptcpConnection>();
   readonly #deadlineOf = new Map<MptcpConnection, number>();
   readonly #answers = new StrangerAnswers();
@@ -442,14 +447,29 @@ export class StackHost implements PacketEndpoint {
     return undefined;
   }
 
+  #forget(connection: MptcpConnection): void {
+    this.#connections.delete(connection.token);
+    this.#deadlineOf.delete(connection);
+    this.#lingering.delete(connection);
+  }
+
+  /** Of too many the oldest goes, as in Linux (tcp_max_tw_buckets). */
+  #linger(connection: MptcpConnection): void {
+    this.#lingering.add(connection);
+    const [oldest] = this.#lingering;
+    if (oldest === undefined || this.#lingering.size <= LINGERING_SHARE * this.#options.mostConnections) return;
+    for (const subflow of oldest.subflows) {
+      subflow.tcp.endTimeWait();
+      this.#forgetFlow(subflow);
+    }
+    this.#forget(oldest);
+  }
+
   /** Nothing is left to send for now: forgets what is over, and notes the next timeout. */
   #sweep(connection: MptcpConnection): void {
     this.#updateListener(connection);
-    if (connection.isDone) {
-      this.#connections.delete(connection.token);
-      this.#deadlineOf.delete(connection);
-      return;
-    }
+    if (connection.isDone) return this.#forget(connection);
+    if (connection.isLingering) this.#linger(connection);
     const at = connection.pollTimeout();
     if (at === undefined) this.#deadlineOf.delete(connection);
     else if (this.#deadlineOf.get(connection) !== at) {

@@ -144,6 +144,13 @@ export class MptcpConnection {
     return this.closeReason !== undefined && this.#parts.subflows.length === 0;
   }
 
+  /** Over, but for what its subflows' last segments may still bring (TIME-WAIT, RFC 9293 section 3.6.1). */
+  get isLingering(): boolean {
+    const { subflows } = this.#parts;
+    const isOver = this.closeReason === "finished" && subflows.length > 0;
+    return isOver && subflows.every(({ tcp }) => tcp.state === "timeWait");
+  }
+
   get readableBytes(): number {
     return this.#parts.session.receiver.readableBytes;
   }
