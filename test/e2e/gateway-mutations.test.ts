@@ -103,7 +103,7 @@ describe("damaged Convert messages at a running gateway", function () {
   before(async () => {
     const destinations = `${GATEWAY.server}/32, "${GATEWAY.server6}/128"`;
     pair = await gatewayUp(
-      gatewayConfig("timeouts: { header: 2s }", 2).replace('10.3.0.0/16, "fd33::/64"', destinations),
+      gatewayConfig("timeouts: { header: 500ms }", 2).replace('10.3.0.0/16, "fd33::/64"', destinations),
     );
     server = new PeerServer(pair.lab, "srv", PORT);
   });
