@@ -4,7 +4,6 @@
  */
 import { equalBytes } from "../base/bytes.ts";
 import { type Endpoint, endpointKey, type Family, familyOf, type IpAddress } from "../base/ip-address.ts";
-import { MinHeap } from "../base/min-heap.ts";
 import { parseIcmpError, parseQuotedSegment } from "../wire/icmp.ts";
 import { IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, ipHeaderBytes, parseIpPacket } from "../wire/ip-packet.ts";
 import { KEY_BYTES, type MptcpVersion } from "../wire/mptcp/keys.ts";
@@ -12,6 +11,7 @@ import { type JoinSynOption, type MptcpOption, RESET_REASON } from "../wire/mptc
 import { emitTcpPacket, type PacketRefusal, parseTcpPacket } from "../wire/tcp/packet.ts";
 import { TCP_FLAG, TCP_HEADER_BYTES, type TcpSegment } from "../wire/tcp/segment.ts";
 import { AddressTable } from "./address-table.ts";
+import { ConnectionDeadlines } from "./connection-deadlines.ts";
 import { CookieDesk } from "./cookie-desk.ts";
 import type { PacketEndpoint } from "./endpoint.ts";
 import { type ConnectOptions, FOREIGN_PORT, type StackHostOptions } from "./host-options.ts";
@@ -32,8 +32,12 @@ const FIRST_PORT = 32_768;
 const PORTS = 28_232;
 const MOST_PORT_TRIES = 64;
 
-/** Of the connections that a host may have, those in TIME-WAIT: what has ended must not keep out what begins. */
-export const LINGERING_SHARE = 1 / 4;
+/**
+ * Connections in TIME-WAIT, and their share of those that a host may have: what has ended must not keep out what begins,
+ * nor take the memory of all that has ended within a minute.
+ */
+const MOST_LINGERING = 4096;
+const LINGERING_SHARE = 1 / 4;
 
 interface Flow {
   readonly connection: MptcpConnection;
@@ -74,8 +78,7 @@ export class StackHost implements PacketEndpoint {
   readonly #changed = new Set<MptcpConnection>();
   /** Those in TIME-WAIT, the oldest first. */
   readonly #lingering = new Set<MptcpConnection>();
-  readonly #deadlines = new MinHeap<MptcpConnection>();
-  readonly #deadlineOf = new Map<MptcpConnection, number>();
+  readonly #deadlines = new ConnectionDeadlines<MptcpConnection>();
   readonly #answers = new StrangerAnswers();
   readonly #refusals = new Map<HostRefusal, number>();
   /** Subflows that a connection may have when the peer joins another one; undefined for what its settings say. */
@@ -408,20 +411,13 @@ export class StackHost implements PacketEndpoint {
   // Time, and packets out.
 
   pollTimeout(): number | undefined {
-    for (let next = this.#deadlines.next; next !== undefined; next = this.#deadlines.next) {
-      if (this.#deadlineOf.get(next) === this.#deadlines.nextKey) break;
-      this.#deadlines.pop();
-    }
-    return this.#deadlines.nextKey;
+    return this.#deadlines.nextMs;
   }
 
   onTimeout(nowMs: number): void {
-    for (let at = this.pollTimeout(); at !== undefined && at <= nowMs; at = this.pollTimeout()) {
-      const connection = this.#deadlines.pop();
-      if (connection === undefined) return;
-      this.#deadlineOf.delete(connection);
-      connection.onTimeout(nowMs);
-      this.#active.add(connection);
+    for (let due = this.#deadlines.takeDue(nowMs); due !== undefined; due = this.#deadlines.takeDue(nowMs)) {
+      due.onTimeout(nowMs);
+      this.#active.add(due);
     }
   }
 
@@ -449,7 +445,7 @@ export class StackHost implements PacketEndpoint {
 
   #forget(connection: MptcpConnection): void {
     this.#connections.delete(connection.token);
-    this.#deadlineOf.delete(connection);
+    this.#deadlines.set(connection, undefined);
     this.#lingering.delete(connection);
   }
 
@@ -457,7 +453,8 @@ export class StackHost implements PacketEndpoint {
   #linger(connection: MptcpConnection): void {
     this.#lingering.add(connection);
     const [oldest] = this.#lingering;
-    if (oldest === undefined || this.#lingering.size <= LINGERING_SHARE * this.#options.mostConnections) return;
+    const most = Math.min(MOST_LINGERING, LINGERING_SHARE * this.#options.mostConnections);
+    if (oldest === undefined || this.#lingering.size <= most) return;
     for (const subflow of oldest.subflows) {
       subflow.tcp.endTimeWait();
       this.#forgetFlow(subflow);
@@ -470,12 +467,7 @@ export class StackHost implements PacketEndpoint {
     this.#updateListener(connection);
     if (connection.isDone) return this.#forget(connection);
     if (connection.isLingering) this.#linger(connection);
-    const at = connection.pollTimeout();
-    if (at === undefined) this.#deadlineOf.delete(connection);
-    else if (this.#deadlineOf.get(connection) !== at) {
-      this.#deadlineOf.set(connection, at);
-      this.#deadlines.push(at, connection);
-    }
+    this.#deadlines.set(connection, connection.pollTimeout());
   }
 }
 
