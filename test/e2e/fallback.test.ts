@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { ConvertClient, connectTo } from "../lab/convert-client.ts";
+import { kernelOnly } from "../lab/engine-under-test.ts";
 import { GATEWAY, gatewayConfig, gatewayUp } from "../lab/gateway.ts";
 import { ADDRESS, hybridTopology } from "../lab/hybrid.ts";
 import { HAG_CONFIG, HCPE_CONFIG, Pair } from "../lab/pair.ts";
@@ -93,7 +94,8 @@ describe("a third ACK of the handshake that is lost", function () {
     }
   });
 
-  it("costs it only together with the first data, when later data arrives without the keys: whole, as plain TCP", async () => {
+  it("costs it only together with the first data, when later data arrives without the keys: whole, as plain TCP", async function () {
+    kernelOnly(this, "which takes an ACK without options for plain TCP");
     const pair = await Pair.up();
     const server = new StreamServer(pair.lab, "srv", PORT);
     try {

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { kernelOnly } from "../lab/engine-under-test.ts";
 import { FARM_SERVER, FarmLab } from "../lab/farm.ts";
 import { FarmTraffic, sumOf } from "../lab/farm-traffic.ts";
 import { connectFrom, StreamServer } from "../lab/stream.ts";
@@ -65,7 +66,8 @@ describe("a farm of three gateways that announce", function () {
     { home: 1, family: "IPv4" },
     { home: 2, family: "IPv6" },
   ]) {
-    it(`brings 60 of 60 joins to their owner through a router that knows only flows, over ${family}`, async () => {
+    it(`brings 60 of 60 joins to their owner through a router that knows only flows, over ${family}`, async function () {
+      kernelOnly(this, "whose counters say at which gateway a join was taken");
       const accepted = () => names.map((name) => farm.multipathCounters(name).MPJoinAckRx ?? 0);
       const before = accepted();
       const connections = await traffic.connectWithJoins(home, 60);

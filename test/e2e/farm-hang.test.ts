@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
+import { kernelOnly } from "../lab/engine-under-test.ts";
 import { FARM_PORT, FarmLab, VIRTUAL } from "../lab/farm.ts";
 import { ownBy } from "../lab/farm-owners.ts";
 import { FarmTraffic } from "../lab/farm-traffic.ts";
@@ -50,7 +51,8 @@ describe("a director that hangs", function () {
     return node ?? "";
   }
 
-  it("keeps SYNs for half a second and not by the thousand; then new ones go by hash, joins wait for it", async () => {
+  it("keeps SYNs for half a second and not by the thousand; then new ones go by hash, joins wait for it", async function () {
+    kernelOnly(this, "whose raw sockets show what has come to a converter");
     expect(await arrival(1000, joinOption(TOKEN))).to.equal("conv2");
     farm.daemon("dir1").process.kill("SIGSTOP");
     await arrival(10_000);

@@ -96,7 +96,7 @@ export class StackDiagnostics {
       bytesReceived,
       bytesRetransmitted: recovery.repeatedBytes,
       dataSegmentsSent: segments(bytesSent),
-      dataSegmentsReceived: segments(bytesReceived),
+      dataSegmentsReceived: segments(bytesReceived + tcp.outOfOrderBytes),
       segmentsRetransmitted: recovery.repeatedSegments,
       segmentsOutOfOrder: segments(tcp.overtakingBytes),
       lost: segments(recovery.sent.lostBytes),

@@ -106,6 +106,11 @@ export class TcpConnection {
     return this.#parts.receiver.overtakingBytes;
   }
 
+  /** Bytes that wait for earlier ones. */
+  get outOfOrderBytes(): number {
+    return this.#parts.receiver.outOfOrderBytes;
+  }
+
   /** Position of the next byte to be read in the peer's stream: its first byte is 1. */
   get readPosition(): number {
     return this.#parts.receiver.readPosition;
