@@ -100,7 +100,7 @@ for (const withoutRedis of ["own", "divided"] as const) {
             (text) => (JSON.parse(text) as { counters: Record<string, number> }).counters.connectionsActive ?? 0,
           );
         };
-        await connect(3 * LIMIT);
+        await connect(5 * LIMIT);
         const each = LIMIT / (withoutRedis === "own" ? 1 : 2);
         await until(async () => (await established()).every((one) => one === each), {
           what: `each converter has ${each} connections`,
