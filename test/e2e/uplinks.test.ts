@@ -373,7 +373,10 @@ stateDirectory: ${pair.file("state")}
     expect(used).to.include({ bytes: 4_000_000, used: true, whenUsed: "off" });
     // It is looked at twice a second: 15 Mbit/s carry 1 MB meanwhile.
     expect(used.usedBytes).to.be.within(4_000_000, 8_000_000);
-    expect(daemon.log()).to.match(/"percent":80[\s\S]*"percent":95[\s\S]*quota used up/);
+    await until(() => /"percent":80[\s\S]*"percent":95[\s\S]*quota used up/.test(daemon.log()), {
+      what: "all of it is said",
+      limitMs: NOTICE_MS,
+    });
     const bytes = download.received;
     await until(() => download.received > bytes + 1_000_000, { what: "bytes go on", limitMs: NOTICE_MS });
 
