@@ -83,8 +83,8 @@ for (const withoutRedis of ["own", "divided"] as const) {
       const counters = await Promise.all(CONVERTERS.map((name) => farm.gatewayCounters(name)));
       const sum = (name: string) => counters.reduce((total, each) => total + (each[name] ?? 0), 0);
       expect(sum("connectionsMultipath")).to.equal(LIMIT);
-      // And probes of the home, whether the gateway takes connections again.
-      expect(sum("clientLimitRefused")).to.be.at.least(5);
+      // The home asks no more for a while once it was refused.
+      expect(sum("clientLimitRefused")).to.be.at.least(1);
     });
 
     it(
@@ -100,12 +100,16 @@ for (const withoutRedis of ["own", "divided"] as const) {
             (text) => (JSON.parse(text) as { counters: Record<string, number> }).counters.connectionsActive ?? 0,
           );
         };
-        await connect(5 * LIMIT);
         const each = LIMIT / (withoutRedis === "own" ? 1 : 2);
-        await until(async () => (await established()).every((one) => one === each), {
-          what: `each converter has ${each} connections`,
+        await connect(3 * LIMIT);
+        // Once one is full, and refuses the home's probes too, the home goes direct for a while: the other need not be.
+        await until(async () => Math.max(...(await established())) === each, {
+          what: `a converter has ${each} connections`,
           limitMs: 8000,
         });
+        const [least = 0, most = 0] = (await established()).toSorted((left, right) => left - right);
+        expect(most).to.equal(each);
+        expect(least).to.be.within(1, each);
         await farm.startRedis();
         await until(() => modes("shared"), { what: "they count together again", limitMs: 8000 });
       },
