@@ -26,6 +26,9 @@ export interface ConvertOptions {
   readonly from?: string;
   /** Puts the first bytes into the SYN. */
   readonly fastOpen?: boolean;
+  /** The client's node, and the gateway's address, where they are not those of the lab with a gateway alone. */
+  readonly node?: string;
+  readonly gateway?: string;
 }
 
 /** How the HAG answered: a message and what followed it, then how the stream ended. */
@@ -57,9 +60,9 @@ export class ConvertClient {
 
   /** Connects and sends `first`. */
   constructor(lab: Lab, first: Uint8Array, options: ConvertOptions = {}) {
-    const { transport = "plain TCP", from = GATEWAY.client, fastOpen = false } = options;
-    const fd = lab.inside("cli", () => open(ipAddress(from), TRANSPORTS[transport], fastOpen));
-    const host = from.includes(":") ? GATEWAY.gateway6 : GATEWAY.gateway;
+    const { transport = "plain TCP", from = GATEWAY.client, fastOpen = false, node = "cli" } = options;
+    const fd = lab.inside(node, () => open(ipAddress(from), TRANSPORTS[transport], fastOpen));
+    const host = options.gateway ?? (from.includes(":") ? GATEWAY.gateway6 : GATEWAY.gateway);
     this.socket = new Socket({ fd, allowHalfOpen: true, readable: true, writable: true, manualStart: true } as object);
     this.socket.on("data", (chunk) => {
       this.#received = Buffer.concat([this.#received, chunk]);
