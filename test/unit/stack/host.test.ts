@@ -209,6 +209,17 @@ describe("stack/host", () => {
     expect(accepted.every(({ isMultipath, token }) => isMultipath && owns(token))).to.equal(true);
   });
 
+  for (const refuseJoins of [true, false]) {
+    it(`says in a SYN-ACK with a cookie too that joins to its address are ${refuseJoins ? "not " : ""}wanted (flag C)`, () => {
+      const pair = new HostPair("ipv4", { refuseJoins });
+      const listener = pair.server.listen(443, { mostHalfOpen: 0 });
+      const remote = { address: pair.serverAddress, port: 443 };
+      const connection = pair.client.connect(pair.clientAddress, remote, pair.nowMs);
+      expect(pair.run(() => listener.accept() !== undefined, 1000)).to.equal(true);
+      expect(connection?.parts.session.peerRefusesJoins).to.equal(refuseJoins);
+    });
+  }
+
   it("takes no third segment whose cookie is not ours", () => {
     const pair = new HostPair();
     serve(pair);

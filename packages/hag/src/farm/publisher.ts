@@ -192,6 +192,8 @@ export class Publisher {
         released += 1;
       }
     } catch {
+      // Told by this count, as every call that fails, and by the registry's own health.
+      this.counters.failed += 1;
       this.#leftoversDueMs = performance.now() + LEFTOVERS_PAUSE_MS;
     } finally {
       this.#releasing = false;

@@ -8,7 +8,7 @@ import type { PacketEndpoint } from "../../stack/endpoint.ts";
 import { StackHost } from "../../stack/host.ts";
 import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "../../stack/mptcp/settings.ts";
 import type { StackPorts } from "../../stack/ports.ts";
-import { MOST_CONNECTIONS, MTU_BYTES } from "../userspace/open.ts";
+import { HOST_BOUNDS } from "../userspace/host-bounds.ts";
 import { UserspacePathControl } from "../userspace/path-control.ts";
 import { type EngineGround, UserspaceEngine } from "../userspace/userspace-engine.ts";
 
@@ -34,11 +34,10 @@ export class SimulatedHost implements PacketEndpoint, EngineGround {
 
   constructor(options: SimulatedHostOptions) {
     const { addresses, takesForeign = false, ports, nowMs, settings = DEFAULT_MPTCP_SETTINGS } = options;
-    const bounds = { mtuBytes: MTU_BYTES, mostConnections: MOST_CONNECTIONS };
     this.#addresses = addresses;
     this.nowMs = nowMs;
     this.takesForeign = takesForeign;
-    this.host = new StackHost({ settings, ports, ...bounds, isOwn: (address) => this.isOwn(address) });
+    this.host = new StackHost({ settings, ports, ...HOST_BOUNDS, isOwn: (address) => this.isOwn(address) });
     this.engine = new UserspaceEngine(this, "simulated");
     this.paths = new UserspacePathControl(this, this.engine);
   }

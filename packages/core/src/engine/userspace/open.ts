@@ -6,16 +6,12 @@ import { secureRandomBytes } from "../../platform/random.ts";
 import { StackHost } from "../../stack/host.ts";
 import type { TokenShare } from "../../stack/host-options.ts";
 import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "../../stack/mptcp/settings.ts";
+import { HOST_BOUNDS } from "./host-bounds.ts";
 import { PacketDriver } from "./packet-driver.ts";
 import { UserspacePathControl } from "./path-control.ts";
 import { UserspaceReactor } from "./reactor.ts";
 import type { Uplink } from "./uplink.ts";
 import { UserspaceEngine } from "./userspace-engine.ts";
-
-/** Connections of one engine, those that are ending included. */
-export const MOST_CONNECTIONS = 65_536;
-/** Of a TUN device that nobody has told another one. */
-export const MTU_BYTES = 1500;
 
 export interface UserspaceOptions {
   /** The engine's from now on. The first one with an address of the right family is what connections leave by. */
@@ -44,9 +40,8 @@ export function openUserspace(
   epoll: Epoll,
 ): Userspace {
   const ports = { hashes: PLATFORM_HASHES, randomBytes: secureRandomBytes };
-  const bounds = { mtuBytes: MTU_BYTES, mostConnections: MOST_CONNECTIONS };
   const isOwn = (address: IpAddress) => driver.isOwn(address);
-  const host = new StackHost({ settings, ports, ...bounds, ...(share && { share }), ...(foreign && { isOwn }) });
+  const host = new StackHost({ settings, ports, ...HOST_BOUNDS, ...(share && { share }), ...(foreign && { isOwn }) });
   const driver: PacketDriver = new PacketDriver(host, uplinks, foreign);
   const engine = new UserspaceEngine(driver);
   return {
