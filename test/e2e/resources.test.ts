@@ -7,7 +7,7 @@ import { IS_KERNEL_TESTED } from "../lab/engine-under-test.ts";
 import { ADDRESS, cableTopology } from "../lab/hybrid.ts";
 import { type Exchange, Load } from "../lab/load.ts";
 import { type DaemonName, HCPE_CONFIG, Pair } from "../lab/pair.ts";
-import { descriptorsOf, processorSecondsOf, residentBytesOf } from "../lab/process-figures.ts";
+import { descriptorsOf, pipeEndsOf, processorSecondsOf, residentBytesOf } from "../lab/process-figures.ts";
 import { shortConnections } from "../lab/short-connections.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -17,6 +17,7 @@ const DAEMONS: readonly DaemonName[] = ["hag", "hcpe"];
 
 const PENDING_LIMIT_BYTES = 16 * MEBIBYTE;
 const BUFFER_BYTES = 256 * 1024;
+const LAN_RECEIVE_BYTES = 512 * 1024;
 const MOST_ROUNDS = 7;
 
 describe("the pair's resources", function () {
@@ -69,6 +70,38 @@ describe("the pair's resources", function () {
     }
     return least;
   }
+
+  it("the HCPE keeps no more of a LAN client's connection than 512 KiB, which the kernel doubles", async () => {
+    load.open([{ upBytes: 1000, downBytes: 10_000_000 }], { paused: true });
+    await load.run(async () => (await counters("hcpe")).bytesDown !== 0, 10_000);
+    const memory = await pair.lab.run("hcpe", ["ss", "-Htnm", "state", "established", "sport", `= :${PORT}`]);
+    expect(memory).to.include(`rb${2 * LAN_RECEIVE_BYTES},`);
+    load.resume();
+    await load.run(() => load.ends === 0, 30_000);
+    await untilIdle();
+  });
+
+  describe("bulk data", () => {
+    const BULK_BYTES = 20_000_000;
+    const IDLE_PIPES = 4;
+
+    it("goes through pipes from plain TCP: at the HCPE upward, at the HAG downward; a few stay, idle", async function () {
+      if (!IS_KERNEL_TESTED) this.skip();
+      const before = DAEMONS.map((name) => pipeEndsOf(pid(name)));
+      const pipes = () => DAEMONS.map((name, index) => (pipeEndsOf(pid(name)) - (before[index] ?? 0)) / 2);
+      await load.carry([{ upBytes: 1000, downBytes: 1000 }], 1, 30_000);
+      await untilIdle();
+      expect(pipes()).to.deep.equal([0, 0]);
+      await load.carry([{ upBytes: BULK_BYTES, downBytes: 1000 }], 1, 30_000);
+      await untilIdle();
+      expect(pipes()).to.deep.equal([0, 1]);
+      await load.carry(Array(8).fill({ upBytes: 1000, downBytes: BULK_BYTES }), 8, 30_000);
+      await untilIdle();
+      const [atGateway] = pipes();
+      expect(atGateway).to.be.within(1, IDLE_PIPES);
+      expect(load.result.failures).to.deep.equal([]);
+    });
+  });
 
   describe("receivers that stop reading", () => {
     const CONNECTIONS = 1000;

@@ -6,7 +6,7 @@ import { IS_KERNEL_TESTED } from "../lab/engine-under-test.ts";
 import { ADDRESS, cableTopology } from "../lab/hybrid.ts";
 import { type Exchange, Load } from "../lab/load.ts";
 import { type DaemonName, HAG_CONFIG, HCPE_CONFIG, Pair } from "../lab/pair.ts";
-import { descriptorsOf } from "../lab/process-figures.ts";
+import { descriptorsOf, pipeEndsOf } from "../lab/process-figures.ts";
 import { eventually } from "../support/eventually.ts";
 import type { Death } from "../support/mortal-workers.ts";
 
@@ -31,10 +31,14 @@ const SWEPT_WITHIN_MS = 15_000;
 
 const RESET = /^(sending: |receiving: )?errno (104|32)$/;
 
+/** Ends of the idle pipes that two workers keep. */
+const IDLE_PIPE_ENDS = 2 * 2 * 4;
+
 describe("a worker that dies", function () {
   this.timeout(120_000);
   let pair: Pair;
   let load: Load;
+  const pipeEndsAtFirst: Partial<Record<DaemonName, number>> = {};
 
   before(async () => {
     pair = await Pair.lab(cableTopology());
@@ -42,6 +46,7 @@ describe("a worker that dies", function () {
       mkdirSync(pair.file(`${name}-deaths`));
       const environment = [`NODE_OPTIONS=--import=${MORTAL_WORKERS}`, `MORTAL_WORKERS=${pair.file(`${name}-deaths`)}`];
       await pair.start(name, CONFIGS[name], { launcher: ["env", ...environment] });
+      pipeEndsAtFirst[name] = pipeEndsOf(pid(name));
     }
   });
   beforeEach(() => {
@@ -50,7 +55,8 @@ describe("a worker that dies", function () {
   afterEach(() => load?.close());
   after(async () => await pair?.down());
 
-  const descriptors = (name: DaemonName) => descriptorsOf(pair.daemon(name).process.pid ?? 0);
+  const pid = (name: DaemonName) => pair.daemon(name).process.pid ?? 0;
+  const descriptors = (name: DaemonName) => descriptorsOf(pid(name));
   const active = async (name: DaemonName) => (await pair.status(name)).counters.connectionsActive ?? 0;
 
   function kill(name: DaemonName, worker: number, death: Death): void {
@@ -154,6 +160,7 @@ describe("a worker that dies", function () {
 
       await untilIdle();
       await eventually(REPLACED_WITHIN_MS, () => expect(descriptors(name)).to.equal(before.descriptors));
+      expect(pipeEndsOf(pid(name)) - (pipeEndsAtFirst[name] ?? 0)).to.be.at.most(IDLE_PIPE_ENDS);
       for (const node of ["lan", "hcpe", "hag", "srv"]) {
         expect(await sockets(node, "-t", "state", "close-wait"), node).to.deep.equal([]);
       }

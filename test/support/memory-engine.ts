@@ -11,6 +11,7 @@ import {
   type ConnectResult,
   type Engine,
   type Leg,
+  type Pipe,
   READY,
   WOULD_BLOCK,
 } from "@hybrid-access/core/engine/engine";
@@ -62,8 +63,11 @@ export class MemoryEngine implements Engine {
   readonly #legs: MemoryLeg[] = [];
   readonly #random: Random;
   readonly #mostBytes: number;
-  /** Calls of {@link peek} and {@link read} so far. */
+  /** Calls of {@link peek} and {@link read}, and pipes filled, so far. */
   peeks = 0;
+  fills = 0;
+  /** How many pipes are open. */
+  pipes = 0;
   reads = 0;
 
   constructor({ seed = 1, mostBytes = 0 }: MemoryEngineOptions = {}) {
@@ -212,6 +216,35 @@ export class MemoryEngine implements Engine {
     at.room -= taken;
     for (let index = 0; index < taken; index++) at.received.push(from[index] as number);
     return taken > 0 || length === 0 ? taken : WOULD_BLOCK;
+  }
+
+  /** As Linux's: it stops at urgent data, and looks then as if there were nothing, or the end when that has come. */
+  openPipe(bytes: number): Pipe {
+    let inside: number[] = [];
+    this.pipes += 1;
+    return {
+      fill: (leg, length) => {
+        if (inside.length > 0) throw new Error("the pipe is not empty");
+        this.fills += 1;
+        const at = this.#at(leg);
+        if (at.urgent && !at.hostReset && at.incoming.length > 0 && randomBelow(this.#random, 2) === 0) {
+          return at.hostEnded ? 0 : WOULD_BLOCK;
+        }
+        const there = this.#readable(leg, Math.min(length, bytes));
+        if (there <= 0) return there;
+        const taken = this.#cut(there);
+        inside = at.incoming.splice(0, taken);
+        return taken;
+      },
+      drain: (leg, length) => {
+        const taken = this.write(leg, Uint8Array.from(inside), length);
+        if (taken > 0) inside.splice(0, taken);
+        return taken;
+      },
+      close: () => {
+        this.pipes -= 1;
+      },
+    };
   }
 
   shutdownWrite(leg: Leg): number {

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { takeEachStep } from "@hybrid-access/core/base/each-step";
 import { AccessError } from "@hybrid-access/core/base/error";
 import type { IpAddress } from "@hybrid-access/core/base/ip-address";
+import { FAR } from "@hybrid-access/core/dataplane/relay";
 import { sendToEngines, WorkerPool, type WorkerReport } from "@hybrid-access/core/dataplane/worker-pool";
 import type { EngineControl, EngineReport } from "@hybrid-access/core/engine/engine-control";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
@@ -104,6 +105,7 @@ export class Hag implements Daemon {
       relay: {
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
+        pipes: { from: FAR, most: capacity.pipesPerWorker },
         pendingLimitBytes: PENDING_LIMIT_BYTES,
         idleMs: timeouts.idle,
         halfClosedMs: timeouts.halfClosed,

@@ -9,6 +9,7 @@ import {
   type IpAddress,
   ipAddress,
 } from "@hybrid-access/core/base/ip-address";
+import { NEAR } from "@hybrid-access/core/dataplane/relay";
 import { sendToEngines, WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import type { EngineControl, EngineReport } from "@hybrid-access/core/engine/engine-control";
 import { ENGINES } from "@hybrid-access/core/engine/engines";
@@ -241,6 +242,7 @@ export class Hcpe implements Daemon {
       relay: {
         maxConnections: capacity.connectionsPerWorker,
         bufferBytes: BUFFER_BYTES,
+        pipes: { from: NEAR, most: capacity.pipesPerWorker },
         pendingLimitBytes: PENDING_LIMIT_BYTES,
         idleMs: timeouts.idle,
         halfClosedMs: timeouts.halfClosed,

@@ -1,5 +1,6 @@
 /** A process around the forwarder's worker: `main.js <own address> <server> <port>...`. */
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
+import { NEAR } from "@hybrid-access/core/dataplane/relay";
 import { WorkerPool } from "@hybrid-access/core/dataplane/worker-pool";
 import { connectionCapacity } from "@hybrid-access/core/services/connection-capacity";
 import type { ForwarderSetup } from "./worker.ts";
@@ -12,11 +13,13 @@ const IDLE_MS = 124 * 60_000;
 const HALF_CLOSED_MS = 60 * 60_000;
 
 const [ownAddress = "", server = "", ...ports] = process.argv.slice(2);
+const capacity = connectionCapacity(1, MAX_CONNECTIONS);
 const setup: ForwarderSetup = {
   engine: "kernel",
   relay: {
-    maxConnections: connectionCapacity(1, MAX_CONNECTIONS).connectionsPerWorker,
+    maxConnections: capacity.connectionsPerWorker,
     bufferBytes: BUFFER_BYTES,
+    pipes: { from: NEAR, most: capacity.pipesPerWorker },
     pendingLimitBytes: PENDING_LIMIT_BYTES,
     idleMs: IDLE_MS,
     halfClosedMs: HALF_CLOSED_MS,

@@ -1,7 +1,7 @@
 /** The relay over the kernel engine, on loopback and in this process: what only real sockets do. */
 import { type IpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { Counters, createCounterMemory, sumCounters } from "@hybrid-access/core/dataplane/counters";
-import { Relay } from "@hybrid-access/core/dataplane/relay";
+import { NEAR, Relay, type RelayOptions } from "@hybrid-access/core/dataplane/relay";
 import type { Leg } from "@hybrid-access/core/engine/engine";
 import { KernelEngine } from "@hybrid-access/core/engine/kernel/kernel-engine";
 import { Epoll } from "@hybrid-access/core/platform/epoll";
@@ -24,7 +24,7 @@ class SocketBench {
   readonly #engine = new KernelEngine(this.#epoll);
   readonly relay: Relay;
 
-  constructor() {
+  constructor(pipes: Partial<RelayOptions>) {
     this.relay = new Relay({
       engines: [this.#engine, this.#engine],
       capacity: 4,
@@ -35,6 +35,7 @@ class SocketBench {
       counters: new Counters(this.#memory, 0),
       onClosed: () => {},
       onTimer: () => {},
+      ...pipes,
     });
     // As a worker's loop does before anything else: deadlines count from now, not from the start of the process.
     this.relay.advance(performance.now());
@@ -133,10 +134,15 @@ function sender(
 
 describe("dataplane/relay on sockets", function () {
   this.timeout(20_000);
+  describe("by copies", () => behaves({}));
+  describe("through pipes", () => behaves({ pipes: { from: NEAR, most: 4 } }));
+});
+
+function behaves(pipes: Partial<RelayOptions>): void {
   let bench: SocketBench;
 
   beforeEach(() => {
-    bench = new SocketBench();
+    bench = new SocketBench(pipes);
   });
   afterEach(() => bench.close());
 
@@ -190,4 +196,4 @@ describe("dataplane/relay on sockets", function () {
       expect(hashOf(received)).to.equal(hashOf(bytes));
     }
   });
-});
+}

@@ -150,10 +150,11 @@ describe("dataplane/relay", () => {
         fc.integer(),
         fc.integer({ min: 0, max: 100 }),
         fc.constantFrom(0, 1000),
-        (steps, seed, mostBytes, pendingLimitBytes) =>
-          play(new Bench({ engine: { seed, mostBytes }, pendingLimitBytes }), steps),
+        fc.constantFrom({}, { pipes: { from: NEAR, most: 1 } }, { pipes: { from: FAR, most: 1 } }),
+        (steps, seed, mostBytes, pendingLimitBytes, pipes) =>
+          play(new Bench({ engine: { seed, mostBytes }, pendingLimitBytes, ...pipes }), steps),
       ),
-      { numRuns: 2000 },
+      { numRuns: 3000 },
     );
   });
 
@@ -280,6 +281,87 @@ describe("dataplane/relay", () => {
     bench.relay.abort(0);
     expect(turns()).to.equal(0);
     expect(bench.relay.hasWork).to.equal(false);
+  });
+});
+
+describe("dataplane/relay, bulk data", () => {
+  const BUFFER_BYTES = 64;
+  const pipes = { from: NEAR, most: 2 } as const;
+
+  it("goes through one pipe from the side that has pipes, as soon as a read shows it, and by copies from the other", () => {
+    const bench = new Bench({ bufferBytes: BUFFER_BYTES, pipes });
+    const [near, far] = bench.connect(100_000);
+    bench.engine.send(near, bytesFrom(0, 64_000));
+    bench.engine.send(far, bytesFrom(0, 64_000));
+    bench.settle();
+    expect(bench.engine.fills).to.equal(1000);
+    expect(bench.engine.pipes).to.equal(1);
+    expect(bench.engine.host(far).received).to.deep.equal(bytesFrom(0, 64_000));
+    expect(bench.engine.host(near).received).to.deep.equal(bytesFrom(0, 64_000));
+    expect(bench.counters.pendingBytes).to.equal(0);
+  });
+
+  it("goes by copies again once a pipe gets little, and small data never goes through one", () => {
+    const bench = new Bench({ bufferBytes: BUFFER_BYTES, pipes });
+    const [near, far] = bench.connect(100_000);
+    bench.engine.send(near, bytesFrom(0, 128 + 7));
+    bench.settle();
+    const { fills } = bench.engine;
+    for (let message = 0; message < 100; message++) {
+      bench.engine.send(near, bytesFrom(135 + 15 * message, 15));
+      bench.settle();
+    }
+    expect(fills).to.be.above(0);
+    expect(bench.engine.fills).to.equal(fills);
+    expect(bench.engine.host(far).received).to.deep.equal(bytesFrom(0, 135 + 1500));
+  });
+
+  it("has no more pipes than allowed: receivers that stop keep theirs, and who finds none copies", () => {
+    const bench = new Bench({ capacity: 5, bufferBytes: BUFFER_BYTES, pipes });
+    const stopped = Array.from({ length: 4 }, () => bench.connect(100));
+    for (const [near] of stopped) bench.engine.send(near, bytesFrom(near, 1000));
+    bench.settle();
+    expect(bench.engine.pipes).to.equal(2);
+    expect(bench.counters.pendingBytes).to.equal(4 * BUFFER_BYTES);
+    const [near, far] = bench.connect(100_000);
+    const { fills } = bench.engine;
+    bench.engine.send(near, bytesFrom(0, 10_000));
+    bench.settle();
+    expect(bench.engine.fills).to.equal(fills);
+    expect(bench.engine.host(far).received).to.deep.equal(bytesFrom(0, 10_000));
+    for (const pair of stopped) bench.engine.makeRoom(pair[1], 1000);
+    bench.settle();
+    for (const pair of stopped) expect(bench.engine.host(pair[1]).received).to.deep.equal(bytesFrom(pair[0], 1000));
+    expect(bench.counters.pendingBytes).to.equal(0);
+    expect(bench.engine.pipes).to.equal(2);
+  });
+
+  it("leaves four idle pipes behind, whatever it took", () => {
+    const bench = new Bench({ capacity: 10, bufferBytes: BUFFER_BYTES, pipes: { from: NEAR, most: 10 } });
+    const stopped = Array.from({ length: 10 }, () => bench.connect(100));
+    for (const [near] of stopped) bench.engine.send(near, bytesFrom(near, 1000));
+    bench.settle();
+    expect(bench.engine.pipes).to.equal(10);
+    for (const pair of stopped) bench.engine.makeRoom(pair[1], 1000);
+    bench.settle();
+    expect(bench.engine.pipes).to.equal(4);
+  });
+
+  it("is lost with its pipe when its connection is reset, and another pipe may take that one's place", () => {
+    const bench = new Bench({ bufferBytes: BUFFER_BYTES, pipes: { from: NEAR, most: 1 } });
+    const [near] = bench.connect(100);
+    bench.engine.send(near, bytesFrom(0, 1000));
+    bench.settle();
+    expect(bench.engine.pipes).to.equal(1);
+    bench.engine.abort(near);
+    bench.settle();
+    expect(bench.engine.pipes).to.equal(0);
+    expect(bench.counters.pendingBytes).to.equal(0);
+    const [next, far] = bench.connect(100_000);
+    bench.engine.send(next, bytesFrom(0, 1000));
+    bench.settle();
+    expect(bench.engine.pipes).to.equal(1);
+    expect(bench.engine.host(far).received).to.deep.equal(bytesFrom(0, 1000));
   });
 });
 

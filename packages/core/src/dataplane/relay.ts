@@ -5,47 +5,29 @@
  * Rules that every change must keep:
  * - A byte is read only when the other end can take it, so an idle connection owns no buffer. What a short write leaves
  *   is kept, once: from then on, until the receiver takes all there is again, only what it takes is removed from the
- *   sender's socket (peek, write, discard). So a slow receiver owns at most one buffer, and none when all receivers
- *   together hold `pendingLimitBytes`.
+ *   sender's socket (peek, write, discard). So a slow receiver owns at most one buffer, or one pipe where bulk data goes
+ *   through pipes, and none when all receivers together hold `pendingLimitBytes`.
  * - The end of a stream is passed on (half-close) after its last byte; the legs are closed when both streams ended.
  * - An error at either end resets both: nothing cut short may look complete.
  * - Events are edges: an end is remembered as readable or writable until a call said "would block".
  */
 import { type Engine, type Leg, READY, WOULD_BLOCK } from "../engine/engine.ts";
 import type { Counters } from "./counters.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import { NO_PIPE, PipePool, type PipeUse } from "./pipe-pool.ts";
+import { END, FAR, NEAR, NO_LEG, RelayEnds, type Side } from "./relay-end.ts";
 import { TimerWheel } from "./timer-wheel.ts";
 
-export const NEAR = 0;
-export const FAR = 1;
-export type Side = typeof NEAR | typeof FAR;
-
-const NO_LEG: Leg = -1;
-
-/** What an end is known to be. */
-const READABLE = 1;
-const WRITABLE = 2;
-/** Its peer has ended its stream, and all of it was read. */
-const ENDED = 4;
-/** We have ended our stream toward it. */
-const SHUT = 8;
-/** Waits in the run queue. */
-const QUEUED = 16;
-/** Urgent data is in sight, or an end that may be an error: a short read does not mean that nothing more comes. */
-const UNSURE = 32;
-/** More comes from it than its receiver takes. */
-const OUTPACING = 64;
-/** Bytes from it are held. */
-const HELD = 128;
-/** It tells when it can be written to. */
-const TELLS_WRITABLE = 256;
-/** All that its peer has sent has arrived, up to the end of its stream: a short read brings the last bytes. */
-const ENDING = 512;
+export { FAR, NEAR, type Side } from "./relay-end.ts";
 
 /** What a read tells more about. */
 const READ_TELLS = READY.read | READY.urgent | READY.peerClosed | READY.hangUp | READY.error;
 
 /** A connection without a byte is looked at after so long, and each time after twice as long. */
 const LOOK_MS = 500;
+
+/** A read that fills so much of the buffer tells of bulk data, and a pipe that gets less than half as much, of its end. */
+const BULK_SHARE = 1 / 4;
 
 /** Reads from one end before others get their turn. */
 export const READS_PER_TURN = 8;
@@ -55,7 +37,10 @@ export interface RelayOptions {
   readonly engines: readonly [Engine, Engine];
   /** Slots. */
   readonly capacity: number;
+  /** Size of a buffer, and of a pipe. */
   readonly bufferBytes: number;
+  /** Without it, all is copied. */
+  readonly pipes?: PipeUse;
   /** Memory that all slow receivers together may hold, exceeded by at most one buffer. */
   readonly pendingLimitBytes: number;
   /** A relayed connection without a byte for this long is reset. */
@@ -71,33 +56,25 @@ export interface RelayOptions {
 
 export class Relay {
   readonly #options: RelayOptions;
-  readonly #engines: readonly [Engine, Engine];
-  /** What is read goes here. A slow receiver keeps it with what it did not take, and another one takes its place. */
-  #buffer: Uint8Array;
-  readonly #spareBuffers: Uint8Array[] = [];
-  readonly #legs: Int32Array;
-  readonly #flags: Uint16Array;
+  readonly #ends: RelayEnds;
+  readonly #held: HeldBytes;
+  readonly #pipes: PipePool;
   readonly #relaying: Uint8Array;
   readonly #activeAtMs: Float64Array;
-  /** By end, when HELD: what was read from it and the other end has not taken yet. */
-  readonly #pending = new Map<number, Uint8Array>();
-  readonly #lent = new Map<number, Uint8Array>();
   readonly #freeSlots: number[] = [];
   readonly #closedSlots: number[] = [];
   readonly #timers: TimerWheel;
-  #pendingBytes = 0;
   #runQueue: number[] = [];
   #nextQueue: number[] = [];
   #nowMs = 0;
   readonly #expired = (slot: number) => this.#onTimer(slot);
 
   constructor(options: RelayOptions) {
-    const { capacity } = options;
+    const { capacity, engines, bufferBytes, pendingLimitBytes, counters, pipes } = options;
     this.#options = options;
-    this.#engines = options.engines;
-    this.#buffer = new Uint8Array(options.bufferBytes);
-    this.#legs = new Int32Array(2 * capacity).fill(NO_LEG);
-    this.#flags = new Uint16Array(2 * capacity);
+    this.#ends = new RelayEnds(engines, 2 * capacity);
+    this.#held = new HeldBytes({ bufferBytes, limitBytes: pendingLimitBytes, counters });
+    this.#pipes = new PipePool(engines[NEAR], bufferBytes, pipes);
     this.#relaying = new Uint8Array(capacity);
     this.#activeAtMs = new Float64Array(capacity);
     this.#timers = new TimerWheel(capacity);
@@ -119,28 +96,27 @@ export class Relay {
     if (slot === undefined) throw new RangeError("the relay has no slot left");
     this.#options.counters.add("connectionsActive");
     // Nobody has written to it, so it takes something.
-    this.#setLeg(2 * slot, near, WRITABLE);
+    this.#ends.attach(2 * slot, near, END.writable);
     return slot;
   }
 
   /** Gives the slot its far leg, in place of an earlier one, which is reset. */
   setFar(slot: number, far: Leg): void {
     this.dropFar(slot);
-    this.#setLeg(2 * slot + 1, far, TELLS_WRITABLE);
+    this.#ends.attach(2 * slot + 1, far, END.tellsWritable);
   }
 
   /** Resets the far leg, if there is one. */
   dropFar(slot: number): void {
     const end = 2 * slot + 1;
-    const leg = this.#legs[end] as number;
-    if (leg !== NO_LEG) this.#engines[FAR].reset(leg);
+    const leg = this.#ends.leg(end);
+    if (leg !== NO_LEG) this.#ends.engine(end).reset(leg);
     this.#clear(end);
   }
 
-  #setLeg(end: number, leg: Leg, flags: number): void {
-    this.#legs[end] = leg;
-    this.#flags[end] = (this.#flags[end] as number) | flags;
-    this.#engineOf(end).watch(leg, end, (flags & TELLS_WRITABLE) !== 0);
+  #clear(end: number): void {
+    this.#forget(end);
+    this.#ends.detach(end);
   }
 
   /**
@@ -149,51 +125,22 @@ export class Relay {
    * acknowledgement, so whoever connects does well to end it then.
    */
   tellWritable(slot: number, side: Side, tells: boolean): void {
-    this.#tellWritable(2 * slot + side, tells);
-  }
-
-  #tellWritable(end: number, tells: boolean): void {
-    const flags = this.#flags[end] as number;
-    if (tells === ((flags & TELLS_WRITABLE) !== 0)) return;
-    this.#flags[end] = flags ^ TELLS_WRITABLE;
-    this.#engineOf(end).changeWatch(this.#legs[end] as number, end, tells);
-  }
-
-  /** Forgets a leg. Its place in the run queue stays until its turn, so that it is never there twice. */
-  #clear(end: number): void {
-    if (((this.#flags[end] as number) & HELD) !== 0) this.#forget(end);
-    this.#legs[end] = NO_LEG;
-    this.#flags[end] = (this.#flags[end] as number) & QUEUED;
-  }
-
-  #engineOf(end: number): Engine {
-    return this.#engines[(end & 1) as Side];
+    this.#ends.tellWritable(2 * slot + side, tells);
   }
 
   /** The leg at one side of a slot; -1 when it has none. */
   leg(slot: number, side: Side): Leg {
-    return this.#legs[2 * slot + side] as number;
+    return this.#ends.leg(2 * slot + side);
   }
 
   /** Whether an edge has told of something to read at this side, and nothing that was read since says that it is gone. */
   isReadable(slot: number, side: Side): boolean {
-    return ((this.#flags[2 * slot + side] as number) & READABLE) !== 0;
+    return this.#ends.is(2 * slot + side, END.readable);
   }
 
   /** {@link Engine.read} for whoever opens the slot: so the relay knows at its start what there is left to read. */
   read(slot: number, side: Side, into: Uint8Array, length: number): number {
-    return this.#read(2 * slot + side, into, length);
-  }
-
-  #read(end: number, into: Uint8Array, length: number): number {
-    const result = this.#engineOf(end).read(this.#legs[end] as number, into, length);
-    const flags = this.#flags[end] as number;
-    if (result === WOULD_BLOCK) this.#flags[end] = flags & ~(READABLE | OUTPACING | UNSURE);
-    // A short read has emptied the socket; when more comes, an edge says so.
-    else if (result > 0 && result < length && (flags & UNSURE) === 0) {
-      this.#flags[end] = (flags & ~READABLE) | ((flags & ENDING) !== 0 ? ENDED : 0);
-    }
-    return result;
+    return this.#ends.read(2 * slot + side, into, length);
   }
 
   /**
@@ -202,19 +149,16 @@ export class Relay {
    */
   write(slot: number, side: Side, bytes: Uint8Array): number {
     const end = 2 * slot + side;
-    const taken = this.#engineOf(end).write(this.#legs[end] as number, bytes, bytes.length);
-    if (taken === WOULD_BLOCK || (taken >= 0 && taken < bytes.length)) this.#notTaken(end);
+    const taken = this.#ends.engine(end).write(this.#ends.leg(end), bytes, bytes.length);
+    if (taken === WOULD_BLOCK || (taken >= 0 && taken < bytes.length)) this.#ends.notTaken(end);
     return taken;
-  }
-
-  #notTaken(end: number): void {
-    this.#flags[end] = (this.#flags[end] as number) & ~WRITABLE;
-    this.#tellWritable(end, true);
   }
 
   /** Bytes that came from `side` and go first to the other one: call before {@link start}. The array is kept. */
   preload(slot: number, side: Side, bytes: Uint8Array): void {
-    if (bytes.length > 0) this.#hold(2 * slot + side, bytes);
+    if (bytes.length === 0) return;
+    this.#held.hold(2 * slot + side, bytes);
+    this.#ends.set(2 * slot + side, END.held);
   }
 
   /** Relays from now on, both ways. */
@@ -245,12 +189,12 @@ export class Relay {
     this.#release(slot, (engine, leg) => engine.close(leg));
   }
 
-  #release(slot: number, end: (engine: Engine, leg: Leg) => void): void {
+  #release(slot: number, release: (engine: Engine, leg: Leg) => void): void {
     for (const side of [NEAR, FAR] as const) {
-      const at = 2 * slot + side;
-      const leg = this.#legs[at] as number;
-      if (leg !== NO_LEG) end(this.#engines[side], leg);
-      this.#clear(at);
+      const end = 2 * slot + side;
+      const leg = this.#ends.leg(end);
+      if (leg !== NO_LEG) release(this.#ends.engine(end), leg);
+      this.#clear(end);
     }
     this.#relaying[slot] = 0;
     this.#timers.cancel(slot);
@@ -269,22 +213,17 @@ export class Relay {
    * opened it must act. Ends that were closed a moment ago are ignored.
    */
   onReady(end: number, bits: number): boolean {
-    if (this.#legs[end] === NO_LEG) return true;
+    if (this.#ends.leg(end) === NO_LEG) return true;
     const relaying = this.#relaying[end >> 1] !== 0;
     if (relaying && (bits & READY.error) !== 0) {
       this.abort(end >> 1);
       return true;
     }
-    let flags = this.#flags[end] as number;
-    if ((bits & READ_TELLS) !== 0) flags |= READABLE;
-    if ((bits & (READY.urgent | READY.hangUp | READY.error)) !== 0) flags |= UNSURE;
-    else if ((bits & READY.peerClosed) !== 0) flags |= ENDING;
-    if ((bits & READY.write) !== 0) flags |= WRITABLE;
     // Remembered before the start too: an edge comes only once.
-    this.#flags[end] = flags;
+    this.#ends.set(end, toldBy(bits));
     if (!relaying) return false;
-    if ((flags & READABLE) !== 0) this.#turn(end);
-    if ((bits & READY.write) !== 0 && this.#legs[end] !== NO_LEG) this.#turn(end ^ 1);
+    if (this.#ends.is(end, END.readable)) this.#turn(end);
+    if ((bits & READY.write) !== 0 && this.#ends.leg(end) !== NO_LEG) this.#turn(end ^ 1);
     return true;
   }
 
@@ -299,7 +238,7 @@ export class Relay {
     this.#runQueue = this.#nextQueue;
     this.#nextQueue = queue;
     for (const end of queue) {
-      this.#flags[end] = (this.#flags[end] as number) & ~QUEUED;
+      this.#ends.unset(end, END.queued);
       if (this.#relaying[end >> 1] !== 0) this.#turn(end);
     }
     queue.length = 0;
@@ -329,8 +268,8 @@ export class Relay {
       this.#options.onTimer(slot);
       return;
     }
-    const halfClosed = ((this.#flags[2 * slot] as number) | (this.#flags[2 * slot + 1] as number)) & ENDED;
-    const allowedMs = halfClosed === 0 ? this.#options.idleMs : this.#options.halfClosedMs;
+    const halfClosed = this.#ends.is(2 * slot, END.ended) || this.#ends.is(2 * slot + 1, END.ended);
+    const allowedMs = halfClosed ? this.#options.halfClosedMs : this.#options.idleMs;
     const idleMs = this.#nowMs - (this.#activeAtMs[slot] as number);
     if (idleMs < allowedMs) {
       this.setTimer(slot, Math.min(allowedMs - idleMs, Math.max(LOOK_MS, idleMs)));
@@ -347,22 +286,21 @@ export class Relay {
    */
   #look(slot: number): void {
     for (const end of [2 * slot, 2 * slot + 1]) {
-      if (this.#legs[end] === NO_LEG) return;
-      this.#flags[end] = (this.#flags[end] as number) | READABLE;
+      if (this.#ends.leg(end) === NO_LEG) return;
+      this.#ends.set(end, END.readable);
       this.#turn(end);
     }
   }
 
   #enqueue(end: number): void {
-    const flags = this.#flags[end] as number;
-    if ((flags & QUEUED) !== 0) return;
-    this.#flags[end] = flags | QUEUED;
+    if (this.#ends.is(end, END.queued)) return;
+    this.#ends.set(end, END.queued);
     this.#runQueue.push(end);
   }
 
   /** Moves what `from` has to the other end, as far as both go, and no longer than its share of the worker. */
   #turn(from: number): void {
-    if (((this.#flags[from] as number) & QUEUED) !== 0) return;
+    if (this.#ends.is(from, END.queued)) return;
     for (let reads = 0; reads < READS_PER_TURN; reads++) {
       if (!this.#flush(from) || !this.#move(from)) return;
     }
@@ -371,52 +309,83 @@ export class Relay {
 
   /** Writes what is held. True when nothing is left, and more may be read. */
   #flush(from: number): boolean {
-    if (((this.#flags[from] as number) & HELD) === 0) return true;
-    const bytes = this.#pending.get(from) as Uint8Array;
+    if (!this.#ends.is(from, END.held | END.piped)) return true;
+    if (this.#ends.is(from, END.piped)) return this.#drain(from);
+    const bytes = this.#held.get(from);
     const taken = this.#write(from ^ 1, bytes, bytes.length);
     if (taken < 0) return false;
     if (taken === bytes.length) {
       this.#forget(from);
       return true;
     }
-    this.#pending.set(from, bytes.subarray(taken));
+    this.#held.keep(from, bytes.subarray(taken));
     return false;
   }
 
   /** One read and one write. True when there may be more. */
   #move(from: number): boolean {
-    const flags = this.#flags[from] as number;
-    if ((flags & ENDED) !== 0) return this.#passEnd(from);
-    if ((flags & READABLE) === 0 || ((this.#flags[from ^ 1] as number) & WRITABLE) === 0) return false;
-    if ((flags & OUTPACING) !== 0 || this.#pendingBytes >= this.#options.pendingLimitBytes)
-      return this.#moveTaken(from);
-    return this.#moveRead(from);
+    const flags = this.#ends.flags(from);
+    if ((flags & END.ended) !== 0) return this.#passEnd(from);
+    if ((flags & END.readable) === 0 || !this.#ends.is(from ^ 1, END.writable)) return false;
+    if (this.#held.isFull) return this.#moveTaken(from);
+    // A pipe would stop at urgent data, and could not tell it from the end.
+    if ((flags & (END.bulk | END.unsure)) === END.bulk) return this.#movePiped(from);
+    return (flags & END.outpacing) !== 0 ? this.#moveTaken(from) : this.#moveRead(from);
   }
 
   /** Reads, then writes, and holds what is left. */
   #moveRead(from: number): boolean {
-    const length = this.#read(from, this.#buffer, this.#buffer.length);
+    const { buffer } = this.#held;
+    const length = this.#ends.read(from, buffer, buffer.length);
     if (length <= 0) return this.#onNothing(from, length);
     this.#countRead(from, length);
-    const isLast = ((this.#flags[from] as number) & ENDED) !== 0;
+    const isLast = this.#ends.is(from, END.ended);
     if (isLast) this.#noteEnd(from);
-    const taken = this.#write(from ^ 1, this.#buffer, length, isLast);
+    else if (length >= buffer.length * BULK_SHARE && this.#pipes.isFor(from)) this.#ends.set(from, END.bulk);
+    const taken = this.#write(from ^ 1, buffer, length, isLast);
     if (taken === length) return true;
-    if (this.#legs[from] === NO_LEG) return false;
-    this.#flags[from] = (this.#flags[from] as number) | OUTPACING;
-    this.#hold(from, this.#buffer.subarray(Math.max(0, taken), length));
-    this.#lent.set(from, this.#buffer);
-    this.#buffer = this.#spareBuffers.pop() ?? new Uint8Array(this.#options.bufferBytes);
+    if (this.#ends.leg(from) === NO_LEG) return false;
+    this.#ends.set(from, END.outpacing | END.held);
+    this.#held.holdBuffer(from, Math.max(0, taken), length);
+    return false;
+  }
+
+  /** Takes a stretch into a pipe, and gives it on from there. */
+  #movePiped(from: number): boolean {
+    const length = this.#pipes.fill(from, this.#ends.leg(from));
+    const isBulk = length === WOULD_BLOCK || length >= (this.#options.bufferBytes * BULK_SHARE) / 2;
+    if (!isBulk) this.#ends.unset(from, END.bulk);
+    // A read tells whether the stream has ended, and goes on where there is no pipe.
+    if (length === 0 || length === NO_PIPE) return true;
+    if (length < 0) return this.#onNothing(from, length);
+    this.#countRead(from, length);
+    this.#ends.set(from, END.piped);
+    this.#held.count(this.#options.bufferBytes);
+    return this.#drain(from);
+  }
+
+  /** Gives on what is in the pipe. True when nothing is left. */
+  #drain(from: number): boolean {
+    const to = from ^ 1;
+    if (!this.#ends.is(to, END.writable)) return false;
+    const taken = this.#pipes.drain(from, this.#ends.leg(to));
+    if (taken > 0) this.#activeAtMs[to >> 1] = this.#nowMs;
+    if (this.#pipes.isDrained(from)) {
+      this.#forget(from);
+      return true;
+    }
+    this.#onNotAll(to, taken);
     return false;
   }
 
   /** Writes what is there, then takes away only what was written: costs one call more, and no memory. */
   #moveTaken(from: number): boolean {
-    const engine = this.#engineOf(from);
-    const leg = this.#legs[from] as number;
-    const length = engine.peek(leg, this.#buffer, this.#buffer.length);
+    const engine = this.#ends.engine(from);
+    const leg = this.#ends.leg(from);
+    const { buffer } = this.#held;
+    const length = engine.peek(leg, buffer, buffer.length);
     if (length <= 0) return this.#onNothing(from, length);
-    const taken = this.#write(from ^ 1, this.#buffer, length);
+    const taken = this.#write(from ^ 1, buffer, length);
     if (taken <= 0) return false;
     if (engine.discard(leg, taken) !== taken) {
       this.abort(from >> 1);
@@ -424,18 +393,18 @@ export class Relay {
     }
     this.#countRead(from, taken);
     if (taken < length) return false;
-    this.#flags[from] = (this.#flags[from] as number) & ~OUTPACING;
+    this.#ends.unset(from, END.outpacing);
     return true;
   }
 
   /** A read gave the end of the stream (0), nothing for now, or an error. True when there is something to do. */
   #onNothing(from: number, result: number): boolean {
     if (result === 0) {
-      this.#flags[from] = (this.#flags[from] as number) | ENDED;
+      this.#ends.set(from, END.ended);
       this.#noteEnd(from);
       return true;
     }
-    if (result === WOULD_BLOCK) this.#flags[from] = (this.#flags[from] as number) & ~(READABLE | OUTPACING | UNSURE);
+    if (result === WOULD_BLOCK) this.#ends.emptied(from);
     else this.abort(from >> 1);
     return false;
   }
@@ -452,47 +421,49 @@ export class Relay {
 
   /** Bytes taken; less than `length`, or -1, when the end takes no more for now, or was aborted. */
   #write(to: number, bytes: Uint8Array, length: number, isLast = false): number {
-    if (((this.#flags[to] as number) & WRITABLE) === 0) return -1;
-    const taken = this.#engineOf(to).write(this.#legs[to] as number, bytes, length, isLast);
+    if (!this.#ends.is(to, END.writable)) return -1;
+    const taken = this.#ends.engine(to).write(this.#ends.leg(to), bytes, length, isLast);
     if (taken > 0) this.#activeAtMs[to >> 1] = this.#nowMs;
     if (taken === length) return taken;
-    if (taken < 0 && taken !== WOULD_BLOCK) this.abort(to >> 1);
-    else this.#notTaken(to);
+    this.#onNotAll(to, taken);
     return taken < 0 ? -1 : taken;
+  }
+
+  /** A write has failed, or has taken less than there was. */
+  #onNotAll(to: number, taken: number): void {
+    if (taken < 0 && taken !== WOULD_BLOCK) this.abort(to >> 1);
+    else this.#ends.notTaken(to);
   }
 
   /** The stream of `from` has ended and was forwarded whole: half-close the other end, or close both. */
   #passEnd(from: number): boolean {
     const to = from ^ 1;
-    if (((this.#flags[to] as number) & SHUT) !== 0) return false;
-    this.#flags[to] = (this.#flags[to] as number) | SHUT;
+    if (this.#ends.is(to, END.shut)) return false;
+    this.#ends.set(to, END.shut);
     // Closing ends the last stream as well.
-    if (((this.#flags[from] as number) & SHUT) !== 0) this.finish(from >> 1);
-    else if (this.#engineOf(to).shutdownWrite(this.#legs[to] as number) < 0) this.abort(from >> 1);
+    if (this.#ends.is(from, END.shut)) this.finish(from >> 1);
+    else if (this.#ends.engine(to).shutdownWrite(this.#ends.leg(to)) < 0) this.abort(from >> 1);
     return false;
   }
 
-  /** The whole array counts until it has been sent: so long it takes up memory. */
-  #hold(from: number, bytes: Uint8Array): void {
-    this.#flags[from] = (this.#flags[from] as number) | HELD;
-    this.#pending.set(from, bytes);
-    this.#countPending(bytes.buffer.byteLength);
-  }
-
+  /** Nothing from this end is held any more. */
   #forget(from: number): void {
-    const bytes = this.#pending.get(from);
-    if (bytes === undefined) return;
-    this.#flags[from] = (this.#flags[from] as number) & ~HELD;
-    this.#pending.delete(from);
-    this.#countPending(-bytes.buffer.byteLength);
-    const lent = this.#lent.get(from);
-    if (lent === undefined) return;
-    this.#lent.delete(from);
-    this.#spareBuffers.push(lent);
+    if (!this.#ends.is(from, END.held | END.piped)) return;
+    if (this.#ends.is(from, END.held)) this.#held.forget(from);
+    else {
+      this.#pipes.drop(from);
+      this.#held.count(-this.#options.bufferBytes);
+    }
+    this.#ends.unset(from, END.held | END.piped);
   }
+}
 
-  #countPending(change: number): void {
-    this.#pendingBytes += change;
-    this.#options.counters.add("pendingBytes", change);
-  }
+/** What readiness tells of an end. */
+function toldBy(bits: number): number {
+  let told = 0;
+  if ((bits & READ_TELLS) !== 0) told |= END.readable;
+  if ((bits & (READY.urgent | READY.hangUp | READY.error)) !== 0) told |= END.unsure;
+  else if ((bits & READY.peerClosed) !== 0) told |= END.ending;
+  if ((bits & READY.write) !== 0) told |= END.writable;
+  return told;
 }

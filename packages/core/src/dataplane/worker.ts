@@ -6,6 +6,7 @@ import { ENGINES, type EngineName } from "../engine/engines.ts";
 import { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import { Epoll } from "../platform/epoll.ts";
 import { Counters } from "./counters.ts";
+import type { PipeUse } from "./pipe-pool.ts";
 import { Relay } from "./relay.ts";
 import { type Front, runWorkerLoop } from "./worker-loop.ts";
 import type { WorkerEnvironment, WorkerReport } from "./worker-pool.ts";
@@ -16,6 +17,7 @@ const EVENTS_PER_WAIT = 512;
 export interface RelaySetup {
   readonly maxConnections: number;
   readonly bufferBytes: number;
+  readonly pipes?: PipeUse;
   readonly pendingLimitBytes: number;
   readonly idleMs: number;
   readonly halfClosedMs: number;

@@ -38,6 +38,11 @@ export interface ListenOptions {
   /** "mptcp" accepts peers without it too, as plain TCP. */
   readonly protocol: "mptcp" | "tcp";
   readonly transparent?: boolean;
+  /**
+   * Of each accepted plain TCP leg: what it takes from its peer before somebody reads, roughly. The engine adapts it when
+   * it is left out, and knows best for Multipath TCP.
+   */
+  readonly receiveBufferBytes?: number;
 }
 
 export interface ConnectOptions {
@@ -89,6 +94,19 @@ export function isTroubled(bits: number): boolean {
   return (bits & (READY.error | READY.hangUp)) !== 0;
 }
 
+/** Holds a stretch of a stream on its way from one leg to another one, where no copy of it is made in user space. */
+export interface Pipe {
+  /**
+   * Takes up to `length` bytes from the leg, as {@link Engine.read} does; only while the pipe is empty. 0 need not be the
+   * end of the stream: a read tells. "Would block" is also said where urgent data begins.
+   */
+  fill(leg: Leg, length: number): number;
+  /** Gives the leg up to `length` of the bytes that are in it, as {@link Engine.write} does. */
+  drain(leg: Leg, length: number): number;
+  /** What is in it is lost. */
+  close(): void;
+}
+
 export interface Engine {
   readonly name: "kernel" | "userspace" | "simulated";
   readonly capabilities: Capabilities;
@@ -111,6 +129,8 @@ export interface Engine {
    * once, and may go into the same segment.
    */
   write(leg: Leg, from: Uint8Array, length: number, more?: boolean): number;
+  /** A pipe that holds up to `bytes` for any two legs of this engine; undefined when there is none to have now, or ever. */
+  openPipe?(bytes: number): Pipe | undefined;
   shutdownWrite(leg: Leg): number;
   /** Ends the leg so that the peer sees an abort: RST, or MP_FASTCLOSE. */
   reset(leg: Leg): void;

@@ -42,6 +42,8 @@ export const libc = {
   write: declare<(fd: number, from: Bytes, length: number) => number>("long write(int, const void *, size_t)"),
   ioctl: declare<(fd: number, request: number, argument: Bytes) => number>("int ioctl(int, unsigned long, void *)"),
   open: declare<(path: string, flags: number) => number>("int open(const char *, int)"),
+  pipe2: declare<(ends: Bytes, flags: number) => number>("int pipe2(int *, int)"),
+  fcntl: declare<(fd: number, command: number, argument: number) => number>("int fcntl(int, int, int)"),
   epoll_create1: declare<(flags: number) => number>("int epoll_create1(int)"),
   eventfd: declare<(initial: number, flags: number) => number>("int eventfd(unsigned int, int)"),
   timerfd_create: declare<(clock: number, flags: number) => number>("int timerfd_create(int, int)"),
@@ -91,6 +93,9 @@ export const libcByAddress = {
   read: declare<(fd: number, into: Address, length: number) => number>("long read(int, uintptr_t, size_t)"),
   write: declare<(fd: number, from: Address, length: number) => number>("long write(int, uintptr_t, size_t)"),
   ioctl: declare<(fd: number, request: number, argument: number) => number>("int ioctl(int, unsigned long, uintptr_t)"),
+  splice: declare<
+    (from: number, fromOffset: Address, to: number, toOffset: Address, length: number, flags: number) => number
+  >("long splice(int, uintptr_t, int, uintptr_t, size_t, unsigned int)"),
   epoll_ctl: declare<(epoll: number, operation: number, fd: number, event: Address) => number>(
     "int epoll_ctl(int, int, int, uintptr_t)",
   ),

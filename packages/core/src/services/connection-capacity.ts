@@ -8,11 +8,21 @@ const RESERVE = 64;
 /** A worker's epoll, listeners and wake descriptor, and what Node opens for its thread. */
 const DESCRIPTORS_PER_WORKER = 16;
 const DESCRIPTORS_PER_CONNECTION = 2;
+const DESCRIPTORS_PER_PIPE = 2;
+/** Of the connections of a worker, so many at least for each pipe. */
+const CONNECTIONS_PER_PIPE = 16;
+/** Full ones are as much memory as slow receivers of a worker may hold. */
+const MOST_PIPES = 64;
 
-export interface Capacity {
-  readonly descriptorLimit: number;
-  /** Connections of one worker. */
+/** What one worker may have open at once. */
+export interface WorkerShare {
   readonly connectionsPerWorker: number;
+  /** Pipes that bulk data goes through. */
+  readonly pipesPerWorker: number;
+}
+
+export interface Capacity extends WorkerShare {
+  readonly descriptorLimit: number;
 }
 
 /**
@@ -22,14 +32,16 @@ export interface Capacity {
 export function connectionCapacity(workers: number, wanted: number): Capacity {
   const descriptorLimit = raiseDescriptorLimit();
   const free = descriptorLimit - readdirSync("/proc/self/fd").length;
-  return { descriptorLimit, connectionsPerWorker: shareDescriptors(free, workers, wanted) };
+  return { descriptorLimit, ...shareDescriptors(free, workers, wanted) };
 }
 
-/** The arithmetic: connections of each of `workers` when `free` descriptors are left. */
-export function shareDescriptors(free: number, workers: number, wanted: number): number {
+/** The arithmetic: what each of `workers` may have when `free` descriptors are left. */
+export function shareDescriptors(free: number, workers: number, wanted: number): WorkerShare {
   const share = Math.floor((free - RESERVE) / workers) - DESCRIPTORS_PER_WORKER;
-  const connections = Math.floor(share / DESCRIPTORS_PER_CONNECTION);
-  if (connections >= 1) return Math.min(wanted, connections);
+  const perPipe = DESCRIPTORS_PER_PIPE + CONNECTIONS_PER_PIPE * DESCRIPTORS_PER_CONNECTION;
+  const pipesPerWorker = Math.max(0, Math.min(MOST_PIPES, Math.floor(share / perPipe)));
+  const connections = Math.floor((share - pipesPerWorker * DESCRIPTORS_PER_PIPE) / DESCRIPTORS_PER_CONNECTION);
+  if (connections >= 1) return { connectionsPerWorker: Math.min(wanted, connections), pipesPerWorker };
   const needed = RESERVE + workers * (DESCRIPTORS_PER_WORKER + DESCRIPTORS_PER_CONNECTION);
   throw new AccessError(
     "DESCRIPTOR_LIMIT",

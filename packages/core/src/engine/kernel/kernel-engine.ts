@@ -16,6 +16,7 @@ import type {
   Leg,
   ListenOptions,
 } from "../engine.ts";
+import { KernelPipe } from "./kernel-pipe.ts";
 import { firstSubflowState, readSubflows, readTcpInfo, readToken } from "./mptcp-info.ts";
 import { probeCapabilities } from "./probe.ts";
 
@@ -46,7 +47,7 @@ export class KernelEngine implements Engine {
     this.#ledger = ledger;
   }
 
-  listen({ endpoint, protocol, transparent = false }: ListenOptions): Leg {
+  listen({ endpoint, protocol, transparent = false, receiveBufferBytes }: ListenOptions): Leg {
     const fd = socket.openListenSocket({
       endpoint,
       protocol: protocolNumber(protocol, this.capabilities),
@@ -55,6 +56,7 @@ export class KernelEngine implements Engine {
       transparent,
       // Multipath TCP sockets do not have the option.
       saveSyn: transparent && protocol === "tcp",
+      ...(receiveBufferBytes !== undefined && { receiveBufferBytes }),
       ...(protocol === "mptcp" && { fastOpen: true, receiveBufferBytes: MULTIPATH_RECEIVE_BYTES }),
     });
     this.#ledger?.note(fd);
@@ -110,6 +112,10 @@ export class KernelEngine implements Engine {
 
   write(leg: Leg, from: Uint8Array, length: number, more = false): number {
     return socket.send(leg, from, length, more);
+  }
+
+  openPipe(bytes: number): KernelPipe | undefined {
+    return KernelPipe.open(bytes, this.#ledger);
   }
 
   shutdownWrite(leg: Leg): number {
