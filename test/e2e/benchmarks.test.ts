@@ -8,7 +8,7 @@ import type { Row } from "../bench/benchmark.ts";
 const MAIN = fileURLToPath(new URL("../bench/main.js", import.meta.url));
 const LIMIT_MS = 60_000;
 
-async function bench(...args: string[]): Promise<Row[]> {
+async function run(args: readonly string[]): Promise<Row[]> {
   const command = [MAIN, ...args, "--quick", "--json"];
   const { stdout } = await promisify(execFile)(process.execPath, command, { timeout: LIMIT_MS });
   return (JSON.parse(stdout) as { rows: Row[] }).rows;
@@ -22,11 +22,30 @@ function expectFigures(rows: readonly Row[], expected: readonly string[]): void 
   expect(rows.map(({ measured }) => measured)).to.include.members([...expected]);
 }
 
+/** Each takes seconds and most of them little else: they run at the same time, in labs of their own. */
+const TOGETHER = {
+  oneHop: ["relay", "--variant", "relay,direct"],
+  bothHops: ["pair", "--variant", "pair", "--only", "up1,short,ping"],
+  memory: ["memory", "--variant", "relay"],
+  idleMemory: ["userspace", "--only", "idle"],
+  engines: ["userspace", "--only", "mptcp"],
+  loss: ["userspace", "--only", "loss"],
+} as const;
+
 describe("e2e: benchmarks of the data plane", function () {
   this.timeout(LIMIT_MS);
+  let results: Record<keyof typeof TOGETHER, Promise<Row[]>>;
+
+  before(() => {
+    const started = Object.entries(TOGETHER).map(([name, args]) => [name, run(args)] as const);
+    // Whoever awaits one hears of its failure.
+    for (const [, rows] of started) rows.catch(() => {});
+    results = Object.fromEntries(started) as typeof results;
+  });
+  after(async () => void (await Promise.allSettled(Object.values(results ?? {}))));
 
   it("measures one hop beside the direct path", async () => {
-    const rows = await bench("relay", "--variant", "relay,direct");
+    const rows = await results.oneHop;
     expectFigures(rows, [
       "4 connections up: throughput, relay",
       "4 connections down: CPU of the relay, relay",
@@ -39,7 +58,7 @@ describe("e2e: benchmarks of the data plane", function () {
   });
 
   it("measures both hops", async () => {
-    const rows = await bench("pair", "--variant", "pair", "--only", "up1,short,ping");
+    const rows = await results.bothHops;
     expectFigures(rows, [
       "1 connection up: throughput, pair",
       "1 connection up: throughput, pair, worst run / median",
@@ -49,26 +68,26 @@ describe("e2e: benchmarks of the data plane", function () {
   });
 
   it("measures the memory of idle connections", async () => {
-    const rows = await bench("memory", "--variant", "relay");
+    const rows = await results.memory;
     expectFigures(rows, ["own memory of an idle connection, relay"]);
     expect(rows.find(({ goal }) => goal !== null)).to.deep.include({ goal: "<= 512", unit: "B" });
   });
 
   it("measures the memory of the userspace transport's idle connections", async () => {
-    const rows = await bench("userspace", "--only", "idle");
+    const rows = await results.idleMemory;
     expectFigures(rows, ["mptcp, opened: memory of an idle connection", "tcp, accepted: memory of an idle connection"]);
     const judged = rows.filter(({ goal }) => goal !== null);
     expect(judged.map(({ goal, unit }) => [goal, unit])).to.deep.equal(Array(2).fill(["<= 4000", "B"]));
   });
 
   it("measures the userspace engine beside the kernel's sockets", async () => {
-    const rows = await bench("userspace", "--only", "mptcp");
+    const rows = await results.engines;
     expectFigures(rows, ["mptcp up, userspace: throughput", "mptcp down, kernel: throughput"]);
     expect(rows.filter(({ unit }) => unit === "Gbit/s").every(({ value }) => value > 0)).to.equal(true);
   });
 
   it("measures the userspace engine beside Linux over a line that loses packets", async () => {
-    const rows = await bench("userspace", "--only", "loss");
+    const rows = await results.loss;
     expectFigures(rows, [
       "1 % loss, 40 ms, cubic of the userspace, userspace sending: goodput",
       "1 % loss, 40 ms, reno of the kernel, kernel receiving: goodput",
@@ -83,7 +102,7 @@ describe("e2e: benchmark of a farm", function () {
   this.timeout(LIMIT_MS);
 
   it("measures joins through directors and without, what a director adds to them, and how many SYNs it decides", async () => {
-    const rows = await bench("farm", "--only", "steering");
+    const rows = await run(["farm", "--only", "steering"]);
     expectFigures(rows, [
       "time a director adds to a join, owner cached, p99",
       "time a director adds to a join, owner from Redis, p99",
@@ -106,7 +125,7 @@ describe("e2e: benchmark of a farm", function () {
   });
 
   it("measures 100,000 tokens in Redis: memory, rates, and that expiry leaves nothing behind", async () => {
-    const rows = await bench("farm", "--only", "registry");
+    const rows = await run(["farm", "--only", "registry"]);
     const value = (measured: string) => rows.find((row) => row.measured === `100000 ${measured}`)?.value;
     const bytes = value("tokens: memory of Redis for each");
     expect(bytes).to.be.within(50, 300);
