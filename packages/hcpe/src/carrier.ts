@@ -50,7 +50,7 @@ import {
   type Opening,
   sourceOf,
 } from "./opening.ts";
-import { UplinkChoice } from "./uplink-choice.ts";
+import { UplinkChoice, type UplinkSource } from "./uplink-choice.ts";
 
 /** The most that is read from a client before the gateway has answered: what fits into an initial window (RFC 6928). */
 const EARLY_BYTES = 14_600;
@@ -105,7 +105,7 @@ export class Carrier implements WorkerFront {
   onMessage(raw: unknown): void {
     const message = raw as CarrierMessage;
     if (message.type === "uplinks") {
-      this.#uplinks.sources = message.uplinks;
+      this.#followUplinks(message.uplinks);
     } else if (message.type === "gateways") {
       this.#followGateways(message.gateways);
     } else if (message.type === "listConnections") {
@@ -116,6 +116,16 @@ export class Carrier implements WorkerFront {
     } else {
       this.#gatewayMs = message.gatewayMs;
       this.#replyMs = message.replyMs;
+    }
+  }
+
+  /** An attempt over an uplink that has gone would wait for its time in vain, where another one is left. */
+  #followUplinks(uplinks: readonly UplinkSource[]): void {
+    this.#uplinks.sources = uplinks;
+    for (const [slot, opening] of [...this.#openings]) {
+      const peer = this.#gateways[opening.gateway] ?? opening.destination;
+      const isGone = opening.stage !== "answer" && !this.#uplinks.has(familyOf(peer.address), opening.uplink);
+      if (isGone && this.#hasOtherUplink(opening, peer)) this.#onAttemptFailed(slot, opening, ERRNO.ENETUNREACH);
     }
   }
 
@@ -237,8 +247,7 @@ export class Carrier implements WorkerFront {
 
   /** Whether an uplink is left for this gateway or server beside those that have failed and the one under way. */
   #hasOtherUplink({ uplink, failedUplinks }: Opening, peer: Endpoint): boolean {
-    if (uplink === undefined) return false;
-    return this.#uplinks.next(familyOf(peer.address), [...failedUplinks, uplink.index]) !== undefined;
+    return this.#uplinks.isOtherLeft(familyOf(peer.address), failedUplinks, uplink);
   }
 
   onReady(slot: number, side: 0 | 1, bits: number): void {

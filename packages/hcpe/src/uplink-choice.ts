@@ -5,6 +5,7 @@
  * An uplink is blamed only when another one reached what it did not. Until something is reached over it again it is
  * the last choice for everybody, but never excluded: it may be the only one that works for some destination.
  */
+import { equalBytes } from "@hybrid-access/core/base/bytes";
 import type { Family, IpAddress } from "@hybrid-access/core/base/ip-address";
 
 /** An uplink as a worker sees it: where connections leave from. The preferred one comes first. */
@@ -67,6 +68,18 @@ export class UplinkChoice {
   constructor(memory: SharedArrayBuffer, sources: readonly UplinkSource[]) {
     this.#states = new Int32Array(memory);
     this.sources = sources;
+  }
+
+  /** Whether connections that left over `uplink` are still at home there. */
+  has(family: Family, uplink: UplinkSource | undefined): boolean {
+    const now = this.sources.find(({ index }) => index === uplink?.index)?.[family];
+    const then = uplink?.[family];
+    return now !== undefined && then !== undefined && equalBytes(now, then);
+  }
+
+  /** Whether one is left for this family beside those that have failed and the one that is tried. */
+  isOtherLeft(family: Family, failed: readonly number[], tried: UplinkSource | undefined): boolean {
+    return tried !== undefined && this.next(family, [...failed, tried.index]) !== undefined;
   }
 
   /** {@link chooseUplink} for connections to an address of this family. */

@@ -1,12 +1,13 @@
 import { concatBytes } from "@hybrid-access/core/base/bytes";
-import { type Endpoint, ipAddress } from "@hybrid-access/core/base/ip-address";
+import { type Endpoint, formatIpAddress, ipAddress } from "@hybrid-access/core/base/ip-address";
 import { Counters, createCounterMemory } from "@hybrid-access/core/dataplane/counters";
 import { NEAR, Relay } from "@hybrid-access/core/dataplane/relay";
-import type { ConnectResult, Leg } from "@hybrid-access/core/engine/engine";
+import type { ConnectOptions, ConnectResult, Leg } from "@hybrid-access/core/engine/engine";
 import { MAX_MESSAGE_BYTES } from "@hybrid-access/core/wire/convert/codes";
 import { emitConvertMessage, parseConvertMessage } from "@hybrid-access/core/wire/convert/message";
 import { Carrier } from "@hybrid-access/hcpe/carrier";
 import type { CarrierSetup } from "@hybrid-access/hcpe/carrier-setup";
+import type { UplinkSource } from "@hybrid-access/hcpe/uplink-choice";
 import { expect } from "chai";
 import { MemoryEngine } from "../../support/memory-engine.ts";
 
@@ -19,9 +20,14 @@ class HomeEngine extends MemoryEngine {
   /** Bytes that each read has asked for, of the far leg. */
   readonly farReads: number[] = [];
   far: Leg = -1;
+  /** Where each attempt has left from. */
+  readonly sources: (string | undefined)[] = [];
+  /** Whether handshakes are answered. */
+  answers = true;
 
-  override connect(): ConnectResult {
-    this.far = this.create(1_000_000);
+  override connect({ source }: ConnectOptions): ConnectResult {
+    this.sources.push(source && formatIpAddress(source.address));
+    this.far = this.create(this.answers ? 1_000_000 : 0);
     return { leg: this.far, taken: 0 };
   }
 
@@ -42,7 +48,8 @@ class Bench {
   readonly #relay: Relay;
   readonly #carrier: Carrier;
 
-  constructor() {
+  constructor({ answers = true, uplinks = [] as UplinkSource[] } = {}) {
+    this.engine.answers = answers;
     const counters = new Counters(createCounterMemory(1), 0);
     const bounds = { bufferBytes: BUFFER_BYTES, pendingLimitBytes: 1 << 20, idleMs: 1e6, halfClosedMs: 1e6 };
     this.#relay = new Relay({
@@ -60,8 +67,8 @@ class Bench {
       listen: [{ address: ipAddress("10.0.0.1"), port: 5 }],
       gateways: [GATEWAY],
       gatewayStates: words(1),
-      uplinkStates: words(2),
-      uplinks: [],
+      uplinkStates: words(2 * 2),
+      uplinks,
       gatewayMs: 900,
       replyMs: 60_000,
       reportFlows: false,
@@ -73,6 +80,10 @@ class Bench {
     this.client = this.engine.create(1_000_000);
     this.#carrier.onAccept(this.#relay.open(this.client));
     this.settle();
+  }
+
+  followUplinks(uplinks: readonly UplinkSource[]): void {
+    this.#carrier.onMessage({ type: "uplinks", uplinks });
   }
 
   /** Whether the connection is relayed. */
@@ -101,6 +112,46 @@ class Bench {
 
 /** An answer as long as one can be. */
 const LONGEST = emitConvertMessage([{ type: "cookie", cookie: new Uint8Array(MAX_MESSAGE_BYTES - 8).fill(7) }]);
+
+const DSL: UplinkSource = { name: "dsl", index: 0, ipv4: ipAddress("10.1.1.2") };
+const LTE: UplinkSource = { name: "lte", index: 1, ipv4: ipAddress("10.1.2.2") };
+
+describe("hcpe/carrier, an uplink that goes while a gateway is tried over it", () => {
+  it("is followed by the next one at once", () => {
+    const { engine, ...bench } = tried();
+    expect(engine.sources).to.deep.equal(["10.1.1.2"]);
+    bench.follow([LTE]);
+    expect(engine.sources).to.deep.equal(["10.1.1.2", "10.1.2.2"]);
+    expect(engine.isReleased(bench.first)).to.equal(true);
+  });
+
+  it("so is one whose address has changed", () => {
+    const { engine, ...bench } = tried();
+    bench.follow([{ ...DSL, ipv4: ipAddress("10.1.1.77") }, LTE]);
+    expect(engine.sources).to.deep.equal(["10.1.1.2", "10.1.2.2"]);
+  });
+
+  it("changes nothing when it is another one's, or when no other is left", () => {
+    for (const left of [[DSL], [LTE, DSL], []]) {
+      const { engine, ...bench } = tried();
+      bench.follow(left);
+      expect(engine.sources).to.deep.equal(["10.1.1.2"]);
+      expect(engine.isReleased(bench.first)).to.equal(false);
+    }
+  });
+
+  it("changes nothing once the gateway has answered the handshake", () => {
+    const bench = new Bench({ uplinks: [DSL, LTE] });
+    bench.followUplinks([LTE]);
+    expect(bench.engine.sources).to.deep.equal(["10.1.1.2"]);
+  });
+
+  /** A connection whose first attempt, over DSL, is under way. */
+  function tried() {
+    const bench = new Bench({ answers: false, uplinks: [DSL, LTE] });
+    return { engine: bench.engine, first: bench.engine.far, follow: (now: UplinkSource[]) => bench.followUplinks(now) };
+  }
+});
 
 describe("hcpe/carrier", () => {
   it("reads 14,600 bytes of a client before the gateway has answered, and the rest when it has", () => {
