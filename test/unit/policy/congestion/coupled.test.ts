@@ -16,13 +16,13 @@ function subflow(segments: number, rttMs: number, lossIntervalBytes = 0): Couple
   return { settledWindowBytes: segments * SEGMENT, segmentBytes: SEGMENT, rttMs, lossIntervalBytes };
 }
 
-function acknowledge(control: CongestionControl, bytes: number, rttMs: number): void {
+function acknowledge(control: CongestionControl, bytes: number, rttMs: number, sentTo = 0): void {
   control.onAcknowledged({
     nowMs: 0,
     bytes,
     inFlightBytes: control.windowBytes,
     acknowledgedTo: 0,
-    sentTo: 0,
+    sentTo,
     smoothedRttMs: rttMs,
     rttMs,
     windowLimited: true,
@@ -268,34 +268,39 @@ describe("policy/congestion: coupled subflows", () => {
 });
 
 describe("policy/congestion: wVegas", () => {
-  /** A round trip whose segments are acknowledged one by one, each after `rttMs`. */
-  function round(control: CongestionControl, state: { position: number }, rttMs: number): void {
-    const segments = Math.floor(control.windowBytes / SEGMENT);
-    const sentTo = state.position + segments * SEGMENT;
-    for (let count = 1; count <= segments; count++) {
-      control.onAcknowledged({
-        nowMs: 0,
-        bytes: SEGMENT,
-        inFlightBytes: segments * SEGMENT,
-        acknowledgedTo: state.position + count * SEGMENT,
-        sentTo,
-        smoothedRttMs: rttMs,
-        rttMs,
-        windowLimited: true,
-      });
-    }
-    state.position = sentTo;
+  interface Flow {
+    readonly control: CongestionControl;
+    acknowledgedTo: number;
+    sentTo: number;
   }
 
-  /** In congestion avoidance with a window, having seen the path empty. */
-  function settled(segments: number, baseRttMs: number, controls: CongestionControl[] = []) {
+  /** A flow that has seen its path empty, with its first window sent. */
+  function begin(control: CongestionControl, baseRttMs: number): Flow {
+    acknowledge(control, 0, baseRttMs, control.windowBytes);
+    return { control, acknowledgedTo: 0, sentTo: control.windowBytes };
+  }
+
+  /** The same in congestion avoidance. */
+  function settled(segments: number, baseRttMs: number, controls: CongestionControl[] = []): Flow {
     const control = WEIGHTED_VEGAS.create(SEGMENT, { controls });
     controls.push(control);
-    const state = { position: 0 };
     control.onLoss(0, 2 * segments * SEGMENT);
     control.onRecovered(0);
-    acknowledge(control, 0, baseRttMs);
-    return { control, state };
+    return begin(control, baseRttMs);
+  }
+
+  /** A round trip: what was sent when it began is acknowledged, segment by segment, and more is sent for it. */
+  function round(flow: Flow, rttMs: number): void {
+    const { control, sentTo: end } = flow;
+    while (flow.acknowledgedTo < end) {
+      const inFlightBytes = Math.floor(control.windowBytes / SEGMENT) * SEGMENT;
+      flow.acknowledgedTo += SEGMENT;
+      flow.sentTo = flow.acknowledgedTo + inFlightBytes;
+      const { acknowledgedTo, sentTo } = flow;
+      const positions = { acknowledgedTo, sentTo, inFlightBytes };
+      const times = { nowMs: 0, smoothedRttMs: rttMs, rttMs };
+      control.onAcknowledged({ ...positions, ...times, bytes: SEGMENT, windowLimited: true });
+    }
   }
 
   it("knows of its segments how many wait in queues, by base and present round-trip time", () => {
@@ -312,14 +317,15 @@ describe("policy/congestion: wVegas", () => {
   });
 
   it("grows by one segment in a round trip while fewer than alpha wait, and shrinks by one while more do", () => {
-    const { control, state } = settled(20, 40);
-    round(control, state, 40);
+    const flow = settled(20, 40);
+    const { control } = flow;
+    round(flow, 40);
     expect(control.windowBytes).to.equal(21_000);
     // 21 * 20 / 60 = 7 wait: more than the 2 of the beginning, but its share alone is all 10.
-    round(control, state, 60);
+    round(flow, 60);
     expect(control.windowBytes).to.equal(22_000);
-    // 22 * 35 / 75 = 10.3 wait.
-    round(control, state, 75);
+    // 22 * 34 / 74 = 10.1 wait.
+    round(flow, 74);
     expect(control.windowBytes).to.be.closeTo(21_000, EXACT);
   });
 
@@ -328,29 +334,30 @@ describe("policy/congestion: wVegas", () => {
     const fast = settled(60, 20, controls);
     const slow = settled(20, 20, controls);
     // 60 * 20 / 40 = 30 wait: too many; its rate is known, 1.5 in a millisecond.
-    round(fast.control, fast.state, 40);
+    round(fast, 40);
     // 20 * 5 / 25 = 4 wait; the share of 0.8 in 2.3 is 3.48.
-    round(slow.control, slow.state, 25);
+    round(slow, 25);
     expect(slow.control.windowBytes).to.equal(19_000);
   });
 
   it("drains the queue when that is twice as long as it has been", () => {
-    const { control, state } = settled(10, 100);
-    round(control, state, 110);
+    const flow = settled(10, 100);
+    const { control } = flow;
+    round(flow, 110);
     expect(control.windowBytes).to.equal(11_000);
     // 20 ms of queue: 12 segments, of which 100 / 240 are left.
-    round(control, state, 120);
+    round(flow, 120);
     expect(control.windowBytes).to.be.closeTo(5000, EXACT);
   });
 
   it("ends slow start when more than one segment waits, with what the empty path holds and one", () => {
     const control = WEIGHTED_VEGAS.create(SEGMENT, { controls: [] });
-    const state = { position: 0 };
-    round(control, state, 40);
+    const flow = begin(control, 40);
+    round(flow, 40);
     expect(control.windowBytes).to.equal(20_000);
-    // It grows by 20 before the round is over: 40 * 10 / 50 = 8 wait.
-    round(control, state, 50);
-    expect(control.windowBytes).to.be.closeTo(33_000, EXACT);
-    expect(control.slowStartThresholdBytes).to.be.closeTo(33_000, EXACT);
+    // 19 of these were in flight, and make it 39: 39 * 10 / 50 = 7.8 wait.
+    round(flow, 50);
+    expect(control.windowBytes).to.be.closeTo(32_200, EXACT);
+    expect(control.slowStartThresholdBytes).to.be.closeTo(32_200, EXACT);
   });
 });

@@ -37,7 +37,7 @@ class WeightedVegas extends RenoControl {
   rate: number | undefined;
   /** base_rtt: of an empty path. */
   #baseRttMs = Number.POSITIVE_INFINITY;
-  /** queue_delay: the shortest that the path's queues were since they were last drained. */
+  /** queue_delay: the shortest that the path's queues were, but for empty ones, since they were last drained. */
   #shortestQueueMs = Number.POSITIVE_INFINITY;
   /** The round trip ends when this is acknowledged; 0 before the first one. */
   #roundEnd = 0;
@@ -100,9 +100,9 @@ class WeightedVegas extends RenoControl {
     if (backlog > this.#alphaSegments) next -= 1;
     else if (backlog < this.#alphaSegments) next += 1;
     const queueMs = rttMs - this.#baseRttMs;
-    this.#shortestQueueMs = Math.min(this.#shortestQueueMs, queueMs);
+    if (queueMs > 0) this.#shortestQueueMs = Math.min(this.#shortestQueueMs, queueMs);
     // What others, or this one, have left in the queue is drained, so that the path is seen empty again.
-    if (queueMs > 0 && queueMs >= LONG_QUEUE * this.#shortestQueueMs) {
+    if (queueMs >= LONG_QUEUE * this.#shortestQueueMs) {
       next *= this.#baseRttMs / (2 * rttMs);
       this.#shortestQueueMs = Number.POSITIVE_INFINITY;
     }
