@@ -341,13 +341,17 @@ describe("policy/congestion: wVegas", () => {
   });
 
   it("drains the queue when that is twice as long as it has been", () => {
-    const flow = settled(10, 100);
+    const flow = settled(40, 100);
     const { control } = flow;
-    round(flow, 110);
-    expect(control.windowBytes).to.equal(11_000);
-    // 20 ms of queue: 12 segments, of which 100 / 240 are left.
+    // 40 * 20 / 120 = 6.7 wait, and its share is 10.
     round(flow, 120);
-    expect(control.windowBytes).to.be.closeTo(5000, EXACT);
+    expect(control.windowBytes).to.equal(41_000);
+    // 41 * 35 / 135 = 10.6 wait.
+    round(flow, 135);
+    expect(control.windowBytes).to.equal(40_000);
+    // 70 ms of queue, twice 35: of the 39 segments that are next 100 / 340 are left.
+    round(flow, 170);
+    expect(control.windowBytes).to.be.closeTo(39_000 / 3.4, EXACT);
   });
 
   it("ends slow start when more than one segment waits, with what the empty path holds and one", () => {

@@ -37,7 +37,7 @@ class WeightedVegas extends RenoControl {
   rate: number | undefined;
   /** base_rtt: of an empty path. */
   #baseRttMs = Number.POSITIVE_INFINITY;
-  /** queue_delay: the shortest that the path's queues were, but for empty ones, since they were last drained. */
+  /** queue_delay: the shortest that the path's queues were, with alpha segments or more, since they were last drained. */
   #shortestQueueMs = Number.POSITIVE_INFINITY;
   /** The round trip ends when this is acknowledged; 0 before the first one. */
   #roundEnd = 0;
@@ -92,21 +92,28 @@ class WeightedVegas extends RenoControl {
   }
 
   #avoid(segments: number, backlog: number, rttMs: number): void {
-    if (backlog >= this.#alphaSegments) {
+    const isFull = backlog >= this.#alphaSegments;
+    if (isFull) {
       this.rate = segments / rttMs;
       this.#alphaSegments = vegasAlpha(this.rate, [this.rate, ...this.#otherRates()]);
     }
     let next = segments;
     if (backlog > this.#alphaSegments) next -= 1;
     else if (backlog < this.#alphaSegments) next += 1;
+    this.#settle(isFull ? this.#drain(next, rttMs) : next);
+  }
+
+  /**
+   * What others, or this one, have left in the queue is drained, so that the path is seen empty again. Deviation: Linux
+   * does so in every round trip. Of a path that is hardly used the queue doubles from nothing to little, and the window
+   * would be halved for ever; here a queue counts from alpha segments on.
+   */
+  #drain(segments: number, rttMs: number): number {
     const queueMs = rttMs - this.#baseRttMs;
-    if (queueMs > 0) this.#shortestQueueMs = Math.min(this.#shortestQueueMs, queueMs);
-    // What others, or this one, have left in the queue is drained, so that the path is seen empty again.
-    if (queueMs >= LONG_QUEUE * this.#shortestQueueMs) {
-      next *= this.#baseRttMs / (2 * rttMs);
-      this.#shortestQueueMs = Number.POSITIVE_INFINITY;
-    }
-    this.#settle(next);
+    this.#shortestQueueMs = Math.min(this.#shortestQueueMs, queueMs);
+    if (queueMs < LONG_QUEUE * this.#shortestQueueMs) return segments;
+    this.#shortestQueueMs = Number.POSITIVE_INFINITY;
+    return (segments * this.#baseRttMs) / (2 * rttMs);
   }
 
   /** In congestion avoidance from here on. */
