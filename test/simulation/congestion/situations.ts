@@ -79,10 +79,7 @@ export const SCENARIO_C_LINES = [line(2 * USERS, 80), line(2 * USERS, 80)] as co
  */
 export function scenarioC(congestion: CongestionAlgorithm, seed: number, duration: Duration) {
   const users = (sender: Sender) => Array.from({ length: USERS }, () => sender);
-  const senders = [
-    ...users({ congestion, lines: [0, 1] }),
-    ...users({ congestion: plainOf(congestion), lines: [1] }),
-  ];
+  const senders = [...users({ congestion, lines: [0, 1] }), ...users({ congestion: plainOf(congestion), lines: [1] })];
   const { megabits } = measured(SCENARIO_C_LINES, senders, seed, duration);
   return { multipath: sum(megabits.slice(0, USERS)) / (2 * USERS), plain: sum(megabits.slice(USERS)) / (2 * USERS) };
 }
