@@ -17,7 +17,7 @@ import type { Benchmark, BenchmarkContext, Figure } from "./benchmark.ts";
 
 const SEEDS = 3;
 const DURATION: Duration = { settleMs: 10_000, measureMs: 30_000 };
-const QUICK: Duration = { settleMs: 500, measureMs: 500 };
+const QUICK: Duration = { settleMs: 2000, measureMs: 2000 };
 const COUPLED = ["lia", "olia", "balia"];
 
 /** One number of a run. */
