@@ -1,5 +1,6 @@
 /** Every benchmark, by name: one file and one line here each. */
 import type { Benchmark } from "./benchmark.ts";
+import { congestionBenchmark } from "./congestion.ts";
 import { farmBenchmark } from "./farm.ts";
 import { labBenchmark } from "./lab.ts";
 import { memoryBenchmark } from "./memory.ts";
@@ -16,4 +17,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   paths: pathsBenchmark,
   memory: memoryBenchmark,
   userspace: userspaceBenchmark,
+  congestion: congestionBenchmark,
 };

@@ -164,12 +164,13 @@ export class Hag implements Daemon {
   }
 
   #openEngine(): EngineControl {
-    const { engine, listen, workers, farm } = this.#config;
+    const { engine, congestion, listen, workers, farm } = this.#config;
     const virtual = farm.steering === "none" || farm.role === "director" ? [] : farm.virtualAddresses;
     return ENGINES[engine].openControl({
       daemon: "hag",
       role: { type: "accepts", listen, virtual },
       workers,
+      congestion,
       host: hostTools(this.#sysctls),
       send: (message, worker) => sendToEngines(this.#pool, message, worker),
     });
@@ -244,9 +245,9 @@ export class Hag implements Daemon {
 
   async reload(): Promise<void> {
     const config = this.#loadConfig();
-    const { engine, listen, announce, workers, maxConnections, egress, farm } = this.#config;
+    const { engine, congestion, listen, announce, workers, maxConnections, egress, farm } = this.#config;
     // What sockets and threads were made from stays until the next start.
-    this.#config = { ...config, engine, listen, announce, workers, maxConnections, egress, farm };
+    this.#config = { ...config, engine, congestion, listen, announce, workers, maxConnections, egress, farm };
     this.#subflows?.limit(config.subflows);
     this.#pool?.broadcast(this.#rules());
   }

@@ -216,11 +216,12 @@ export class Hcpe implements Daemon {
   }
 
   #openEngine(): EngineControl {
-    const { engine, uplinks, workers } = this.#config;
+    const { engine, congestion, uplinks, workers } = this.#config;
     this.#engine = ENGINES[engine].openControl({
       daemon: "hcpe",
       role: { type: "opens", uplinks: uplinks.map(({ name }) => name) },
       workers,
+      congestion,
       host: hostTools(this.#sysctls),
       send: (message, worker) => sendToEngines(this.#pool, message, worker),
     });
@@ -367,9 +368,9 @@ export class Hcpe implements Daemon {
   async reload(): Promise<void> {
     const config = this.#loadConfig();
     this.#schedules.configure(config.schedules, Date.now());
-    const { engine, uplinks, gateways, resolvers, workers, maxConnections } = this.#config;
+    const { engine, congestion, uplinks, gateways, resolvers, workers, maxConnections } = this.#config;
     // What threads, tables and shared memory were made from stays until the next start.
-    this.#config = { ...config, engine, uplinks, gateways, resolvers, workers, maxConnections };
+    this.#config = { ...config, engine, congestion, uplinks, gateways, resolvers, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
     const reportFlows = config.rules.length > 0;
     const { perConnection: mostSubflows } = config.subflows;

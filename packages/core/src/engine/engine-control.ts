@@ -32,6 +32,8 @@ export interface EngineControlOptions {
   readonly daemon: string;
   readonly role: EngineRole;
   readonly workers: number;
+  /** A name of CONGESTION_ALGORITHMS; any other one leaves it to the engine, as does one that cannot choose. */
+  readonly congestion: string;
   readonly host: HostTools;
   /** Sends to one worker's engine, or to those of all; one that is not running misses it. */
   readonly send: (message: EngineMessage, worker?: number) => void;

@@ -28,6 +28,8 @@ export const NO_RULES: AcceptedRules = { mostSubflows: undefined, refusesJoins: 
 export interface UserspaceSetup {
   readonly devices: readonly DeviceSetup[];
   readonly workers: number;
+  /** As in EngineControlOptions. */
+  readonly congestion: string;
   /** Whether anybody wants to know of path events. */
   readonly tellsEvents: boolean;
   readonly accepted: AcceptedRules;

@@ -77,6 +77,7 @@ export class UserspaceControl implements EngineControl {
         return { name, descriptors, addresses: this.#addresses[index] ?? [] };
       }),
       workers: this.#options.workers,
+      congestion: this.#options.congestion,
       tellsEvents: this.#paths !== undefined,
       accepted: this.#accepted?.rules ?? NO_RULES,
       passed: this.#passed,

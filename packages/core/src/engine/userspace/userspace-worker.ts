@@ -1,5 +1,6 @@
 /** The userspace engine on a worker's thread, beside the kernel's plain TCP. */
 import { ERRNO } from "../../platform/errno.ts";
+import { CONGESTION_ALGORITHMS } from "../../policy/congestion/algorithms.ts";
 import type { PathEvent } from "../../policy/path-manager/path-manager.ts";
 import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "../../stack/mptcp/settings.ts";
 import type { Engine } from "../engine.ts";
@@ -26,15 +27,20 @@ const BUFFER_BYTES = 4 * 1024 * 1024;
 /** The largest segment that the device cuts into packets. */
 const BULK_BYTES = 60_000;
 
-const SETTINGS: MptcpSettings = {
-  ...DEFAULT_MPTCP_SETTINGS,
-  tcp: {
-    ...DEFAULT_MPTCP_SETTINGS.tcp,
-    receiveBufferBytes: BUFFER_BYTES,
-    sendBufferBytes: BUFFER_BYTES,
-    bulkBytes: BULK_BYTES,
-  },
-};
+/** Transport settings of a worker, with a congestion control by its name. */
+export function workerSettings(congestion: string): MptcpSettings {
+  const { tcp } = DEFAULT_MPTCP_SETTINGS;
+  return {
+    ...DEFAULT_MPTCP_SETTINGS,
+    tcp: {
+      ...tcp,
+      receiveBufferBytes: BUFFER_BYTES,
+      sendBufferBytes: BUFFER_BYTES,
+      bulkBytes: BULK_BYTES,
+      congestion: CONGESTION_ALGORITHMS.find(({ name }) => name === congestion) ?? tcp.congestion,
+    },
+  };
+}
 
 export function startUserspaceWorker(options: WorkerEngineOptions): WorkerEngine {
   return new UserspaceWorker(options);
@@ -53,7 +59,7 @@ class UserspaceWorker implements WorkerEngine {
   #events: PathEvent[] = [];
 
   constructor({ epoll, ledger, setup, worker, report }: WorkerEngineOptions) {
-    const { devices, workers, tellsEvents, accepted, passed } = setup as UserspaceSetup;
+    const { devices, workers, congestion, tellsEvents, accepted, passed } = setup as UserspaceSetup;
     this.#passed = new PassedJoins(passed);
     this.#worker = worker;
     this.#report = report;
@@ -67,7 +73,7 @@ class UserspaceWorker implements WorkerEngine {
       owns: (token: number) => token % workers === worker,
       pass: (token: number, packet: Uint8Array) => this.#pass(token % workers, packet),
     };
-    const settings = { ...SETTINGS, refuseJoins: accepted.refusesJoins };
+    const settings = { ...workerSettings(congestion), refuseJoins: accepted.refusesJoins };
     this.#userspace = openUserspace({ uplinks: this.#uplinks, settings, share }, epoll);
     this.engine = new SplitEngine(this.#userspace.engine, new KernelEngine(epoll, ledger));
     this.#userspace.paths.onEvent((event) => this.#onEvent(event));

@@ -49,10 +49,20 @@ export interface CongestionControl {
   setSegmentBytes(segmentBytes: number): void;
 }
 
+/**
+ * The subflows of one Multipath TCP connection, as a coupled algorithm sees them. The connection has it; each subflow's
+ * control asks it anew, so that nobody has to be told of subflows that come and go.
+ */
+export interface CouplingGroup {
+  /** Of every subflow that may carry new data now; all of one algorithm. */
+  readonly controls: readonly CongestionControl[];
+}
+
 /** An algorithm: what makes one subflow's congestion control. */
 export interface CongestionAlgorithm {
   readonly name: string;
-  create(segmentBytes: number): CongestionControl;
+  /** Without a group the subflow is alone: plain TCP. Algorithms that are not coupled take no notice of it. */
+  create(segmentBytes: number, group?: CouplingGroup): CongestionControl;
 }
 
 /** RFC 6928 section 2: the initial window, for a segment size. */

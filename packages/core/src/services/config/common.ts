@@ -1,5 +1,9 @@
 /** Settings that both daemons have. */
 import { absolutePath, duration, oneOf, wholeNumber } from "./formats.ts";
+import type { SettingIssue } from "./load.ts";
+
+/** The one of `congestion` that leaves it to the engine. */
+export const OWN_CONGESTION = "auto";
 
 export function commonSettings(daemon: "hcpe" | "hag") {
   return {
@@ -7,6 +11,11 @@ export function commonSettings(daemon: "hcpe" | "hag") {
       doc: "The Multipath TCP implementation: `kernel` is Linux's own, `userspace` this project's, over TUN devices",
       format: oneOf("kernel", "userspace"),
       default: "kernel",
+    },
+    congestion: {
+      doc: "Congestion control of `engine: userspace`; `auto` is `cubic`, and with `kernel` what the host has",
+      format: oneOf(OWN_CONGESTION, "cubic", "reno", "lia", "olia", "balia", "wvegas"),
+      default: OWN_CONGESTION,
     },
     workers: { doc: "Data-plane threads", format: wholeNumber(1, 64), default: 1 },
     maxConnections: { doc: "Connections of one worker at once", format: wholeNumber(1, 1_000_000), default: 65_536 },
@@ -22,6 +31,18 @@ export function commonSettings(daemon: "hcpe" | "hag") {
     },
     drain: { doc: "How long connections may go on after SIGTERM", format: duration, default: "10s" },
   } as const;
+}
+
+interface EngineDraft {
+  readonly engine?: string | undefined;
+  readonly congestion?: string | undefined;
+}
+
+/** What is wrong between settings that both daemons have. */
+export function engineIssues({ engine, congestion }: EngineDraft): SettingIssue[] {
+  if (engine !== "kernel" || congestion === undefined || congestion === OWN_CONGESTION) return [];
+  const message = `the kernel has its own (net.ipv4.tcp_congestion_control): leave it out, or take engine: userspace`;
+  return [{ path: ["congestion"], message }];
 }
 
 /** How long a relayed connection may be silent. RFC 5382 section 5 asks a NAT for at least 2 hours 4 minutes. */

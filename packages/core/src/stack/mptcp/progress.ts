@@ -1,6 +1,8 @@
 /**
  * What follows when something has happened to a Multipath TCP connection: the order in which its parts do their work.
  */
+import type { CongestionControl } from "../../policy/congestion/congestion.ts";
+import { usableSubflows } from "../../policy/scheduler/scheduler.ts";
 import { type AddAddressOption, type AddAddressV0Option, RESET_REASON } from "../../wire/mptcp/options.ts";
 import { assignData, reinjectAll, repeatUnacknowledged } from "./assigning.ts";
 import {
@@ -59,7 +61,11 @@ export class Progress implements SubflowOwner {
     return this.#isConfirmed;
   }
 
-  // What subflows tell: SubflowOwner.
+  // What subflows tell and ask: SubflowOwner.
+
+  get controls(): readonly CongestionControl[] {
+    return usableSubflows(usable(this.#parts)).map(({ tcp }) => tcp.sender.recovery.congestion);
+  }
 
   onFallback(reason: "handshake" | "synLost" | "optionsRemoved"): void {
     fallBack(this.#parts, reason);

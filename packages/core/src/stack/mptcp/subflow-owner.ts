@@ -1,13 +1,14 @@
 /** What a subflow is made of, and what it tells its connection. */
 import type { Endpoint } from "../../base/ip-address.ts";
+import type { CouplingGroup } from "../../policy/congestion/congestion.ts";
 import type { AddAddressOption, AddAddressV0Option } from "../../wire/mptcp/options.ts";
 import type { TcpSettings } from "../tcp/settings.ts";
 import type { Handshake } from "./handshake.ts";
 import type { Session } from "./session.ts";
 import type { Subflow } from "./subflow.ts";
 
-/** What a subflow tells its connection. */
-export interface SubflowOwner {
+/** What a subflow tells its connection, and what it knows from it of the other ones. */
+export interface SubflowOwner extends CouplingGroup {
   /** The connection is plain TCP from now on. */
   onFallback(reason: "handshake" | "synLost" | "optionsRemoved"): void;
   onAddress(option: AddAddressOption | AddAddressV0Option): void;

@@ -4,6 +4,7 @@
  */
 import { equalSecrets } from "../../base/bytes.ts";
 import { toPosition, toSequence } from "../../base/sequence.ts";
+import type { CouplingGroup } from "../../policy/congestion/congestion.ts";
 import type { SchedulableSubflow } from "../../policy/scheduler/scheduler.ts";
 import { sumWords } from "../../wire/checksum.ts";
 import { dssChecksum } from "../../wire/mptcp/dss-checksum.ts";
@@ -96,10 +97,7 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     return open && (this.#session.fallback !== undefined || this.#mayCarryData);
   }
 
-  /**
-   * The one who has asked for a further subflow waits for the fourth segment; who has asked for the first one need not
-   * wait.
-   */
+  /** Who has asked for a further subflow waits for the fourth segment; who has asked for the first one need not. */
   get #mayCarryData(): boolean {
     return this.isConfirmed || (this.id === 0 && (this.answersEarly || this.#session.remote !== undefined));
   }
@@ -178,10 +176,8 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
     sender.writeOwned(bytes);
     if (this.#session.fallback !== undefined) return;
     const mapping = { start: from, end: from + bytes.length, dataStart: start };
-    this.sent.append({
-      ...mapping,
-      checksum: this.#session.usesChecksum ? this.#checksumOf(mapping, bytes) : undefined,
-    });
+    const checksum = this.#session.usesChecksum ? this.#checksumOf(mapping, bytes) : undefined;
+    this.sent.append({ ...mapping, checksum });
   }
 
   #wireMapping(mapping: Mapping): DssMapping {
@@ -210,6 +206,10 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   get dataOptionBytes(): number {
     return this.#session.fallback === undefined ? LARGEST_DSS_BYTES : 0;
+  }
+
+  get coupling(): CouplingGroup {
+    return this.#owner;
   }
 
   windowBytes(): number {

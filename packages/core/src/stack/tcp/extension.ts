@@ -2,6 +2,7 @@
  * The seam between a TCP connection and what adds options to its segments: Multipath TCP makes a subflow of it through
  * this.
  */
+import type { CouplingGroup } from "../../policy/congestion/congestion.ts";
 import type { SegmentOption } from "../../wire/tcp/options.ts";
 import type { TcpSegment } from "../../wire/tcp/segment.ts";
 
@@ -22,6 +23,8 @@ export interface SegmentExtension {
   readonly dataOptionBytes: number;
   /** There is something to say by {@link options} of a segment without data, which is to be sent. */
   readonly hasSignals: boolean;
+  /** Whose congestion control goes together with this connection's; undefined where it is alone. */
+  readonly coupling: CouplingGroup | undefined;
   /** Options for a segment, which must fit into its room. */
   options(outgoing: OutgoingSegment): readonly SegmentOption[];
   /** Where a segment that starts at `start` must end: `end`, or before it. */

@@ -68,7 +68,7 @@ export function createParts(options: TcpConnectionOptions, isIpv4: boolean): Tcp
 /** With what is assumed until the handshake has said more. */
 function createSender({ settings, extension }: TcpConnectionOptions, timers: Timers, roundTrip: RoundTrip): Sender {
   const segmentBytes = settings.maximumSegmentBytes;
-  const congestion = settings.congestion.create(segmentBytes);
+  const congestion = settings.congestion.create(segmentBytes, extension?.coupling);
   const { giveUpMs } = settings;
   return new Sender({
     recovery: new LossRecovery({ congestion, selective: false, segmentBytes, roundTrip, timers, giveUpMs }),

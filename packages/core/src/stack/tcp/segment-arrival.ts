@@ -229,9 +229,9 @@ function agree(parts: TcpParts, peerInitialSequence: number, peerSyn: SynOptions
 
 /** Both SYNs are known: congestion control begins. */
 function begin(parts: TcpParts): void {
-  const { sender, settings, agreement } = parts;
+  const { sender, settings, agreement, extension } = parts;
   const segmentBytes = payloadBytes(parts);
-  const congestion = settings.congestion.create(segmentBytes);
+  const congestion = settings.congestion.create(segmentBytes, extension?.coupling);
   sender.begin({ congestion, selective: agreement.usesSelective, segmentBytes });
 }
 
