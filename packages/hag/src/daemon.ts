@@ -171,6 +171,7 @@ export class Hag implements Daemon {
       role: { type: "accepts", listen, virtual },
       workers,
       host: hostTools(this.#sysctls),
+      transport: { scheduler: this.#config.scheduler },
       send: (message, worker) => sendToEngines(this.#pool, message, worker),
     });
   }
@@ -247,6 +248,7 @@ export class Hag implements Daemon {
     const { engine, listen, announce, workers, maxConnections, egress, farm } = this.#config;
     // What sockets and threads were made from stays until the next start.
     this.#config = { ...config, engine, listen, announce, workers, maxConnections, egress, farm };
+    this.#engine?.configure({ scheduler: config.scheduler });
     this.#subflows?.limit(config.subflows);
     this.#pool?.broadcast(this.#rules());
   }

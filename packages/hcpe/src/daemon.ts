@@ -222,6 +222,7 @@ export class Hcpe implements Daemon {
       role: { type: "opens", uplinks: uplinks.map(({ name }) => name) },
       workers,
       host: hostTools(this.#sysctls),
+      transport: { scheduler: this.#config.scheduler },
       send: (message, worker) => sendToEngines(this.#pool, message, worker),
     });
     return this.#engine;
@@ -371,6 +372,7 @@ export class Hcpe implements Daemon {
     // What threads, tables and shared memory were made from stays until the next start.
     this.#config = { ...config, engine, uplinks, gateways, resolvers, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
+    this.#engine?.configure({ scheduler: config.scheduler });
     const reportFlows = config.rules.length > 0;
     const { perConnection: mostSubflows } = config.subflows;
     this.#pool?.broadcast({ type: "policy", reportFlows, mostSubflows } satisfies CarrierMessage);

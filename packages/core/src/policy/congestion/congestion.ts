@@ -43,6 +43,11 @@ export interface CongestionControl {
    * the window what is in flight and an initial window, so that nothing is sent in one burst.
    */
   onSpurious(inFlightBytes: number): void;
+  /**
+   * The subflow holds up the connection's window (policy/blocked-window.ts): its own is {@link penalized}. No sign of
+   * congestion, and what was learnt of earlier losses stays.
+   */
+  onPenalized(): void;
   /** Nothing was sent for longer than a retransmission timeout (RFC 5681 section 4.1). */
   onIdle(nowMs: number): void;
   /** The path carries another segment size from now on. */
@@ -63,4 +68,18 @@ export function initialWindowBytes(segmentBytes: number): number {
 /** RFC 5681 section 3.1 (4): no threshold is lower than two segments. */
 export function leastThresholdBytes(segmentBytes: number): number {
   return 2 * segmentBytes;
+}
+
+/**
+ * Window and threshold of a subflow that is penalized: half the window, but a segment. The threshold follows, but in slow
+ * start, so that the window grows back as it would have grown.
+ */
+export function penalized(
+  { windowBytes, slowStartThresholdBytes }: Pick<CongestionControl, "windowBytes" | "slowStartThresholdBytes">,
+  segmentBytes: number,
+): { readonly windowBytes: number; readonly thresholdBytes: number } {
+  const halfBytes = Math.max(windowBytes / 2, segmentBytes);
+  const isSlowStart = windowBytes < slowStartThresholdBytes;
+  const thresholdBytes = Math.max(halfBytes, leastThresholdBytes(segmentBytes));
+  return { windowBytes: halfBytes, thresholdBytes: isSlowStart ? slowStartThresholdBytes : thresholdBytes };
 }

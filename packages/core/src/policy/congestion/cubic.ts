@@ -8,6 +8,7 @@ import {
   type CongestionControl,
   initialWindowBytes,
   leastThresholdBytes,
+  penalized,
 } from "./congestion.ts";
 import { HyStart } from "./hystart.ts";
 
@@ -141,6 +142,13 @@ class Cubic implements CongestionControl {
     this.slowStartThresholdBytes = Math.max(this.slowStartThresholdBytes, thresholdBytes, windowBytes);
     const careful = Math.min(windowBytes, inFlightBytes + initialWindowBytes(this.#segmentBytes));
     this.#window = Math.max(this.windowBytes, careful) / this.#segmentBytes;
+  }
+
+  onPenalized(): void {
+    const { windowBytes, thresholdBytes } = penalized(this, this.#segmentBytes);
+    this.#window = windowBytes / this.#segmentBytes;
+    this.slowStartThresholdBytes = thresholdBytes;
+    this.#epoch = undefined;
   }
 
   onIdle(): void {

@@ -5,6 +5,7 @@ import {
   type CongestionControl,
   initialWindowBytes,
   leastThresholdBytes,
+  penalized,
 } from "./congestion.ts";
 import { HyStart } from "./hystart.ts";
 
@@ -71,6 +72,13 @@ class NewReno implements CongestionControl {
     this.slowStartThresholdBytes = Math.max(this.slowStartThresholdBytes, thresholdBytes, windowBytes);
     const careful = Math.min(windowBytes, inFlightBytes + initialWindowBytes(this.#segmentBytes));
     this.windowBytes = Math.max(this.windowBytes, careful);
+  }
+
+  onPenalized(): void {
+    const { windowBytes, thresholdBytes } = penalized(this, this.#segmentBytes);
+    this.windowBytes = windowBytes;
+    this.slowStartThresholdBytes = thresholdBytes;
+    this.#acknowledgedBytes = 0;
   }
 
   onIdle(): void {

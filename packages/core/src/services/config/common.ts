@@ -1,5 +1,6 @@
 /** Settings that both daemons have. */
 import { absolutePath, duration, oneOf, wholeNumber } from "./formats.ts";
+import type { Config, Draft, SettingIssue } from "./load.ts";
 
 export function commonSettings(daemon: "hcpe" | "hag") {
   return {
@@ -7,6 +8,11 @@ export function commonSettings(daemon: "hcpe" | "hag") {
       doc: "The Multipath TCP implementation: `kernel` is Linux's own, `userspace` this project's, over TUN devices",
       format: oneOf("kernel", "userspace"),
       default: "kernel",
+    },
+    scheduler: {
+      doc: "Which subflow carries the next bytes of a connection; `default` is the engine's own choice",
+      format: oneOf("default", "lowest-rtt", "round-robin", "random"),
+      default: "default",
     },
     workers: { doc: "Data-plane threads", format: wholeNumber(1, 64), default: 1 },
     maxConnections: { doc: "Connections of one worker at once", format: wholeNumber(1, 1_000_000), default: 65_536 },
@@ -29,3 +35,11 @@ export const RELAY_TIMEOUTS = {
   idle: { doc: "A connection without a byte for this long is reset", format: duration, default: "124m" },
   halfClosed: { doc: "The same, once one side has ended its stream", format: duration, default: "60m" },
 } as const;
+
+type CommonConfig = Config<ReturnType<typeof commonSettings>>;
+
+/** What can be chosen of the project's own transport alone, and is not left out. */
+export function transportIssues({ engine, scheduler }: Draft<CommonConfig>): SettingIssue[] {
+  if (engine !== "kernel" || scheduler === undefined || scheduler === "default") return [];
+  return [{ path: ["scheduler"], message: "Linux has one scheduler: leave it out, or take engine: userspace" }];
+}

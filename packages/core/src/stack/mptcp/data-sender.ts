@@ -40,6 +40,7 @@ export class DataSender {
   /** {@link NO_REINJECTIONS} while there are none. */
   #reinjections = NO_REINJECTIONS;
   #reinjectedBytes = 0;
+  #relievedTo = 1;
 
   constructor(bufferBytes: number) {
     this.#bufferBytes = bufferBytes;
@@ -98,8 +99,22 @@ export class DataSender {
     return this.end > this.#next && this.#windowEdge <= this.#next;
   }
 
+  /**
+   * Nothing new may be sent, though there is more: the peer's window is full, or our buffer. And nothing was done about
+   * it yet.
+   */
+  get isHeldUp(): boolean {
+    if (this.#acknowledged >= this.#next || this.#acknowledged < this.#relievedTo) return false;
+    return this.end > this.#next ? this.isBlockedByWindow : this.#blocked && this.room === 0;
+  }
+
   get hasReinjections(): boolean {
     return this.#reinjections.length > 0;
+  }
+
+  /** Something is to be sent again that this subflow does not have. */
+  hasReinjectionFor(to: number): boolean {
+    return this.#reinjections.some(({ from }) => from !== to);
   }
 
   /** Bytes given to a second subflow. */
@@ -177,6 +192,11 @@ export class DataSender {
     if (this.#reinjections.some((other) => other.start <= begin && end <= other.end && other.from === from)) return;
     const added = { start: begin, end: Math.min(end, this.#next), from };
     this.#reinjections = [...this.#reinjections, added].sort((left, right) => left.start - right.start);
+  }
+
+  /** For what holds the window up, and ends here, is done what can be. */
+  relieve(end: number): void {
+    this.#relievedTo = end;
   }
 
   /** The subflow is gone: nothing is with it any more. */

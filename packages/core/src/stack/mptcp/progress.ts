@@ -127,7 +127,7 @@ export class Progress implements SubflowOwner {
     if (parts.closeReason !== undefined) return;
     this.#tellApplication(nowMs);
     this.#sayAddresses(nowMs);
-    assignData(parts);
+    assignData(parts, nowMs);
     this.#sayFin();
     for (const subflow of parts.subflows) {
       if (parts.session.fallback !== undefined) closePlain(parts, subflow);

@@ -2,9 +2,11 @@
  * What the subflows of one Multipath TCP connection share: keys, numbers, data in both directions, and whether it is
  * still Multipath TCP.
  */
-import { readUint64, writeUint64 } from "../../base/bytes.ts";
+import { readUint32, readUint64, writeUint64 } from "../../base/bytes.ts";
 import type { Hashes } from "../../base/hashes.ts";
+import { SeededRandom } from "../../base/random.ts";
 import { toPosition, toPosition64, toSequence64 } from "../../base/sequence.ts";
+import type { Scheduler } from "../../policy/scheduler/scheduler.ts";
 import { identityOfKey, KEY_BYTES, type KeyIdentity, type MptcpVersion } from "../../wire/mptcp/keys.ts";
 import type { DataNumber } from "../../wire/mptcp/options.ts";
 import type { StackPorts } from "../ports.ts";
@@ -78,6 +80,10 @@ export class Session {
   acknowledgedWithData = 1;
   /** The peer has mapped data: it takes this for Multipath TCP, whatever becomes of its options from now on. */
   peerHasMapped = false;
+  /** How often a subflow's window was halved because it held up the connection's. */
+  penalizations = 0;
+  /** Once there was something to choose. */
+  #scheduler: Scheduler | undefined;
   /** The peer's data sequence numbers had 8 bytes: so have our acknowledgements. */
   #peerUsesLong = false;
 
@@ -97,6 +103,12 @@ export class Session {
 
   setRemoteKey(key: Uint8Array): void {
     this.remote = this.#sideOf(key);
+  }
+
+  get scheduler(): Scheduler {
+    const makeRandom = () => new SeededRandom(readUint32(this.ports.randomBytes(4), 0));
+    this.#scheduler ??= this.settings.scheduler.create(makeRandom);
+    return this.#scheduler;
   }
 
   /** The full number of a position in our stream. */

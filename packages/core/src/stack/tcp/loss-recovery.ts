@@ -147,6 +147,11 @@ export class LossRecovery {
     this.congestion.setSegmentBytes(segmentBytes);
   }
 
+  /** The subflow holds up its connection's window (policy/blocked-window.ts). */
+  penalize(): void {
+    this.congestion.onPenalized();
+  }
+
   /** There is something to send, and only congestion control is against it. */
   onWindowLimited(): void {
     this.#limitedTo = this.#next;
