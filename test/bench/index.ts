@@ -6,6 +6,7 @@ import { memoryBenchmark } from "./memory.ts";
 import { pairBenchmark } from "./pair.ts";
 import { pathsBenchmark } from "./paths.ts";
 import { relayBenchmark } from "./relay.ts";
+import { schedulerBenchmark } from "./scheduler.ts";
 import { userspaceBenchmark } from "./userspace.ts";
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
@@ -16,4 +17,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   paths: pathsBenchmark,
   memory: memoryBenchmark,
   userspace: userspaceBenchmark,
+  scheduler: schedulerBenchmark,
 };

@@ -11,7 +11,13 @@ type HcpeDraft = Draft<HcpeConfig>;
 
 /** Everything that makes no sense together. */
 export function hcpeIssues(config: HcpeDraft): SettingIssue[] {
-  return [...transportIssues(config), ...policyIssues(config), ...scheduleIssues(config), ...uplinkIssues(config), ...gatewayIssues(config)];
+  return [
+    ...transportIssues(config),
+    ...policyIssues(config),
+    ...scheduleIssues(config),
+    ...uplinkIssues(config),
+    ...gatewayIssues(config),
+  ];
 }
 
 /** An uplink is one interface with one name, and no LAN. */

@@ -44,7 +44,7 @@ export interface CongestionControl {
    */
   onSpurious(inFlightBytes: number): void;
   /**
-   * The subflow holds up the connection's window (policy/blocked-window.ts): its own is {@link penalized}. No sign of
+   * The subflow holds up the connection's window (policy/blocked-window.ts): its own is {@link penalizedBytes}. No sign of
    * congestion, and what was learnt of earlier losses stays.
    */
   onPenalized(): void;
@@ -71,15 +71,9 @@ export function leastThresholdBytes(segmentBytes: number): number {
 }
 
 /**
- * Window and threshold of a subflow that is penalized: half the window, but a segment. The threshold follows, but in slow
- * start, so that the window grows back as it would have grown.
+ * The window of a subflow that is penalized, and its threshold too: half of what it was, but a segment (NSDI 2012, section
+ * 4.2). In slow start as well: what doubles in each round trip and is halved in each would stay as large as it is.
  */
-export function penalized(
-  { windowBytes, slowStartThresholdBytes }: Pick<CongestionControl, "windowBytes" | "slowStartThresholdBytes">,
-  segmentBytes: number,
-): { readonly windowBytes: number; readonly thresholdBytes: number } {
-  const halfBytes = Math.max(windowBytes / 2, segmentBytes);
-  const isSlowStart = windowBytes < slowStartThresholdBytes;
-  const thresholdBytes = Math.max(halfBytes, leastThresholdBytes(segmentBytes));
-  return { windowBytes: halfBytes, thresholdBytes: isSlowStart ? slowStartThresholdBytes : thresholdBytes };
+export function penalizedBytes(windowBytes: number, segmentBytes: number): number {
+  return Math.max(windowBytes / 2, segmentBytes);
 }

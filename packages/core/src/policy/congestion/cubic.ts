@@ -8,7 +8,7 @@ import {
   type CongestionControl,
   initialWindowBytes,
   leastThresholdBytes,
-  penalized,
+  penalizedBytes,
 } from "./congestion.ts";
 import { HyStart } from "./hystart.ts";
 
@@ -145,10 +145,11 @@ class Cubic implements CongestionControl {
   }
 
   onPenalized(): void {
-    const { windowBytes, thresholdBytes } = penalized(this, this.#segmentBytes);
+    this.#hyStart = undefined;
+    const windowBytes = penalizedBytes(this.windowBytes, this.#segmentBytes);
     this.#window = windowBytes / this.#segmentBytes;
-    this.slowStartThresholdBytes = thresholdBytes;
     this.#epoch = undefined;
+    this.slowStartThresholdBytes = Math.max(windowBytes, leastThresholdBytes(this.#segmentBytes));
   }
 
   onIdle(): void {

@@ -5,7 +5,7 @@ import {
   type CongestionControl,
   initialWindowBytes,
   leastThresholdBytes,
-  penalized,
+  penalizedBytes,
 } from "./congestion.ts";
 import { HyStart } from "./hystart.ts";
 
@@ -75,10 +75,11 @@ class NewReno implements CongestionControl {
   }
 
   onPenalized(): void {
-    const { windowBytes, thresholdBytes } = penalized(this, this.#segmentBytes);
+    this.#hyStart = undefined;
+    const windowBytes = penalizedBytes(this.windowBytes, this.#segmentBytes);
     this.windowBytes = windowBytes;
-    this.slowStartThresholdBytes = thresholdBytes;
     this.#acknowledgedBytes = 0;
+    this.slowStartThresholdBytes = Math.max(windowBytes, leastThresholdBytes(this.#segmentBytes));
   }
 
   onIdle(): void {

@@ -11,7 +11,10 @@ const SCHEDULER: Scheduler = {
   },
 };
 
-export const LOWEST_RTT = { name: "lowest-rtt", create: (): Scheduler => SCHEDULER } as const satisfies SchedulerAlgorithm;
+export const LOWEST_RTT = {
+  name: "lowest-rtt",
+  create: (): Scheduler => SCHEDULER,
+} as const satisfies SchedulerAlgorithm;
 
 /** One that was not measured yet is tried last. */
 function rttOf({ smoothedRttMs }: SchedulableSubflow): number {

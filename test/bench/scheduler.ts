@@ -1,0 +1,113 @@
+/**
+ * Schedulers of the userspace transport over paths of several classes, and what it does where a slow path holds the window
+ * up, switched on and off. All in virtual time: the same run is the same figures.
+ */
+import { SCHEDULERS } from "@hybrid-access/core/policy/scheduler/schedulers";
+import type { LinkOptions } from "@hybrid-access/core/testing/link";
+import { Transfer, type TransferPlan } from "../simulation/transfer.ts";
+import type { Benchmark, BenchmarkContext, Figure } from "./benchmark.ts";
+import { percentile } from "./statistics.ts";
+
+const SEEDS = 5;
+const BULK_BYTES = 10_000_000;
+/** For 10 s. */
+const STREAM_BYTES = 10_000_000;
+const STREAM_BITS_PER_SECOND = 8e6;
+const QUICK_SHARE = 0.1;
+const LIMIT_MS = 300_000;
+/** What the daemons have. */
+const BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** Rates in Mbit/s; the queue holds 40 ms. */
+function link(rate: number, delayMs: number, loss = 0): LinkOptions {
+  return { rateBitsPerSecond: rate * 1e6, delayMs, queueBytes: rate * 5000, ...(loss > 0 && { loss }) };
+}
+
+const PATH_CLASSES: Readonly<Record<string, readonly LinkOptions[]>> = {
+  "equal paths, 20 Mbit/s and 40 ms": [link(20, 20), link(20, 20)],
+  "round trips of 20 and 200 ms, 20 Mbit/s": [link(20, 10), link(20, 100)],
+  "rates of 40 and 5 Mbit/s, 30 ms": [link(40, 15), link(5, 15)],
+  "second path loses 2 %, 20 Mbit/s and 40 ms": [link(20, 20), link(20, 20, 0.02)],
+};
+
+/** Raiciu et al., NSDI 2012, figure 4: WiFi with 80 ms of queue, 3G with 2 s of it. */
+export const WIFI_AND_3G: readonly LinkOptions[] = [
+  { rateBitsPerSecond: 8e6, delayMs: 10, queueBytes: 80_000 },
+  { rateBitsPerSecond: 2e6, delayMs: 75, queueBytes: 500_000 },
+];
+
+const BUFFERS_KILOBYTES = [50, 100, 200, 400, 800, 1600];
+
+const HEURISTICS = {
+  neither: { opportunisticRetransmission: false, penalization: false },
+  reinjection: { opportunisticRetransmission: true, penalization: false },
+  penalization: { opportunisticRetransmission: false, penalization: true },
+  both: { opportunisticRetransmission: true, penalization: true },
+} as const;
+
+export const schedulerBenchmark: Benchmark = {
+  summary: "the userspace transport's schedulers by class of paths, and small receive windows; in virtual time (2 min)",
+  parts: { only: ["classes", "window"], variants: SCHEDULERS.map(({ name }) => name) },
+  run: (context) => {
+    const { selection } = context;
+    const classes = selection.only("classes")
+      ? Object.keys(PATH_CLASSES).flatMap((name) => ofClass(name, context))
+      : [];
+    const window = selection.only("window") ? BUFFERS_KILOBYTES.flatMap((size) => ofWindow(size, context)) : [];
+    return Promise.resolve([...classes, ...window]);
+  },
+};
+
+function seeds({ selection }: BenchmarkContext): number[] {
+  return Array.from({ length: selection.runs ?? (selection.quick ? 1 : SEEDS) }, (_, index) => index + 1);
+}
+
+function shareOf(bytes: number, { selection }: BenchmarkContext): number {
+  return selection.quick ? bytes * QUICK_SHARE : bytes;
+}
+
+function ofClass(name: string, context: BenchmarkContext): Figure[] {
+  return SCHEDULERS.filter((scheduler) => context.selection.variant(scheduler.name)).flatMap((scheduler) => {
+    context.say(`${name}: ${scheduler.name}`);
+    const settings = { scheduler };
+    const plan = { paths: PATH_CLASSES[name] ?? [], settings, sendBufferBytes: BUFFER_BYTES, limitMs: LIMIT_MS };
+    const each = (part: Pick<TransferPlan, "bytes" | "writtenBitsPerSecond">) =>
+      seeds(context).map((seed) => new Transfer({ ...plan, ...part, receiveBufferBytes: BUFFER_BYTES, seed }).run());
+    const bulk = each({ bytes: shareOf(BULK_BYTES, context) });
+    const stream = each({ bytes: shareOf(STREAM_BYTES, context), writtenBitsPerSecond: STREAM_BITS_PER_SECOND });
+    const delays = (share: number) =>
+      stream.map(({ blockDelaysMs }) =>
+        percentile(
+          blockDelaysMs.toSorted((left, right) => left - right),
+          share,
+        ),
+      );
+    return [
+      {
+        measured: `${name}, ${scheduler.name}: goodput`,
+        runs: bulk.map(({ goodputBitsPerSecond }) => goodputBitsPerSecond / 1e6),
+        unit: "Mbit/s",
+      },
+      { measured: `${name}, ${scheduler.name}: block delay, median`, runs: delays(0.5), unit: "ms" },
+      { measured: `${name}, ${scheduler.name}: block delay, 95 %`, runs: delays(0.95), unit: "ms" },
+    ];
+  });
+}
+
+/** Beside the better path alone. */
+function ofWindow(kilobytes: number, context: BenchmarkContext): Figure[] {
+  context.say(`window of ${kilobytes} kB`);
+  const bufferBytes = 1000 * kilobytes;
+  const bytes = shareOf(BULK_BYTES, context);
+  const plan = { sendBufferBytes: 2 * bufferBytes, receiveBufferBytes: bufferBytes, bytes, limitMs: LIMIT_MS };
+  const goodputs = (part: Pick<TransferPlan, "paths" | "settings">) =>
+    seeds(context).map((seed) => new Transfer({ ...plan, ...part, seed }).run().goodputBitsPerSecond / 1e6);
+  const alone = {
+    measured: `window of ${kilobytes} kB, WiFi alone`,
+    runs: goodputs({ paths: WIFI_AND_3G.slice(0, 1) }),
+  };
+  const together = Object.entries(HEURISTICS).map(([name, settings]) => {
+    return { measured: `window of ${kilobytes} kB, ${name}`, runs: goodputs({ paths: WIFI_AND_3G, settings }) };
+  });
+  return [alone, ...together].map((figure) => ({ ...figure, unit: "Mbit/s" }));
+}
