@@ -100,14 +100,27 @@ function ofWindow(kilobytes: number, context: BenchmarkContext): Figure[] {
   const bufferBytes = 1000 * kilobytes;
   const bytes = shareOf(BULK_BYTES, context);
   const plan = { sendBufferBytes: 2 * bufferBytes, receiveBufferBytes: bufferBytes, bytes, limitMs: LIMIT_MS };
+  const each = (part: Pick<TransferPlan, "paths" | "settings" | "incident">) =>
+    seeds(context).map((seed) => new Transfer({ ...plan, ...part, seed }).run());
   const goodputs = (part: Pick<TransferPlan, "paths" | "settings">) =>
-    seeds(context).map((seed) => new Transfer({ ...plan, ...part, seed }).run().goodputBitsPerSecond / 1e6);
-  const alone = {
-    measured: `window of ${kilobytes} kB, WiFi alone`,
-    runs: goodputs({ paths: WIFI_AND_3G.slice(0, 1) }),
-  };
-  const together = Object.entries(HEURISTICS).map(([name, settings]) => {
-    return { measured: `window of ${kilobytes} kB, ${name}`, runs: goodputs({ paths: WIFI_AND_3G, settings }) };
+    each(part).map(({ goodputBitsPerSecond }) => goodputBitsPerSecond / 1e6);
+  const name = `window of ${kilobytes} kB`;
+  const alone = { measured: `${name}, WiFi alone`, runs: goodputs({ paths: WIFI_AND_3G.slice(0, 1) }) };
+  const together = Object.entries(HEURISTICS).map(([heuristics, settings]) => {
+    return { measured: `${name}, ${heuristics}`, runs: goodputs({ paths: WIFI_AND_3G, settings }) };
   });
-  return [alone, ...together].map((figure) => ({ ...figure, unit: "Mbit/s" }));
+  const stalls = Object.entries(HEURISTICS).map(([heuristics, settings]) => {
+    const runs = each({ paths: WIFI_AND_3G, settings, incident: loseSecondPath });
+    return {
+      measured: `${name}, ${heuristics}: longest stall, 3G lost after 2 s`,
+      runs: runs.map(({ longestStallMs }) => longestStallMs),
+      unit: "ms",
+    };
+  });
+  return [...[alone, ...together].map((figure) => ({ ...figure, unit: "Mbit/s" })), ...stalls];
+}
+
+/** While the transfer goes on. */
+export function loseSecondPath(transfer: Transfer): void {
+  transfer.simulator.at(2000, () => transfer.changePath(1, { loss: 1 }));
 }

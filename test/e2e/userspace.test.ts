@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { askDaemon } from "@hybrid-access/core/services/admin";
 import type { ConnectionView } from "@hybrid-access/hcpe/views";
 import { expect } from "chai";
@@ -11,6 +12,8 @@ import { until } from "../lab/until.ts";
 const PORT = 7000;
 const BYTES = 2_000_000;
 const CONNECTIONS = 30;
+const PIECES = 100;
+const PIECE_BYTES = 1000;
 /** On no interface; the access networks route it to the gateway's node as all that is not theirs. */
 const SERVICE_ADDRESS = "10.9.9.7";
 
@@ -107,6 +110,42 @@ describe("the pair with the userspace engine", function () {
       await until(haveBoth, { what: "every connection has both uplinks", limitMs: 10_000 });
       for (const socket of near) socket.destroy();
       await exchange(pair, server, ADDRESS.server);
+    });
+
+    it("a reload takes another scheduler for connections that begin from then on", async () => {
+      const config = withEngine(HCPE_CONFIG, "userspace");
+      await Promise.all([pair.start("hag", withEngine(HAG_CONFIG, "userspace")), pair.start("hcpe", config)]);
+      const open = async () => {
+        const near = connectFrom(pair.lab, "lan", ADDRESS.server, PORT);
+        near.write("?");
+        const far = await server.accept();
+        await once(far, "data");
+        return { near, far };
+      };
+      const subflowsOf = async ({ near }: Awaited<ReturnType<typeof open>>) =>
+        (await connections()).find(({ client }) => client.endsWith(`:${near.localPort}`))?.subflows ?? [];
+      /** Of a stream of small pieces, each sent when the one before has arrived. */
+      const shareOfLte = async (connection: Awaited<ReturnType<typeof open>>) => {
+        const ready = async () => (await subflowsOf(connection)).filter(({ backup }) => !backup).length === 2;
+        await until(ready, { what: "both uplinks are used", limitMs: 10_000 });
+        const bytesUp = async () => (await subflowsOf(connection)).find(({ uplink }) => uplink === "lte")?.bytesUp ?? 0;
+        const before = await bytesUp();
+        for (let piece = 0; piece < PIECES; piece++) {
+          connection.near.write(pattern(PIECE_BYTES, piece));
+          for (let got = 0; got < PIECE_BYTES; ) got += ((await once(connection.far, "data"))[0] as Uint8Array).length;
+        }
+        return ((await bytesUp()) - before) / (PIECES * PIECE_BYTES);
+      };
+      const [first, second] = [await open(), await open()];
+      expect(await shareOfLte(first)).to.be.below(0.2);
+      pair.writeConfig("hcpe", `${config}\nscheduler: round-robin`);
+      pair.daemon("hcpe").process.kill("SIGHUP");
+      const reloaded = () => pair.daemon("hcpe").log().includes('"msg":"reloaded"');
+      await until(reloaded, { what: "the configuration is loaded again", limitMs: 3000 });
+      const third = await open();
+      expect(await shareOfLte(second)).to.be.below(0.2);
+      expect(await shareOfLte(third)).to.be.within(0.35, 0.65);
+      for (const { near } of [first, second, third]) near.destroy();
     });
 
     it("an address that no interface has is the gateway's own, without translation", async () => {

@@ -28,6 +28,8 @@ export interface TransferResult {
   readonly goodputBitsPerSecond: number;
   /** From being written to being read, of each whole block. */
   readonly blockDelaysMs: readonly number[];
+  /** The longest time in which nothing was read, between the first bytes and the last ones. */
+  readonly longestStallMs: number;
   readonly reinjectedBytes: number;
   readonly penalizations: number;
   /** Of the near host's subflows, those that are over left out. */
@@ -54,6 +56,8 @@ export class Transfer {
   #writtenBytes = 0;
   #readBytes = 0;
   #doneMs: number | undefined;
+  #lastReadMs: number | undefined;
+  #longestStallMs = 0;
 
   constructor(plan: TransferPlan) {
     this.#plan = plan;
@@ -135,6 +139,11 @@ export class Transfer {
     while (connection.pollEvent() !== undefined);
     for (let length = connection.read(this.#into); length > 0; length = connection.read(this.#into)) {
       this.#readBytes += length;
+      this.#longestStallMs = Math.max(
+        this.#longestStallMs,
+        this.simulator.nowMs - (this.#lastReadMs ?? this.simulator.nowMs),
+      );
+      this.#lastReadMs = this.simulator.nowMs;
     }
     while (this.#blockDelaysMs.length < Math.floor(this.#readBytes / BLOCK_BYTES)) {
       const writtenMs = this.#blockWrittenMs[this.#blockDelaysMs.length] ?? 0;
@@ -143,8 +152,10 @@ export class Transfer {
     if (this.#readBytes >= this.#plan.bytes) this.#doneMs ??= this.simulator.nowMs;
   }
 
-  get readBytes(): number {
-    return this.#readBytes;
+  /** From now on a path is as `change` says, both ways. */
+  changePath(index: number, change: LinkOptions): void {
+    const { forward, backward } = this.simulator.path(pathName(index)).links;
+    for (const link of [forward, backward]) link.configure({ ...this.#plan.paths[index], ...change });
   }
 
   run(): TransferResult {
@@ -155,6 +166,7 @@ export class Transfer {
     return {
       goodputBitsPerSecond: (8000 * this.#readBytes) / (this.#doneMs ?? limitMs),
       blockDelaysMs: this.#blockDelaysMs,
+      longestStallMs: this.#longestStallMs,
       reinjectedBytes: session.sender.reinjectedBytes,
       penalizations: session.penalizations,
       repeatedBytes: repeated.reduce((sum, bytes) => sum + bytes, 0),
@@ -163,7 +175,7 @@ export class Transfer {
 }
 
 /** The path with this index, as the simulator calls it. */
-export function pathName(index: number): string {
+function pathName(index: number): string {
   return `path${index + 1}`;
 }
 
