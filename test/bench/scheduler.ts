@@ -1,6 +1,6 @@
 /**
  * Schedulers of the userspace transport over paths of several classes, and what it does where a slow path holds the window
- * up, switched on and off. All in virtual time: the same run is the same figures.
+ * up or has old data, switched on and off. All in virtual time: the same run is the same figures.
  */
 import { SCHEDULERS } from "@hybrid-access/core/policy/scheduler/schedulers";
 import type { LinkOptions } from "@hybrid-access/core/testing/link";
@@ -45,16 +45,36 @@ const HEURISTICS = {
   both: { opportunisticRetransmission: true, penalization: true },
 } as const;
 
+/** INFOCOM14: two equal paths, of which the second one loses packets from 2 s on for some time. */
+const TWO_PATHS: readonly LinkOptions[] = [0, 1].map(() => ({
+  rateBitsPerSecond: 10e6,
+  delayMs: 20,
+  queueBytes: 100_000,
+}));
+const LOSSY_FROM_MS = 2000;
+const AFTERWARDS_MS = 3000;
+
+export interface LossyTime {
+  readonly loss: number;
+  readonly forMs: number;
+}
+
+const LOSSY_TIMES: readonly LossyTime[] = [0.3, 0.5, 0.8, 1].flatMap((loss) =>
+  [3000, 8000].map((forMs) => ({ loss, forMs })),
+);
+
 export const schedulerBenchmark: Benchmark = {
-  summary: "the userspace transport's schedulers by class of paths, and small receive windows; in virtual time (2 min)",
-  parts: { only: ["classes", "window"], variants: SCHEDULERS.map(({ name }) => name) },
+  summary:
+    "the userspace transport's schedulers by class of paths, small windows, subflows with old data; virtual time (3 min)",
+  parts: { only: ["classes", "window", "recycling"], variants: SCHEDULERS.map(({ name }) => name) },
   run: (context) => {
     const { selection } = context;
     const classes = selection.only("classes")
       ? Object.keys(PATH_CLASSES).flatMap((name) => ofClass(name, context))
       : [];
     const window = selection.only("window") ? BUFFERS_KILOBYTES.flatMap((size) => ofWindow(size, context)) : [];
-    return Promise.resolve([...classes, ...window]);
+    const recycling = selection.only("recycling") ? LOSSY_TIMES.flatMap((lossy) => ofLossyTime(lossy, context)) : [];
+    return Promise.resolve([...classes, ...window, ...recycling]);
   },
 };
 
@@ -123,4 +143,50 @@ function ofWindow(kilobytes: number, context: BenchmarkContext): Figure[] {
 /** While the transfer goes on. */
 export function loseSecondPath(transfer: Transfer): void {
   transfer.simulator.at(2000, () => transfer.changePath(1, { loss: 1 }));
+}
+
+/** A transfer until some time after the path is good again: what it has carried, and what the second path did afterwards. */
+export function lossyTransfer({ loss, forMs }: LossyTime, recycling: boolean, seed: number) {
+  const goodAgainMs = LOSSY_FROM_MS + forMs;
+  let beforeBytes = 0;
+  const transfer = new Transfer({
+    seed,
+    paths: TWO_PATHS,
+    settings: { recycling },
+    sendBufferBytes: 2_000_000,
+    receiveBufferBytes: 1_000_000,
+    bytes: Number.MAX_SAFE_INTEGER,
+    limitMs: goodAgainMs + AFTERWARDS_MS,
+    incident: (made) => {
+      made.simulator.at(LOSSY_FROM_MS, () => made.changePath(1, { loss }));
+      made.simulator.at(goodAgainMs, () => {
+        made.changePath(1, {});
+        beforeBytes = made.deliveredBytes(1);
+      });
+    },
+  });
+  const { goodputBitsPerSecond, recycled } = transfer.run();
+  const afterwardsBitsPerSecond = (8000 * (transfer.deliveredBytes(1) - beforeBytes)) / AFTERWARDS_MS;
+  return { goodputBitsPerSecond, afterwardsBitsPerSecond, recycled };
+}
+
+function ofLossyTime(lossy: LossyTime, context: BenchmarkContext): Figure[] {
+  const name = `second path loses ${100 * lossy.loss} % for ${lossy.forMs / 1000} s`;
+  context.say(name);
+  return [false, true].flatMap((recycling) => {
+    const runs = seeds(context).map((seed) => lossyTransfer(lossy, recycling, seed));
+    const measured = `${name}, ${recycling ? "recycled" : "kept"}`;
+    return [
+      {
+        measured: `${measured}: goodput`,
+        runs: runs.map(({ goodputBitsPerSecond }) => goodputBitsPerSecond / 1e6),
+        unit: "Mbit/s",
+      },
+      {
+        measured: `${measured}: second path, 3 s afterwards`,
+        runs: runs.map(({ afterwardsBitsPerSecond }) => afterwardsBitsPerSecond / 1e6),
+        unit: "Mbit/s",
+      },
+    ];
+  });
 }

@@ -32,6 +32,7 @@ export interface TransferResult {
   readonly longestStallMs: number;
   readonly reinjectedBytes: number;
   readonly penalizations: number;
+  readonly recycled: number;
   /** Of the near host's subflows, those that are over left out. */
   readonly repeatedBytes: number;
 }
@@ -52,6 +53,8 @@ export class Transfer {
   readonly #blockDelaysMs: number[] = [];
   #accepted: MptcpConnection | undefined;
   #joined = 1;
+  /** Paths whose subflow is gone. */
+  readonly #lost = new Set<number>();
   #dueBytes: number;
   #writtenBytes = 0;
   #readBytes = 0;
@@ -123,7 +126,11 @@ export class Transfer {
 
   #useNear(nowMs: number): void {
     const { connection } = this;
-    while (connection.pollEvent() !== undefined);
+    for (let event = connection.pollEvent(); event !== undefined; event = connection.pollEvent()) {
+      if (event.type === "subflowClosed") this.#lost.add(event.localAddressId);
+    }
+    // As the path manager does while the uplink is up: at once.
+    for (const index of this.#lost) if (this.join(index)) this.#lost.delete(index);
     while (this.#joined < this.#plan.paths.length && this.join(this.#joined)) this.#joined += 1;
     while (this.#writtenBytes < this.#dueBytes) {
       const wanted = Math.min(this.#into.length, this.#dueBytes - this.#writtenBytes);
@@ -152,6 +159,11 @@ export class Transfer {
     if (this.#readBytes >= this.#plan.bytes) this.#doneMs ??= this.simulator.nowMs;
   }
 
+  /** What a path has brought to the far host by now. */
+  deliveredBytes(index: number): number {
+    return this.simulator.path(pathName(index)).links.forward.counters.deliveredBytes;
+  }
+
   /** From now on a path is as `change` says, both ways. */
   changePath(index: number, change: LinkOptions): void {
     const { forward, backward } = this.simulator.path(pathName(index)).links;
@@ -169,6 +181,7 @@ export class Transfer {
       longestStallMs: this.#longestStallMs,
       reinjectedBytes: session.sender.reinjectedBytes,
       penalizations: session.penalizations,
+      recycled: session.recycled,
       repeatedBytes: repeated.reduce((sum, bytes) => sum + bytes, 0),
     };
   }

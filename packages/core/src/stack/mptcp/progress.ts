@@ -1,6 +1,7 @@
 /**
  * What follows when something has happened to a Multipath TCP connection: the order in which its parts do their work.
  */
+import { isToBeRecycled } from "../../policy/subflow-recycling.ts";
 import { type AddAddressOption, type AddAddressV0Option, RESET_REASON } from "../../wire/mptcp/options.ts";
 import { assignData, reinjectAll, repeatUnacknowledged } from "./assigning.ts";
 import {
@@ -154,7 +155,10 @@ export class Progress implements SubflowOwner {
       tell(this.#parts, { type: "connected" });
     }
     subflow.sent.discardTo(tcp.sender.acknowledged);
-    if (subflow.takeTimeout() && this.#parts.session.fallback === undefined) reinjectAll(this.#parts, subflow, false);
+    if (subflow.takeTimeout() && this.#parts.session.fallback === undefined) {
+      reinjectAll(this.#parts, subflow, false);
+      recycle(this.#parts, subflow);
+    }
     if (handshake === undefined || !handshake.isConfirmed || tcp.state !== "established") return;
     subflow.handshake = undefined;
     this.#parts.timers.clear("empty");
@@ -317,6 +321,20 @@ export class Progress implements SubflowOwner {
       ({ isConfirmed, tcp, id }) => id > 0 && !isConfirmed && tcp.state === "established",
     );
   }
+}
+
+/** A timeout has come: resets the subflow where a fresh one would do better. */
+function recycle(parts: MptcpParts, subflow: Subflow): void {
+  const { session } = parts;
+  const { acknowledged } = session.sender;
+  const sent = Array.from(subflow.sent);
+  const isOvertaken =
+    sent.length > 0 && sent.every(({ start, end, dataStart }) => dataStart + end - start <= acknowledged);
+  const hasOther = usable(parts).some((one) => one !== subflow && !one.isStale && one.isConfirmed);
+  const timeouts = subflow.tcp.roundTrip.backOffs;
+  if (!session.settings.recycling || !isToBeRecycled({ timeouts, isOvertaken, hasOther })) return;
+  session.recycled += 1;
+  dropSubflow(subflow, RESET_REASON.unacceptablePerformance);
 }
 
 /** Of what arrives. While the slowest subflow's data is on the way, that of the others waits. */

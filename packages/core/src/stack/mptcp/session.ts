@@ -82,6 +82,8 @@ export class Session {
   peerHasMapped = false;
   /** How often a subflow's window was halved because it held up the connection's. */
   penalizations = 0;
+  /** Subflows that were reset because they only repeated what the peer had. */
+  recycled = 0;
   /** Once there was something to choose. */
   #scheduler: Scheduler | undefined;
   /** The peer's data sequence numbers had 8 bytes: so have our acknowledgements. */

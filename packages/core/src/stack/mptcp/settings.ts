@@ -30,6 +30,8 @@ export interface MptcpSettings {
   /** What a fast subflow does where a slow one holds up the window: policy/blocked-window.ts. */
   readonly opportunisticRetransmission: boolean;
   readonly penalization: boolean;
+  /** Whether a subflow that only repeats what the peer has is reset (policy/subflow-recycling.ts). */
+  readonly recycling: boolean;
   readonly segmentSize: SegmentSizeRule;
 }
 
@@ -46,5 +48,6 @@ export const DEFAULT_MPTCP_SETTINGS: MptcpSettings = {
   scheduler: DEFAULT_SCHEDULER,
   opportunisticRetransmission: true,
   penalization: true,
+  recycling: false,
   segmentSize: OWN_SEGMENT_SIZE,
 };

@@ -1,11 +1,11 @@
 /**
- * A slow path that holds up a small receive window: WiFi and 3G of Raiciu et al., NSDI 2012. The whole table is
- * `npm run bench -- scheduler --only window`.
+ * Schedulers, a slow path that holds up a small window, and a subflow with old data, by thresholds. The whole tables are
+ * `npm run bench -- scheduler`.
  */
 import { SCHEDULERS } from "@hybrid-access/core/policy/scheduler/schedulers";
 import type { LinkOptions } from "@hybrid-access/core/testing/link";
 import { expect } from "chai";
-import { loseSecondPath, WIFI_AND_3G } from "../bench/scheduler.ts";
+import { loseSecondPath, lossyTransfer, WIFI_AND_3G } from "../bench/scheduler.ts";
 import { Transfer, type TransferPlan } from "./transfer.ts";
 
 const NEITHER = { opportunisticRetransmission: false, penalization: false };
@@ -16,7 +16,7 @@ function transfer(plan: Partial<TransferPlan> & { readonly kilobytes: number }) 
   return new Transfer({ seed: 1, paths: WIFI_AND_3G, bytes: 4_000_000, limitMs: 60_000, ...buffers, ...plan }).run();
 }
 
-describe("simulation: a slow path and a small window", () => {
+describe("simulation: transfers over given paths", () => {
   it("two paths are slower than the better one alone without reinjection and penalization, and not with them", () => {
     const kilobytes = 200;
     const alone = transfer({ kilobytes, paths: WIFI_AND_3G.slice(0, 1) }).goodputBitsPerSecond;
@@ -44,6 +44,17 @@ describe("simulation: a slow path and a small window", () => {
     const penalization = transfer({ ...plan, settings: { opportunisticRetransmission: false } });
     const both = transfer(plan);
     expect(both.longestStallMs).to.be.below(0.5 * penalization.longestStallMs);
+  });
+
+  it("a subflow that a path's loss has left with old data comes to new data sooner when it is reset and opened afresh", () => {
+    const runs = (recycling: boolean) =>
+      [1, 2, 3].map((seed) => lossyTransfer({ loss: 0.3, forMs: 3000 }, recycling, seed));
+    const sum = (rates: readonly number[]) => rates.reduce((total, rate) => total + rate, 0);
+    const [kept, recycled] = [runs(false), runs(true)];
+    expect(sum(kept.map((one) => one.recycled))).to.equal(0);
+    for (const one of recycled) expect(one.recycled).to.be.within(1, 5);
+    const afterwards = (of: typeof kept) => sum(of.map((one) => one.afterwardsBitsPerSecond));
+    expect(afterwards(recycled)).to.be.above(1.5 * afterwards(kept));
   });
 
   for (const scheduler of SCHEDULERS) {
