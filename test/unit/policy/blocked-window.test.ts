@@ -13,9 +13,14 @@ describe("policy/blocked-window", () => {
   });
 
   it("the slow one is penalized once in each of its round trips, and not while it repairs a loss", () => {
-    expect(isToBePenalized(HOLDER, 1000)).to.equal(true);
-    expect(isToBePenalized({ ...HOLDER, penalizedMs: 1000 }, 1149)).to.equal(false);
-    expect(isToBePenalized({ ...HOLDER, penalizedMs: 1000 }, 1150)).to.equal(true);
-    expect(isToBePenalized({ ...HOLDER, isRecovering: true }, 1000)).to.equal(false);
+    expect(isToBePenalized(HOLDER, 0, 1000)).to.equal(true);
+    expect(isToBePenalized({ ...HOLDER, penalizedMs: 1000 }, 0, 1149)).to.equal(false);
+    expect(isToBePenalized({ ...HOLDER, penalizedMs: 1000 }, 0, 1150)).to.equal(true);
+    expect(isToBePenalized({ ...HOLDER, isRecovering: true }, 0, 1000)).to.equal(false);
+  });
+
+  it("nor within a round trip after the peer's window has grown", () => {
+    expect(isToBePenalized(HOLDER, 1000, 1149)).to.equal(false);
+    expect(isToBePenalized(HOLDER, 1000, 1150)).to.equal(true);
   });
 });

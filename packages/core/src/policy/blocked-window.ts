@@ -19,8 +19,12 @@ export function isFaster(ready: { readonly smoothedRttMs: number | undefined }, 
   return (ready.smoothedRttMs ?? Number.POSITIVE_INFINITY) < (holder.smoothedRttMs ?? Number.POSITIVE_INFINITY);
 }
 
-/** What a smaller window changes is seen a round trip later: once in each is enough. */
-export function isToBePenalized({ smoothedRttMs, isRecovering, penalizedMs }: WindowHolder, nowMs: number): boolean {
+/**
+ * What a smaller congestion window changes is seen a round trip later: once in each is enough. Nor is there need while the
+ * peer's window grows (policy/receive-window.ts), which is as large as it is since `windowSinceMs`.
+ */
+export function isToBePenalized(holder: WindowHolder, windowSinceMs: number, nowMs: number): boolean {
+  const { smoothedRttMs, isRecovering, penalizedMs } = holder;
   if (isRecovering) return false;
-  return penalizedMs === undefined || nowMs - penalizedMs >= (smoothedRttMs ?? Number.POSITIVE_INFINITY);
+  return nowMs - Math.max(windowSinceMs, penalizedMs ?? 0) >= (smoothedRttMs ?? Number.POSITIVE_INFINITY);
 }

@@ -54,10 +54,15 @@ function relieves({ session, subflows }: MptcpParts, candidates: readonly Subflo
   const holder = subflows.find(({ sent }) => sent.findData(sender.acknowledged) !== undefined);
   const held = holder?.sent.findData(sender.acknowledged);
   if (holder === undefined || held === undefined) return false;
-  if (!candidates.some((one) => one !== holder && one.canTake(1) && isFaster(one, holder))) return false;
-  if (settings.penalization && isToBePenalized(holder, nowMs)) {
-    holder.penalizedMs = nowMs;
-    holder.tcp.sender.recovery.penalize();
+  if (sender.largestWindowBytes > session.heldWindow.bytes) {
+    session.heldWindow = { bytes: sender.largestWindowBytes, sinceMs: nowMs };
+  }
+  const { smoothedRttMs } = holder;
+  const { isRecovering, penalizedMs } = holder.tcp.sender.recovery;
+  const seen = { smoothedRttMs, isRecovering, penalizedMs };
+  if (!candidates.some((one) => one !== holder && one.canTake(1) && isFaster(one, seen))) return false;
+  if (settings.penalization && isToBePenalized(seen, session.heldWindow.sinceMs, nowMs)) {
+    holder.tcp.sender.recovery.penalize(nowMs);
     session.penalizations += 1;
   }
   const heldEnd = held.dataStart + held.end - held.start;

@@ -41,6 +41,7 @@ export class DataSender {
   #reinjections = NO_REINJECTIONS;
   #reinjectedBytes = 0;
   #relievedTo = 1;
+  #largestWindowBytes = 0;
 
   constructor(bufferBytes: number) {
     this.#bufferBytes = bufferBytes;
@@ -112,6 +113,10 @@ export class DataSender {
     return this.#reinjections.length > 0;
   }
 
+  get largestWindowBytes(): number {
+    return this.#largestWindowBytes;
+  }
+
   /** Something is to be sent again that this subflow does not have. */
   hasReinjectionFor(to: number): boolean {
     return this.#reinjections.some(({ from }) => from !== to);
@@ -144,6 +149,7 @@ export class DataSender {
   onDataAck(position: number, windowBytes: number): boolean {
     if (position > (this.finDue || this.finAcknowledged ? this.end + 1 : this.#next)) return false;
     this.#windowEdge = Math.max(this.#windowEdge, position + windowBytes);
+    this.#largestWindowBytes = Math.max(this.#largestWindowBytes, windowBytes);
     if (position <= this.#acknowledged) return true;
     this.#acknowledged = position;
     this.#queue.discardTo(position);

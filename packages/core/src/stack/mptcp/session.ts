@@ -43,6 +43,7 @@ class Side {
   }
 }
 
+const NEVER_HELD = { bytes: 0, sinceMs: 0 };
 const LOW_32 = 0xffff_ffffn;
 
 export class Session {
@@ -80,6 +81,8 @@ export class Session {
   acknowledgedWithData = 1;
   /** The peer has mapped data: it takes this for Multipath TCP, whatever becomes of its options from now on. */
   peerHasMapped = false;
+  /** The peer's largest window when it last held us up, and when it was first so large. */
+  heldWindow = NEVER_HELD;
   /** How often a subflow's window was halved because it held up the connection's. */
   penalizations = 0;
   /** Subflows that were reset because they only repeated what the peer had. */

@@ -56,8 +56,6 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
   readonly #owner: SubflowOwner;
   /** Between an acknowledgement of ours and the data that answers it; undefined without timestamps. */
   receiveRttMs: number | undefined;
-  /** When its window was last halved because it held up the connection's. */
-  penalizedMs: number | undefined;
   #signals: readonly MptcpOption[] = NO_OPTIONS;
   #timeoutsSeen = 0;
   #synsSent = 0;
@@ -116,10 +114,6 @@ export class Subflow implements SegmentExtension, SchedulableSubflow {
 
   get smoothedRttMs(): number | undefined {
     return this.tcp.roundTrip.smoothedMs;
-  }
-
-  get isRecovering(): boolean {
-    return this.tcp.sender.recovery.phase !== "open";
   }
 
   get sendableBytes(): number {

@@ -84,6 +84,7 @@ export class LossRecovery {
   #losses = 0;
   #timeouts = 0;
   #undone = 0;
+  #penalizedMs: number | undefined;
 
   constructor(options: LossRecoveryOptions) {
     this.#congestion = options.congestion;
@@ -147,8 +148,18 @@ export class LossRecovery {
     this.congestion.setSegmentBytes(segmentBytes);
   }
 
+  /** When it was last told {@link penalize}. */
+  get penalizedMs(): number | undefined {
+    return this.#penalizedMs;
+  }
+
+  get isRecovering(): boolean {
+    return this.#phase !== "open";
+  }
+
   /** The subflow holds up its connection's window (policy/blocked-window.ts). */
-  penalize(): void {
+  penalize(nowMs: number): void {
+    this.#penalizedMs = nowMs;
     this.congestion.onPenalized();
   }
 
