@@ -141,14 +141,15 @@ describe("the pair with the userspace engine", function () {
         return ((await bytesUp()) - before) / (PIECES * PIECE_BYTES);
       };
       const [first, second] = [await open(), await open()];
-      expect(await shareOfLte(first)).to.be.below(0.2);
+      // Which one is faster is measured by few segments, and may be either.
+      expect(Math.abs((await shareOfLte(first)) - 0.5)).to.be.above(0.3);
       pair.writeConfig("hcpe", `${config}\nscheduler: round-robin`);
       pair.daemon("hcpe").process.kill("SIGHUP");
       const reloaded = () => pair.daemon("hcpe").log().includes('"msg":"reloaded"');
       await until(reloaded, { what: "the configuration is loaded again", limitMs: 3000 });
       const third = await open();
-      expect(await shareOfLte(second)).to.be.below(0.2);
-      expect(await shareOfLte(third)).to.be.within(0.35, 0.65);
+      expect(Math.abs((await shareOfLte(second)) - 0.5)).to.be.above(0.3);
+      expect(Math.abs((await shareOfLte(third)) - 0.5)).to.be.below(0.15);
       for (const { near } of [first, second, third]) near.destroy();
     });
 
