@@ -7,6 +7,7 @@ import { memoryBenchmark } from "./memory.ts";
 import { pairBenchmark } from "./pair.ts";
 import { pathsBenchmark } from "./paths.ts";
 import { relayBenchmark } from "./relay.ts";
+import { schedulerBenchmark } from "./scheduler.ts";
 import { userspaceBenchmark } from "./userspace.ts";
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
@@ -18,4 +19,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   memory: memoryBenchmark,
   userspace: userspaceBenchmark,
   congestion: congestionBenchmark,
+  scheduler: schedulerBenchmark,
 };

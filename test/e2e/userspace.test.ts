@@ -11,6 +11,8 @@ import { until } from "../lab/until.ts";
 const PORT = 7000;
 const BYTES = 2_000_000;
 const CONNECTIONS = 30;
+const PIECES = 40;
+const PIECE_BYTES = 1000;
 /** On no interface; the access networks route it to the gateway's node as all that is not theirs. */
 const SERVICE_ADDRESS = "10.9.9.7";
 
@@ -107,6 +109,48 @@ describe("the pair with the userspace engine", function () {
       await until(haveBoth, { what: "every connection has both uplinks", limitMs: 10_000 });
       for (const socket of near) socket.destroy();
       await exchange(pair, server, ADDRESS.server);
+    });
+
+    it("a reload takes another scheduler for connections that begin from then on", async () => {
+      const config = withEngine(HCPE_CONFIG, "userspace");
+      await Promise.all([pair.start("hag", withEngine(HAG_CONFIG, "userspace")), pair.start("hcpe", config)]);
+      const open = async () => {
+        const near = connectFrom(pair.lab, "lan", ADDRESS.server, PORT);
+        near.write("?");
+        const received = { bytes: 0 };
+        const far = await server.accept();
+        far.on("data", ({ length }: Uint8Array) => {
+          received.bytes += length;
+        });
+        far.resume();
+        return { near, received };
+      };
+      const subflowsOf = async ({ near }: Awaited<ReturnType<typeof open>>) =>
+        (await connections()).find(({ client }) => client.endsWith(`:${near.localPort}`))?.subflows ?? [];
+      /** Of a stream of small pieces, each sent when the one before has arrived. */
+      const shareOfLte = async (connection: Awaited<ReturnType<typeof open>>) => {
+        const ready = async () => (await subflowsOf(connection)).filter(({ backup }) => !backup).length === 2;
+        await until(ready, { what: "both uplinks are used", limitMs: 10_000 });
+        const bytesUp = async () => (await subflowsOf(connection)).find(({ uplink }) => uplink === "lte")?.bytesUp ?? 0;
+        const before = await bytesUp();
+        for (let piece = 0; piece < PIECES; piece++) {
+          connection.near.write(pattern(PIECE_BYTES, piece));
+          const all = 1 + (piece + 1) * PIECE_BYTES;
+          await until(() => connection.received.bytes === all, { what: "the piece has come", limitMs: 3000 });
+        }
+        return ((await bytesUp()) - before) / (PIECES * PIECE_BYTES);
+      };
+      const [first, second] = [await open(), await open()];
+      // Which one is faster is measured by few segments, and may be either.
+      expect(Math.abs((await shareOfLte(first)) - 0.5)).to.be.above(0.3);
+      pair.writeConfig("hcpe", `${config}\nscheduler: round-robin`);
+      pair.daemon("hcpe").process.kill("SIGHUP");
+      const reloaded = () => pair.daemon("hcpe").log().includes('"msg":"reloaded"');
+      await until(reloaded, { what: "the configuration is loaded again", limitMs: 3000 });
+      const third = await open();
+      expect(Math.abs((await shareOfLte(second)) - 0.5)).to.be.above(0.3);
+      expect(Math.abs((await shareOfLte(third)) - 0.5)).to.be.below(0.15);
+      for (const { near } of [first, second, third]) near.destroy();
     });
 
     it("an address that no interface has is the gateway's own, without translation", async () => {

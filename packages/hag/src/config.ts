@@ -1,7 +1,7 @@
 /** The HAG's configuration file. */
 
 import type { ConfigOptions } from "@hybrid-access/core/cli/program";
-import { commonSettings, engineIssues, RELAY_TIMEOUTS } from "@hybrid-access/core/services/config/common";
+import { commonSettings, RELAY_TIMEOUTS, transportIssues } from "@hybrid-access/core/services/config/common";
 import {
   address,
   addressPrefix,
@@ -96,7 +96,7 @@ export function loadHagConfig({ config, set }: ConfigOptions): HagConfig {
     environmentPrefix: "HAG",
     environment: process.env,
     overrides: set,
-    check: (config) => [...engineIssues(config), ...announceIssues(config), ...farmIssues(config.farm ?? {})],
+    check: (config) => [...transportIssues(config), ...announceIssues(config), ...farmIssues(config.farm ?? {})],
   });
 }
 

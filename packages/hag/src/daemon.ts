@@ -172,6 +172,7 @@ export class Hag implements Daemon {
       workers,
       congestion,
       host: hostTools(this.#sysctls),
+      transport: { scheduler: this.#config.scheduler },
       send: (message, worker) => sendToEngines(this.#pool, message, worker),
     });
   }
@@ -248,6 +249,7 @@ export class Hag implements Daemon {
     const { engine, congestion, listen, announce, workers, maxConnections, egress, farm } = this.#config;
     // What sockets and threads were made from stays until the next start.
     this.#config = { ...config, engine, congestion, listen, announce, workers, maxConnections, egress, farm };
+    this.#engine?.configure({ scheduler: config.scheduler });
     this.#subflows?.limit(config.subflows);
     this.#pool?.broadcast(this.#rules());
   }

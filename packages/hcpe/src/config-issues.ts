@@ -1,7 +1,7 @@
 /** What can be wrong between settings of hcpe.yaml that are right by themselves. What could not be read is left out. Pure. */
 import { formatEndpoint } from "@hybrid-access/core/base/ip-address";
 import type { PolicyName } from "@hybrid-access/core/policy/path-manager/policies";
-import { engineIssues } from "@hybrid-access/core/services/config/common";
+import { transportIssues } from "@hybrid-access/core/services/config/common";
 import type { Path } from "@hybrid-access/core/services/config/formats";
 import type { Draft, SettingIssue } from "@hybrid-access/core/services/config/load";
 import { nearest } from "@hybrid-access/core/services/config/nearest";
@@ -12,7 +12,7 @@ type HcpeDraft = Draft<HcpeConfig>;
 /** Everything that makes no sense together. */
 export function hcpeIssues(config: HcpeDraft): SettingIssue[] {
   return [
-    ...engineIssues(config),
+    ...transportIssues(config),
     ...policyIssues(config),
     ...scheduleIssues(config),
     ...uplinkIssues(config),

@@ -223,6 +223,7 @@ export class Hcpe implements Daemon {
       workers,
       congestion,
       host: hostTools(this.#sysctls),
+      transport: { scheduler: this.#config.scheduler },
       send: (message, worker) => sendToEngines(this.#pool, message, worker),
     });
     return this.#engine;
@@ -372,6 +373,7 @@ export class Hcpe implements Daemon {
     // What threads, tables and shared memory were made from stays until the next start.
     this.#config = { ...config, engine, congestion, uplinks, gateways, resolvers, workers, maxConnections };
     intercept(this.#interception(), this.#routes);
+    this.#engine?.configure({ scheduler: config.scheduler });
     const reportFlows = config.rules.length > 0;
     const { perConnection: mostSubflows } = config.subflows;
     this.#pool?.broadcast({ type: "policy", reportFlows, mostSubflows } satisfies CarrierMessage);

@@ -34,6 +34,9 @@ export interface ConnectionView {
   readonly ageSeconds: number | null;
   readonly bytesUp: number | null;
   readonly bytesDown: number | null;
+  /** Of what went up: bytes that were given to a second subflow, and how often a slow subflow was penalized. */
+  readonly reinjectedBytes: number | null;
+  readonly penalizations: number | null;
   readonly subflows: readonly SubflowView[];
   readonly endedSubflows: Readonly<EndedSubflows>;
 }
@@ -83,6 +86,8 @@ export function viewConnections(sources: ConnectionSources): ConnectionView[] {
       ageSeconds: sources.ageSeconds(token) ?? null,
       bytesUp: bytesAcknowledged,
       bytesDown: bytesReceived,
+      reinjectedBytes: connection.bytesRetransmitted,
+      penalizations: connection.penalizations ?? null,
       subflows: (byToken.get(token) ?? []).map((subflow) => viewSubflow(subflow, sources.uplinkOf)),
       endedSubflows: sources.ended(token),
     };
@@ -96,6 +101,8 @@ const NOT_MULTIPATH = {
   ageSeconds: null,
   bytesUp: null,
   bytesDown: null,
+  reinjectedBytes: null,
+  penalizations: null,
   subflows: [],
   endedSubflows: { count: 0, bytesUp: 0, bytesDown: 0 },
 } as const;

@@ -45,6 +45,16 @@ farm:
     ]);
   });
 
+  it("refuses a scheduler where the kernel has its own, unless it is left to it", () => {
+    const text = "clients: []\n";
+    expect(complaints(`${text}scheduler: round-robin\n`)).to.deep.equal([
+      "hag.yaml:2:12: scheduler: Linux has one scheduler: leave it out, or take engine: userspace",
+    ]);
+    expect(complaints(`${text}engine: kernel\nscheduler: default\n`)).to.deep.equal([]);
+    expect(complaints(`${text}engine: userspace\nscheduler: round-robin\n`)).to.deep.equal([]);
+    expect(complaints(`${text}engine: userspace\nscheduler: fastest\n`)).to.have.length(1);
+  });
+
   it("has nothing told that only follows from what could not be read", () => {
     expect(
       complaints(`clients: []

@@ -25,6 +25,33 @@ gateways: [{ address: 198.51.100.9 }]
   }
 }
 
+/** What is said of a configuration that has these lines first. */
+function complaint(lines: string): string {
+  const directory = mkdtempSync(join(tmpdir(), "hybrid-access-config-"));
+  const config = join(directory, "hcpe.yaml");
+  const rest =
+    "lan: { interfaces: [lan] }\nuplinks: [{ name: lte, interface: wwan0 }]\ngateways: [{ address: 198.51.100.9 }]\n";
+  writeFileSync(config, lines + rest);
+  try {
+    loadHcpeConfig({ config, set: [] });
+    return "";
+  } catch (error) {
+    return (error as Error).message.replaceAll(`${directory}/`, "");
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+describe("the configuration of a scheduler", () => {
+  it("is refused with one line where the kernel has its own, unless it is left to it", () => {
+    expect(complaint("scheduler: random\n")).to.equal(
+      "hcpe.yaml:1:12: scheduler: Linux has one scheduler: leave it out, or take engine: userspace",
+    );
+    expect(complaint("engine: userspace\nscheduler: random\n")).to.equal("");
+    expect(complaint("scheduler: default\n")).to.equal("");
+  });
+});
+
 describe("the configuration of a quota", () => {
   it("needs only the bytes", () => {
     expect(load("{ bytes: 50GB }")).to.deep.equal({

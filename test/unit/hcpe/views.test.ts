@@ -19,7 +19,8 @@ const CONNECTION: ConnectionDiagnostics = {
   bytesSent: 10,
   bytesAcknowledged: 9,
   bytesReceived: 2_500_000,
-  bytesRetransmitted: 0,
+  bytesRetransmitted: 2800,
+  penalizations: 3,
 };
 
 function view(connections: readonly ConnectionDiagnostics[], outside: typeof OUTSIDE | undefined) {
@@ -46,6 +47,8 @@ describe("what the HCPE shows", () => {
       ageSeconds: null,
       bytesUp: 9,
       bytesDown: 2_500_000,
+      reinjectedBytes: 2800,
+      penalizations: 3,
       subflows: [],
       endedSubflows: { count: 2, bytesUp: 1, bytesDown: 2 },
     });

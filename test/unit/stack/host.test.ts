@@ -1,4 +1,5 @@
 import { ipAddress } from "@hybrid-access/core/base/ip-address";
+import { ROUND_ROBIN } from "@hybrid-access/core/policy/scheduler/round-robin";
 import { StackHost } from "@hybrid-access/core/stack/host";
 import type { MptcpConnection } from "@hybrid-access/core/stack/mptcp/connection";
 import { DEFAULT_MPTCP_SETTINGS } from "@hybrid-access/core/stack/mptcp/settings";
@@ -69,6 +70,31 @@ function serve(pair: HostPair): MptcpConnection[] {
 }
 
 describe("stack/host", () => {
+  it("takes another scheduler for connections that begin from then on, in both directions and of both families", () => {
+    for (const family of ["ipv4", "ipv6"] as const) {
+      const pair = new HostPair(family);
+      const listener = pair.server.listen(443);
+      const remote = { address: pair.serverAddress, port: 443 };
+      const open = () => pair.client.connect(pair.clientAddress, remote, pair.nowMs);
+      const schedulerOf = (connection: MptcpConnection | undefined) =>
+        connection?.parts.session.settings.scheduler.name;
+      const accept = () => {
+        let made: MptcpConnection | undefined;
+        pair.run(() => {
+          made ??= listener.accept();
+          return made !== undefined;
+        }, 1000);
+        return made;
+      };
+      const before = open();
+      const acceptedBefore = accept();
+      for (const host of [pair.client, pair.server]) host.configure({ scheduler: ROUND_ROBIN });
+      const [after, acceptedAfter] = [open(), accept()];
+      const names = [before, acceptedBefore, after, acceptedAfter].map(schedulerOf);
+      expect(names).to.deep.equal(["lowest-rtt", "lowest-rtt", "round-robin", "round-robin"]);
+    }
+  });
+
   it("forgets a connection whose TIME-WAIT a new one of the same ends has cut short", () => {
     const pair = new HostPair();
     const listener = pair.server.listen(443);

@@ -6,6 +6,7 @@ import type { Endpoint, IpAddress } from "../base/ip-address.ts";
 import type { DescriptorLedger } from "../platform/descriptor-ledger.ts";
 import type { Epoll, Poller } from "../platform/epoll.ts";
 import type { ConnectionDiagnostics, SubflowDiagnostics } from "../platform/netlink/socket-diagnostics.ts";
+import type { SchedulerName } from "../policy/scheduler/schedulers.ts";
 import type { AcceptedPaths, Capabilities, Engine, PathControl } from "./engine.ts";
 
 /** What an engine may change on the host; whoever gives it takes the changes back when the daemon ends. */
@@ -35,8 +36,15 @@ export interface EngineControlOptions {
   /** A name of CONGESTION_ALGORITHMS; any other one leaves it to the engine, as does one that cannot choose. */
   readonly congestion: string;
   readonly host: HostTools;
+  /** Left to the configuration's check: an engine without a choice is given the defaults. */
+  readonly transport: TransportChoice;
   /** Sends to one worker's engine, or to those of all; one that is not running misses it. */
   readonly send: (message: EngineMessage, worker?: number) => void;
+}
+
+/** What can be chosen of an engine's transport. */
+export interface TransportChoice {
+  readonly scheduler: SchedulerName | "default";
 }
 
 /** From the control plane to the engine of a worker; only the engine knows what else it carries. */
@@ -81,6 +89,8 @@ export interface EngineControl {
   openPathControl(restMs?: number): PathControl;
   /** Limits and announcements for connections that this host accepts. Throws a SystemError. */
   openAcceptedPaths(): AcceptedPaths;
+  /** For connections that begin from now on. */
+  configure(transport: TransportChoice): void;
   /** The addresses by which connections leave now, uplink by uplink. Throws a SystemError or AccessError. */
   followUplinks(uplinks: readonly UplinkAddresses[]): void;
   /** The addresses that the host has now. Throws a SystemError or AccessError. */

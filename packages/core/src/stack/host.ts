@@ -66,7 +66,7 @@ export class StackHost implements PacketEndpoint {
   readonly #connections = new Map<number, MptcpConnection>();
   /** Where those are to be accepted whose handshake has not ended. */
   readonly #opening = new Map<MptcpConnection, Listener>();
-  readonly #settings: Readonly<Record<Family, MptcpSettings>>;
+  #settings: Readonly<Record<Family, MptcpSettings>>;
   /** What connections tell. */
   readonly #connectionHost: ConnectionHost = {
     onActive: (connection) => this.#active.add(connection),
@@ -90,6 +90,12 @@ export class StackHost implements PacketEndpoint {
     this.#numbers = new InitialNumbers(options.ports);
     this.#desk = new CookieDesk(options.ports, this.#numbers, options.share);
     this.#fastOpen = new FastOpenCookies(options.ports, 0);
+  }
+
+  /** For connections that begin from now on. */
+  configure(change: Partial<Pick<MptcpSettings, "scheduler">>): void {
+    const { ipv4, ipv6 } = this.#settings;
+    this.#settings = { ipv4: { ...ipv4, ...change }, ipv6: { ...ipv6, ...change } };
   }
 
   /** Why packets were not taken, and how often. */

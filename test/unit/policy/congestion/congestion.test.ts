@@ -98,6 +98,21 @@ describe("policy/congestion", () => {
         expect(control.windowBytes).to.equal(back);
       });
 
+      it("halves the window and has the threshold follow when it is penalized, in slow start too (NSDI 2012)", () => {
+        const control = algorithm.create(SEGMENT);
+        let nowMs = 0;
+        while (control.windowBytes < 60_000) nowMs = roundTrip(control, nowMs);
+        const before = control.windowBytes;
+        control.onPenalized();
+        expect(control.windowBytes).to.be.closeTo(before / 2, 1);
+        expect(control.slowStartThresholdBytes).to.be.closeTo(before / 2, 1);
+        nowMs = roundTrip(control, nowMs);
+        expect(control.windowBytes).to.be.below(0.8 * before);
+        for (let times = 0; times < 20; times++) control.onPenalized();
+        expect(control.windowBytes).to.equal(SEGMENT);
+        expect(control.slowStartThresholdBytes).to.equal(2 * SEGMENT);
+      });
+
       it("keeps at least one segment when segments become larger or smaller", () => {
         const control = algorithm.create(SEGMENT);
         control.onTimeout(0, 2000);
@@ -116,6 +131,7 @@ describe("policy/congestion", () => {
           if (step % 11 === 1) control.onRecovered(nowMs);
           if (step % 97 === 0) control.onTimeout(nowMs, control.windowBytes);
           if (step % 53 === 0) control.onIdle(nowMs);
+          if (step % 61 === 0) control.onPenalized();
           expect(control.windowBytes).to.be.within(500, 1e9);
           if (control.windowBytes > 500_000) control.onTimeout(nowMs, control.windowBytes);
         }

@@ -119,6 +119,15 @@ describe("stack/tcp: parts", () => {
 
   const piece = fc.record({ position: fc.nat(300), length: fc.integer({ min: 1, max: 60 }) });
 
+  it("a path whose SYN was lost counts as alive once that is answered, with a timeout of 3 s (RFC 6298 section 5.7)", () => {
+    const roundTrip = new RoundTrip();
+    roundTrip.backOff();
+    roundTrip.backOff();
+    roundTrip.onLostSyn();
+    expect(roundTrip.backOffs).to.equal(0);
+    expect(roundTrip.timeoutMs).to.equal(3000);
+  });
+
   it("the timeout follows RFC 6298, is never below 200 ms, and doubles up to a minute", () => {
     const roundTrip = new RoundTrip();
     expect(roundTrip.timeoutMs).to.equal(1000);

@@ -31,6 +31,9 @@ export class KernelControl implements EngineControl {
     return new KernelAcceptedPaths(this.#host);
   }
 
+  /** The configuration's check lets nothing be chosen of Linux's transport. */
+  configure(): void {}
+
   /** The kernel knows its addresses. */
   followUplinks(): void {}
 

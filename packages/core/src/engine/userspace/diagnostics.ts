@@ -44,7 +44,7 @@ export class StackDiagnostics {
   }
 
   #connection({ leg, connection, local, remote }: StreamLeg): ConnectionDiagnostics {
-    const { sender, receiver } = connection.parts.session;
+    const { sender, receiver, penalizations } = connection.parts.session;
     return {
       cookie: MOST_WORKERS * leg + this.#worker,
       state: connection.isConnected ? "ESTABLISHED" : "SYN-SENT",
@@ -56,6 +56,7 @@ export class StackDiagnostics {
       bytesAcknowledged: Math.max(0, sender.acknowledged - 1),
       bytesReceived: Math.max(0, receiver.next - 1),
       bytesRetransmitted: sender.reinjectedBytes,
+      penalizations,
     };
   }
 

@@ -2,7 +2,7 @@
 import type { Endpoint } from "../../base/ip-address.ts";
 import type { ConnectionDiagnostics, SubflowDiagnostics } from "../../platform/netlink/socket-diagnostics.ts";
 import type { PathCommand, PathEvent } from "../../policy/path-manager/path-manager.ts";
-import type { EngineMessage, EngineReport } from "../engine-control.ts";
+import type { EngineMessage, EngineReport, TransportChoice } from "../engine-control.ts";
 import type { MappedAddress } from "./address-map.ts";
 
 /** One device, as a worker needs it: its own queue is that of its number. */
@@ -33,6 +33,7 @@ export interface UserspaceSetup {
   /** Whether anybody wants to know of path events. */
   readonly tellsEvents: boolean;
   readonly accepted: AcceptedRules;
+  readonly transport: TransportChoice;
   /** Memory of PassedJoins. */
   readonly passed: SharedArrayBuffer;
 }
@@ -57,6 +58,7 @@ export type UserspaceMessage = EngineMessage &
   (
     | { readonly what: "addresses"; readonly devices: readonly (readonly MappedAddress[])[] }
     | { readonly what: "accepted"; readonly rules: AcceptedRules }
+    | { readonly what: "transport"; readonly transport: TransportChoice }
     | { readonly what: "question"; readonly number: number; readonly question: Question }
     /** A packet that came to another worker: a join to a connection of this one. */
     | { readonly what: "packet"; readonly packet: Uint8Array }

@@ -12,6 +12,7 @@ import type {
   EngineControlOptions,
   EngineReport,
   EngineRole,
+  TransportChoice,
   UplinkAddresses,
 } from "../engine-control.ts";
 import { type MappedAddress, ownAddresses } from "./address-map.ts";
@@ -42,6 +43,7 @@ export class UserspaceControl implements EngineControl {
   readonly #passed: SharedArrayBuffer;
   #paths: RemotePathControl | undefined;
   #accepted: RemoteAcceptedPaths | undefined;
+  #transport: TransportChoice;
   /** By device. */
   #addresses: readonly (readonly MappedAddress[])[];
   #host: readonly IpAddress[] = [];
@@ -53,6 +55,7 @@ export class UserspaceControl implements EngineControl {
   constructor(options: EngineControlOptions) {
     const { daemon, role, workers } = options;
     this.#options = options;
+    this.#transport = options.transport;
     this.#passed = PassedJoins.createMemory(workers);
     this.#questions = new WorkerQuestions(workers, (number, question) =>
       this.#send({ type: "engine", what: "question", number, question }),
@@ -80,6 +83,7 @@ export class UserspaceControl implements EngineControl {
       congestion: this.#options.congestion,
       tellsEvents: this.#paths !== undefined,
       accepted: this.#accepted?.rules ?? NO_RULES,
+      transport: this.#transport,
       passed: this.#passed,
     };
   }
@@ -97,6 +101,11 @@ export class UserspaceControl implements EngineControl {
     });
     this.#accepted = accepted;
     return accepted;
+  }
+
+  configure(transport: TransportChoice): void {
+    this.#transport = transport;
+    this.#send({ type: "engine", what: "transport", transport });
   }
 
   followUplinks(uplinks: readonly UplinkAddresses[]): void {

@@ -2,9 +2,10 @@
 import { ERRNO } from "../../platform/errno.ts";
 import { CONGESTION_ALGORITHMS } from "../../policy/congestion/algorithms.ts";
 import type { PathEvent } from "../../policy/path-manager/path-manager.ts";
+import { schedulerNamed } from "../../policy/scheduler/schedulers.ts";
 import { DEFAULT_MPTCP_SETTINGS, type MptcpSettings } from "../../stack/mptcp/settings.ts";
 import type { Engine } from "../engine.ts";
-import type { EngineMessage, WorkerEngine, WorkerEngineOptions } from "../engine-control.ts";
+import type { EngineMessage, TransportChoice, WorkerEngine, WorkerEngineOptions } from "../engine-control.ts";
 import { KernelEngine } from "../kernel/kernel-engine.ts";
 import { SplitEngine } from "../split-engine.ts";
 import { StackDiagnostics } from "./diagnostics.ts";
@@ -42,6 +43,10 @@ export function workerSettings(congestion: string): MptcpSettings {
   };
 }
 
+function chosen({ scheduler }: TransportChoice): Pick<MptcpSettings, "scheduler"> {
+  return { scheduler: schedulerNamed(scheduler) };
+}
+
 export function startUserspaceWorker(options: WorkerEngineOptions): WorkerEngine {
   return new UserspaceWorker(options);
 }
@@ -59,7 +64,7 @@ class UserspaceWorker implements WorkerEngine {
   #events: PathEvent[] = [];
 
   constructor({ epoll, ledger, setup, worker, report }: WorkerEngineOptions) {
-    const { devices, workers, congestion, tellsEvents, accepted, passed } = setup as UserspaceSetup;
+    const { devices, workers, congestion, tellsEvents, accepted, transport, passed } = setup as UserspaceSetup;
     this.#passed = new PassedJoins(passed);
     this.#worker = worker;
     this.#report = report;
@@ -73,7 +78,7 @@ class UserspaceWorker implements WorkerEngine {
       owns: (token: number) => token % workers === worker,
       pass: (token: number, packet: Uint8Array) => this.#pass(token % workers, packet),
     };
-    const settings = { ...workerSettings(congestion), refuseJoins: accepted.refusesJoins };
+    const settings = { ...workerSettings(congestion), refuseJoins: accepted.refusesJoins, ...chosen(transport) };
     this.#userspace = openUserspace({ uplinks: this.#uplinks, settings, share }, epoll);
     this.engine = new SplitEngine(this.#userspace.engine, new KernelEngine(epoll, ledger));
     this.#userspace.paths.onEvent((event) => this.#onEvent(event));
@@ -119,6 +124,8 @@ class UserspaceWorker implements WorkerEngine {
         return;
       case "accepted":
         return this.#setAccepted(message.rules);
+      case "transport":
+        return this.#userspace.host.configure(chosen(message.transport));
       case "question":
         return this.#tell({ what: "answer", number: message.number, answer: this.#answer(message.question) });
       case "packet":

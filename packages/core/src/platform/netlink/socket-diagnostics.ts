@@ -71,7 +71,10 @@ export interface ConnectionDiagnostics extends SocketDiagnostics {
   readonly bytesSent: number;
   readonly bytesAcknowledged: number;
   readonly bytesReceived: number;
+  /** Given to a second subflow: reinjections. */
   readonly bytesRetransmitted: number;
+  /** Times that a subflow's congestion window was halved because it held up the connection's; Linux does not. */
+  readonly penalizations?: number;
 }
 
 /** One subflow: struct tcp_info. Counters are those of its whole life. */

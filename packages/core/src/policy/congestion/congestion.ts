@@ -43,6 +43,11 @@ export interface CongestionControl {
    * the window what is in flight and an initial window, so that nothing is sent in one burst.
    */
   onSpurious(inFlightBytes: number): void;
+  /**
+   * The subflow holds up the connection's window (policy/blocked-window.ts): its own is {@link penalizedBytes}. No sign of
+   * congestion, and what was learnt of earlier losses stays.
+   */
+  onPenalized(): void;
   /** Nothing was sent for longer than a retransmission timeout (RFC 5681 section 4.1). */
   onIdle(nowMs: number): void;
   /** The path carries another segment size from now on. */
@@ -73,4 +78,12 @@ export function initialWindowBytes(segmentBytes: number): number {
 /** RFC 5681 section 3.1 (4): no threshold is lower than two segments. */
 export function leastThresholdBytes(segmentBytes: number): number {
   return 2 * segmentBytes;
+}
+
+/**
+ * The window of a subflow that is penalized, and its threshold too: half of what it was, but a segment (NSDI 2012, section
+ * 4.2). In slow start as well: what doubles in each round trip and is halved in each would stay as large as it is.
+ */
+export function penalizedBytes(windowBytes: number, segmentBytes: number): number {
+  return Math.max(windowBytes / 2, segmentBytes);
 }

@@ -8,6 +8,7 @@ import {
   type CongestionControl,
   initialWindowBytes,
   leastThresholdBytes,
+  penalizedBytes,
 } from "./congestion.ts";
 import { HyStart } from "./hystart.ts";
 
@@ -141,6 +142,14 @@ class Cubic implements CongestionControl {
     this.slowStartThresholdBytes = Math.max(this.slowStartThresholdBytes, thresholdBytes, windowBytes);
     const careful = Math.min(windowBytes, inFlightBytes + initialWindowBytes(this.#segmentBytes));
     this.#window = Math.max(this.windowBytes, careful) / this.#segmentBytes;
+  }
+
+  onPenalized(): void {
+    this.#hyStart = undefined;
+    const windowBytes = penalizedBytes(this.windowBytes, this.#segmentBytes);
+    this.#window = windowBytes / this.#segmentBytes;
+    this.#epoch = undefined;
+    this.slowStartThresholdBytes = Math.max(windowBytes, leastThresholdBytes(this.#segmentBytes));
   }
 
   onIdle(): void {

@@ -8,6 +8,7 @@ import {
   type CouplingGroup,
   initialWindowBytes,
   leastThresholdBytes,
+  penalizedBytes,
 } from "./congestion.ts";
 import { HyStart } from "./hystart.ts";
 
@@ -158,6 +159,12 @@ export class RenoControl implements CongestionControl, CoupledSubflow {
     this.windowBytes = Math.max(this.windowBytes, careful);
     this.#sinceLossBytes += sinceLossBytes;
     this.#betweenLossesBytes = betweenLossesBytes;
+  }
+
+  onPenalized(): void {
+    this.#hyStart = undefined;
+    this.windowBytes = penalizedBytes(this.windowBytes, this.segmentBytes);
+    this.slowStartThresholdBytes = Math.max(this.windowBytes, leastThresholdBytes(this.segmentBytes));
   }
 
   onIdle(): void {

@@ -1,8 +1,7 @@
 /** Lowest round-trip time first: of the subflows with room the fastest one. What Linux calls its default. */
-import type { SchedulableSubflow, Scheduler } from "./scheduler.ts";
+import type { SchedulableSubflow, Scheduler, SchedulerAlgorithm } from "./scheduler.ts";
 
-export const LOWEST_RTT: Scheduler = {
-  name: "lowest-rtt",
+const SCHEDULER: Scheduler = {
   choose<Subflow extends SchedulableSubflow>(subflows: readonly Subflow[]): Subflow | undefined {
     let best: Subflow | undefined;
     for (const subflow of subflows) {
@@ -11,6 +10,11 @@ export const LOWEST_RTT: Scheduler = {
     return best;
   },
 };
+
+export const LOWEST_RTT = {
+  name: "lowest-rtt",
+  create: (): Scheduler => SCHEDULER,
+} as const satisfies SchedulerAlgorithm;
 
 /** One that was not measured yet is tried last. */
 function rttOf({ smoothedRttMs }: SchedulableSubflow): number {

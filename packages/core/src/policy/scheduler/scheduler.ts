@@ -2,9 +2,12 @@
  * Schedulers: which subflow carries the next bytes of a Multipath TCP connection (RFC 8041 section 3.7). One for each
  * file; schedulers.ts has the list.
  */
+import type { Random } from "../../base/random.ts";
 
 /** What a scheduler may know of a subflow. */
 export interface SchedulableSubflow {
+  /** Grows with the order in which the subflows of a connection were opened. */
+  readonly id: number;
   readonly smoothedRttMs: number | undefined;
   /** What congestion control and the subflow's window would let go now. */
   readonly sendableBytes: number;
@@ -14,13 +17,20 @@ export interface SchedulableSubflow {
   readonly isStale: boolean;
 }
 
+/** One connection's. */
 export interface Scheduler {
-  readonly name: string;
   /**
    * The subflow that takes the next bytes, of those that may and can; undefined lets them wait. `subflows` is not
    * empty.
    */
   choose<Subflow extends SchedulableSubflow>(subflows: readonly Subflow[]): Subflow | undefined;
+}
+
+/** An algorithm: what makes one connection's scheduler. */
+export interface SchedulerAlgorithm {
+  readonly name: string;
+  /** `makeRandom` gives a source of chance of the connection's own. */
+  create(makeRandom: () => Random): Scheduler;
 }
 
 /**

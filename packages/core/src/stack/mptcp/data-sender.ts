@@ -40,6 +40,8 @@ export class DataSender {
   /** {@link NO_REINJECTIONS} while there are none. */
   #reinjections = NO_REINJECTIONS;
   #reinjectedBytes = 0;
+  #relievedTo = 1;
+  #largestWindowBytes = 0;
 
   constructor(bufferBytes: number) {
     this.#bufferBytes = bufferBytes;
@@ -98,8 +100,26 @@ export class DataSender {
     return this.end > this.#next && this.#windowEdge <= this.#next;
   }
 
+  /**
+   * Nothing new may be sent, though there is more: the peer's window is full, or our buffer. And nothing was done about
+   * it yet.
+   */
+  get isHeldUp(): boolean {
+    if (this.#acknowledged >= this.#next || this.#acknowledged < this.#relievedTo) return false;
+    return this.end > this.#next ? this.isBlockedByWindow : this.#blocked && this.room === 0;
+  }
+
   get hasReinjections(): boolean {
     return this.#reinjections.length > 0;
+  }
+
+  get largestWindowBytes(): number {
+    return this.#largestWindowBytes;
+  }
+
+  /** Something is to be sent again that this subflow does not have. */
+  hasReinjectionFor(to: number): boolean {
+    return this.#reinjections.some(({ from }) => from !== to);
   }
 
   /** Bytes given to a second subflow. */
@@ -129,6 +149,7 @@ export class DataSender {
   onDataAck(position: number, windowBytes: number): boolean {
     if (position > (this.finDue || this.finAcknowledged ? this.end + 1 : this.#next)) return false;
     this.#windowEdge = Math.max(this.#windowEdge, position + windowBytes);
+    this.#largestWindowBytes = Math.max(this.#largestWindowBytes, windowBytes);
     if (position <= this.#acknowledged) return true;
     this.#acknowledged = position;
     this.#queue.discardTo(position);
@@ -177,6 +198,11 @@ export class DataSender {
     if (this.#reinjections.some((other) => other.start <= begin && end <= other.end && other.from === from)) return;
     const added = { start: begin, end: Math.min(end, this.#next), from };
     this.#reinjections = [...this.#reinjections, added].sort((left, right) => left.start - right.start);
+  }
+
+  /** For what holds the window up, and ends here, is done what can be. */
+  relieve(end: number): void {
+    this.#relievedTo = end;
   }
 
   /** The subflow is gone: nothing is with it any more. */

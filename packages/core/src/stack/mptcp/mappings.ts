@@ -57,6 +57,13 @@ export class MappingList {
     return mapping !== undefined && position < mapping.end ? mapping : undefined;
   }
 
+  /** The first one that has this byte of the connection. */
+  findData(position: number): Mapping | undefined {
+    return this.#mappings.find(({ start, end, dataStart }) => {
+      return dataStart <= position && position < dataStart + end - start;
+    });
+  }
+
   /**
    * Adds one that the peer says. "known" when it was there already, "full" when there are {@link MOST_MAPPINGS},
    * "conflict" when it says something else about bytes of which another one has spoken.

@@ -3,6 +3,7 @@
  */
 import type { CongestionControl } from "../../policy/congestion/congestion.ts";
 import { usableSubflows } from "../../policy/scheduler/scheduler.ts";
+import { isToBeRecycled } from "../../policy/subflow-recycling.ts";
 import { type AddAddressOption, type AddAddressV0Option, RESET_REASON } from "../../wire/mptcp/options.ts";
 import { assignData, reinjectAll, repeatUnacknowledged } from "./assigning.ts";
 import {
@@ -133,7 +134,7 @@ export class Progress implements SubflowOwner {
     if (parts.closeReason !== undefined) return;
     this.#tellApplication(nowMs);
     this.#sayAddresses(nowMs);
-    assignData(parts);
+    assignData(parts, nowMs);
     this.#sayFin();
     for (const subflow of parts.subflows) {
       if (parts.session.fallback !== undefined) closePlain(parts, subflow);
@@ -160,7 +161,10 @@ export class Progress implements SubflowOwner {
       tell(this.#parts, { type: "connected" });
     }
     subflow.sent.discardTo(tcp.sender.acknowledged);
-    if (subflow.takeTimeout() && this.#parts.session.fallback === undefined) reinjectAll(this.#parts, subflow, false);
+    if (subflow.takeTimeout() && this.#parts.session.fallback === undefined) {
+      reinjectAll(this.#parts, subflow, false);
+      recycle(this.#parts, subflow);
+    }
     if (handshake === undefined || !handshake.isConfirmed || tcp.state !== "established") return;
     subflow.handshake = undefined;
     this.#parts.timers.clear("empty");
@@ -323,6 +327,20 @@ export class Progress implements SubflowOwner {
       ({ isConfirmed, tcp, id }) => id > 0 && !isConfirmed && tcp.state === "established",
     );
   }
+}
+
+/** A timeout has come: resets the subflow where a fresh one would do better. */
+function recycle(parts: MptcpParts, subflow: Subflow): void {
+  const { session } = parts;
+  const { acknowledged } = session.sender;
+  const sent = Array.from(subflow.sent);
+  const isOvertaken =
+    sent.length > 0 && sent.every(({ start, end, dataStart }) => dataStart + end - start <= acknowledged);
+  const hasOther = usable(parts).some((one) => one !== subflow && !one.isStale && one.isConfirmed);
+  const timeouts = subflow.tcp.roundTrip.backOffs;
+  if (!session.settings.recycling || !isToBeRecycled({ timeouts, isOvertaken, hasOther })) return;
+  session.recycled += 1;
+  dropSubflow(subflow, RESET_REASON.unacceptablePerformance);
 }
 
 /** Of what arrives. While the slowest subflow's data is on the way, that of the others waits. */

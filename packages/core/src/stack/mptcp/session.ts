@@ -2,9 +2,11 @@
  * What the subflows of one Multipath TCP connection share: keys, numbers, data in both directions, and whether it is
  * still Multipath TCP.
  */
-import { readUint64, writeUint64 } from "../../base/bytes.ts";
+import { readUint32, readUint64, writeUint64 } from "../../base/bytes.ts";
 import type { Hashes } from "../../base/hashes.ts";
+import { SeededRandom } from "../../base/random.ts";
 import { toPosition, toPosition64, toSequence64 } from "../../base/sequence.ts";
+import type { Scheduler } from "../../policy/scheduler/scheduler.ts";
 import { identityOfKey, KEY_BYTES, type KeyIdentity, type MptcpVersion } from "../../wire/mptcp/keys.ts";
 import type { DataNumber } from "../../wire/mptcp/options.ts";
 import type { StackPorts } from "../ports.ts";
@@ -41,6 +43,7 @@ class Side {
   }
 }
 
+const NEVER_HELD = { bytes: 0, sinceMs: 0 };
 const LOW_32 = 0xffff_ffffn;
 
 export class Session {
@@ -78,6 +81,14 @@ export class Session {
   acknowledgedWithData = 1;
   /** The peer has mapped data: it takes this for Multipath TCP, whatever becomes of its options from now on. */
   peerHasMapped = false;
+  /** The peer's largest window when it last held us up, and when it was first so large. */
+  heldWindow = NEVER_HELD;
+  /** How often a subflow's window was halved because it held up the connection's. */
+  penalizations = 0;
+  /** Subflows that were reset because they only repeated what the peer had. */
+  recycled = 0;
+  /** Once there was something to choose. */
+  #scheduler: Scheduler | undefined;
   /** The peer's data sequence numbers had 8 bytes: so have our acknowledgements. */
   #peerUsesLong = false;
 
@@ -97,6 +108,12 @@ export class Session {
 
   setRemoteKey(key: Uint8Array): void {
     this.remote = this.#sideOf(key);
+  }
+
+  get scheduler(): Scheduler {
+    const makeRandom = () => new SeededRandom(readUint32(this.ports.randomBytes(4), 0));
+    this.#scheduler ??= this.settings.scheduler.create(makeRandom);
+    return this.#scheduler;
   }
 
   /** The full number of a position in our stream. */

@@ -1,6 +1,6 @@
 /** What can be chosen for a Multipath TCP connection. */
-import { LOWEST_RTT } from "../../policy/scheduler/lowest-rtt.ts";
-import type { Scheduler } from "../../policy/scheduler/scheduler.ts";
+import type { SchedulerAlgorithm } from "../../policy/scheduler/scheduler.ts";
+import { DEFAULT_SCHEDULER } from "../../policy/scheduler/schedulers.ts";
 import { OWN_SEGMENT_SIZE, type SegmentSizeRule } from "../../policy/segment-size/segment-size.ts";
 import type { MptcpVersion } from "../../wire/mptcp/keys.ts";
 import { DEFAULT_TCP_SETTINGS, type TcpSettings } from "../tcp/settings.ts";
@@ -26,7 +26,12 @@ export interface MptcpSettings {
    * (RFC 8041 section 3.6).
    */
   readonly lateCloseMs: number;
-  readonly scheduler: Scheduler;
+  readonly scheduler: SchedulerAlgorithm;
+  /** What a fast subflow does where a slow one holds up the window: policy/blocked-window.ts. */
+  readonly opportunisticRetransmission: boolean;
+  readonly penalization: boolean;
+  /** Whether a subflow that only repeats what the peer has is reset (policy/subflow-recycling.ts). */
+  readonly recycling: boolean;
   readonly segmentSize: SegmentSizeRule;
 }
 
@@ -40,6 +45,9 @@ export const DEFAULT_MPTCP_SETTINGS: MptcpSettings = {
   emptyMs: 60_000,
   resetEmptyMs: 5000,
   lateCloseMs: 2000,
-  scheduler: LOWEST_RTT,
+  scheduler: DEFAULT_SCHEDULER,
+  opportunisticRetransmission: true,
+  penalization: true,
+  recycling: false,
   segmentSize: OWN_SEGMENT_SIZE,
 };

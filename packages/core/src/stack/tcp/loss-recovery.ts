@@ -84,6 +84,7 @@ export class LossRecovery {
   #losses = 0;
   #timeouts = 0;
   #undone = 0;
+  #penalizedMs: number | undefined;
 
   constructor(options: LossRecoveryOptions) {
     this.#congestion = options.congestion;
@@ -145,6 +146,21 @@ export class LossRecovery {
   setSegmentBytes(segmentBytes: number): void {
     this.#segmentBytes = segmentBytes;
     this.congestion.setSegmentBytes(segmentBytes);
+  }
+
+  /** When it was last told {@link penalize}. */
+  get penalizedMs(): number | undefined {
+    return this.#penalizedMs;
+  }
+
+  get isRecovering(): boolean {
+    return this.#phase !== "open";
+  }
+
+  /** The subflow holds up its connection's window (policy/blocked-window.ts). */
+  penalize(nowMs: number): void {
+    this.#penalizedMs = nowMs;
+    this.congestion.onPenalized();
   }
 
   /** There is something to send, and only congestion control is against it. */

@@ -97,5 +97,7 @@ export class RoundTrip {
   /** RFC 6298 (5.7): the connection is established, after its SYN was repeated. */
   onLostSyn(): void {
     this.#firstTimeoutMs = TIMEOUT_AFTER_LOST_SYN_MS;
+    // The path is alive, though nothing was measured: a subflow that stayed stale would be given no data to show it.
+    this.onProgress();
   }
 }
