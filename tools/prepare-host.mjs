@@ -22,6 +22,7 @@ const PROGRAMS = [
   ["openssl", "openssl"],
   ["taskset", "util-linux"],
   ["tshark", "tshark"],
+  ["ansible-playbook", "ansible-core"],
 ];
 
 /** What `npm run bench` compares with. */
