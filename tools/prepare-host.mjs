@@ -1,6 +1,6 @@
 /**
  * Installs what a fresh clone lacks, and nothing else: npm packages, and the Debian packages that the lab needs; with
- * --peers also the proxies that benchmarks compare with, whose services are not started. It asks nothing. Where Debian packages may not be installed it names them and ends with exit code 1.
+ * --peers also the proxies that benchmarks compare with, whose services are not started, with --ansible Ansible. It asks nothing. Where Debian packages may not be installed it names them and ends with exit code 1.
  *
  * Plain JavaScript without dependencies: it runs before anything is installed or built.
  */
@@ -22,8 +22,10 @@ const PROGRAMS = [
   ["openssl", "openssl"],
   ["taskset", "util-linux"],
   ["tshark", "tshark"],
-  ["ansible-playbook", "ansible-core"],
 ];
+
+/** What `npm run test:ansible` runs. */
+const ANSIBLE = [["ansible-playbook", "ansible-core"]];
 
 /** What `npm run bench` compares with. */
 const PEERS = [
@@ -133,5 +135,9 @@ if (!npmPackagesAreCurrent()) {
   run("installing npm packages", "npm", ["ci", "--no-audit", "--no-fund"]);
 }
 if (!process.argv.includes("--npm-only"))
-  installDebianPackages([...PROGRAMS, ...(process.argv.includes("--peers") ? PEERS : [])]);
+  installDebianPackages([
+    ...PROGRAMS,
+    ...(process.argv.includes("--peers") ? PEERS : []),
+    ...(process.argv.includes("--ansible") ? ANSIBLE : []),
+  ]);
 if (installed) say(`installed what was missing in ${Math.round((performance.now() - startMs) / 1000)} s`);
