@@ -74,7 +74,7 @@ export class Relay {
     this.#options = options;
     this.#ends = new RelayEnds(engines, 2 * capacity);
     this.#held = new HeldBytes({ bufferBytes, limitBytes: pendingLimitBytes, counters });
-    this.#pipes = new PipePool(engines[NEAR], bufferBytes, pipes);
+    this.#pipes = new PipePool(engines[NEAR], bufferBytes, engines[NEAR] === engines[FAR] ? pipes : undefined);
     this.#relaying = new Uint8Array(capacity);
     this.#activeAtMs = new Float64Array(capacity);
     this.#timers = new TimerWheel(capacity);
